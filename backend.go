@@ -175,10 +175,11 @@ func (b *backend) liveReconnects() uint64 {
 // groupConfig returns the configuration of a group's members.
 func (c *Core) groupConfig(s *registration) pubsub.SubscriberConfig {
 	plan, d := c.config.stopPlan(), c.config.Delivery
+	order, key := s.order()
 	config := group.Config{
-		Group: s.group, LogID: c.backend.logID, Backlog: c.backend.backlog, Codec: c.codec,
-		Batch: s.batch, Ephemeral: s.passing, Start: groups.Start{Beginning: s.fromBeginning}, OnPoison: s.poison, Retry: delivery.RetryPolicy(d.Retry),
-		Concurrency: s.inFlight, Slow: s.slow(), Lease: d.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: d.StreamBound,
+		Group: s.group, Order: order, Key: key, LogID: c.backend.logID, Backlog: c.backend.backlog, Codec: c.codec,
+		Batch: s.batch, Ephemeral: s.passing, Start: s.start, OnPoison: s.poison, Retry: delivery.RetryPolicy(d.Retry),
+		Concurrency: s.concurrency, ChatConcurrency: s.chatConcurrency, Slow: s.slow(), Lease: d.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: d.StreamBound,
 		DeadLetterBound: d.DeadLetterBound, CountersOf: c.counters.Of, Logger: c.config.Logger,
 	}
 	if s.batch != nil {

@@ -43,7 +43,7 @@ func (c *Core) SubscribeBuiltins() error {
 
 // builtin marks a group of the core's own: no middleware surrounds its handler, which takes several chats in one call where the backend can do that.
 func builtin(b *projection.Builtins) SubscribeOption {
-	return func(s *registration) { s.builtin, s.batch, s.inFlight = true, b.HandleBatch, builtinChats }
+	return func(s *registration) { s.builtin, s.batch, s.concurrency = true, b.HandleBatch, builtinChats }
 }
 
 // builtinChats is how many chats of a process the built-in group handles at a time.

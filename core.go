@@ -25,6 +25,7 @@ import (
 	"chatcore/domain"
 	"chatcore/helpers"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // Core is a chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until Run or Close has
@@ -127,18 +128,20 @@ var (
 
 // registration is one consumer group as it was asked for.
 type registration struct {
-	group         string
-	handlers      map[string]pubsub.Handler
-	plain         message.NoPublishHandlerFunc // instead of handlers
-	fromBeginning bool
-	poison        delivery.Poison
-	inFlight      int
-	timeout       time.Duration // of a handler start; 0: none
-	passing       bool
-	builtin       bool                        // a group of the core's own
-	batch         group.BatchHandler          // of a group of the core's own
-	middlewares   []message.HandlerMiddleware // of this group, inside those of all groups
-	err           error
+	group                        string
+	handlers                     map[string]pubsub.Handler
+	plain                        message.NoPublishHandlerFunc // instead of handlers
+	start                        groups.Start
+	poison                       delivery.Poison
+	unordered                    bool
+	orderBy                      func(domain.Durable) string
+	concurrency, chatConcurrency int           // 0: the default
+	timeout                      time.Duration // of a handler start; 0: none
+	passing                      bool
+	builtin                      bool                        // a group of the core's own
+	batch                        group.BatchHandler          // of a group of the core's own
+	middlewares                  []message.HandlerMiddleware // of this group, inside those of all groups
+	err                          error
 }
 
 func (s *registration) handle(typ string, h pubsub.Handler) {
@@ -221,7 +224,7 @@ func (c *Core) As(user domain.UserID) app.UserView {
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
-// the same name. A new group starts with the next event, or see [FromBeginning]. Events of types without a handler are finished and counted
+// the same name. A new group starts with the next event, or see [FromBeginning] and [StartAt]. Events of types without a handler are finished and counted
 // ([Stats.Ignored]). The subscription takes effect when the core starts.
 //
 // Subscribe returns [ErrRunning] after the start and [ErrClosed] after the end of the core, a [*DuplicateError] if this core has the group already or

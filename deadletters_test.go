@@ -14,7 +14,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestDeadLetters_KeptThroughRetries retries a dead letter until it succeeds, on Redis and in memory, of a group that skips and one that parks: it keeps
+// TestDeadLetters_KeptThroughRetries retries a dead letter until it succeeds, on Redis, in memory and on a custom log, of a group that skips and one that parks: it keeps
 // id, first failure and attempts.
 func TestDeadLetters_KeptThroughRetries(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) *chatcore.Core{
@@ -22,6 +22,10 @@ func TestDeadLetters_KeptThroughRetries(t *testing.T) {
 			return opened(t)(chatcore.New(t.Context(), quick(chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Start(t).URL()}, Log: chatcore.LogConfig{Partitions: 2}})))
 		},
 		"memory": func(t *testing.T) *chatcore.Core { return opened(t)(chatcore.NewInMemory(quick(chatcore.Config{}))) },
+		"custom log": func(t *testing.T) *chatcore.Core {
+			core, _ := memoryLog(t).open(quick(chatcore.Config{}))
+			return core
+		},
 	} {
 		for poison, as := range map[string]chatcore.Poison{"skip": chatcore.Skip, "park": chatcore.Park} {
 			t.Run(name+", "+poison, func(t *testing.T) {

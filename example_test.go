@@ -254,7 +254,7 @@ func ExampleCore_Groups() {
 	}
 	var mended atomic.Bool
 	pushed := make(chan string)
-	err = core.Subscribe("push", chatcore.OnPoison(chatcore.Park), chatcore.InFlight(8),
+	err = core.Subscribe("push", chatcore.OnPoison(chatcore.Park), chatcore.Concurrency(8),
 		chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
 			if d.Event.Content == "Who comes?" && !mended.Load() {
 				return errors.New("the phone does not answer")

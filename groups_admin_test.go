@@ -42,9 +42,9 @@ func letterIDs(t *testing.T, groups chatcore.Groups, name string) (ids []string)
 	return ids
 }
 
-// TestGroups_Administration lists groups, retries and drops dead letters, rebuilds and deletes: on Redis and in memory alike.
+// TestGroups_Administration lists groups, retries and drops dead letters, rebuilds and deletes: on Redis, in memory and on a custom log alike.
 func TestGroups_Administration(t *testing.T) {
-	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+	onEachLog(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core, ctx := open(quick(chatcore.Config{})), t.Context()
 		var mended atomic.Bool
 		var mu sync.Mutex
@@ -147,7 +147,7 @@ func TestGroups_Administration(t *testing.T) {
 
 // TestGroups_DeadLettersAfter reads dead letters in parts: after each of them, also after one that was dropped meanwhile.
 func TestGroups_DeadLettersAfter(t *testing.T) {
-	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+	onEachLog(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core, ctx := open(quick(chatcore.Config{})), t.Context()
 		err := core.Subscribe("g", chatcore.FromBeginning(), chatcore.On(func(context.Context, chatcore.Delivery[domain.MessageNew]) error {
 			return chatcore.Permanent(errors.New("bad"))

@@ -137,6 +137,41 @@ func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
 	}
 }
 
+// TestGroupsDelete_WithARunningHandler reports a deleted group while one of its handlers still runs.
+func TestGroupsDelete_WithARunningHandler(t *testing.T) {
+	onEachLog(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core := open(chatcore.Config{StopTimeout: time.Hour, Delivery: chatcore.DeliveryConfig{Lease: group.MinLease}})
+		started, release := make(chan struct{}), make(chan struct{})
+		hangs := chatcore.On(func(context.Context, chatcore.Delivery[domain.ChatUpdate]) error {
+			close(started)
+			<-release
+			return nil
+		})
+		if err := errors.Join(core.Subscribe("g", hangs), core.Subscribe("stays")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		if err := core.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+		receive(t, started)
+		if err := core.Groups().Delete(t.Context(), "g"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "health reports the group", func() bool {
+			h := core.Health(t.Context())
+			return len(h.Stopped) == 1 && h.Stopped[0].Group == "g" && errors.Is(h.Stopped[0].Err, chatcore.ErrGroupDeleted)
+		})
+		close(release)
+		stop()
+		if err := receive(t, end(core)); !errors.Is(err, chatcore.ErrGroupDeleted) {
+			t.Errorf("Run ended with %v", err)
+		}
+	})
+}
+
 func hasFinding(h chatcore.Health, code string) bool {
 	return slices.ContainsFunc(h.Findings(), func(f chatcore.Finding) bool { return f.Code == code })
 }

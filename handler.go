@@ -18,7 +18,8 @@ import (
 	"chatcore/ports"
 )
 
-// Delivery is a durable event given to a handler of a consumer group: at least once, a chat's events in the order of their seqs.
+// Delivery is a durable event given to a handler of a consumer group: at least once, a chat's events in the order of their seqs unless the group has
+// [Unordered] or [OrderBy].
 type Delivery[T domain.Durable] struct {
 	ID      DeliveryID // the same in every delivery of the event: the identity of an effect
 	Event   T
@@ -70,11 +71,6 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 	}
 }
 
-// FromBeginning makes a new group start with the first event there is instead of with the next one.
-func FromBeginning() SubscribeOption {
-	return func(s *registration) { s.fromBeginning = true }
-}
-
 // Poison is the treatment of a chat when one of its events becomes a dead letter, because its handler failed for good.
 type Poison = delivery.Poison
 
@@ -84,7 +80,7 @@ const (
 	Park = delivery.Park // the chat waits, and others go on, until the dead letter is given again or dropped
 )
 
-// OnPoison sets the treatment of a chat when one of its events becomes a dead letter. Defaults to [Skip].
+// OnPoison sets the treatment of a chat when one of its events becomes a dead letter. Defaults to [Skip], the only one with [Unordered] or [OrderBy].
 func OnPoison(p Poison) SubscribeOption {
 	return func(s *registration) {
 		if p != Skip && p != Park {
@@ -94,19 +90,8 @@ func OnPoison(p Poison) SubscribeOption {
 	}
 }
 
-// InFlight is how many events of different chats may be with handlers of this process at a time; of one chat never more than one. Defaults
-// to 64.
-func InFlight(n int) SubscribeOption {
-	return func(s *registration) {
-		if n < 1 {
-			s.err = errors.Join(s.err, &domain.InvalidError{Field: "InFlight", Problem: fmt.Sprintf("is %d", n), Allowed: "a number from 1"})
-		}
-		s.inFlight = n
-	}
-}
-
 // HandlerTimeout bounds each start of a handler: its context ends after d, and the error that it then returns counts as a failed attempt. A handler
-// that ignores its context keeps its chat waiting, because order forbids another start beside it; [Health.Findings] then names the chat. d should
+// that ignores its context keeps the later events waiting that wait for its event; [Health.Findings] then names the chat. d should
 // be longer than [RedisConfig.CommandTimeout], or a Redis that does not answer counts as failed attempts too. Without this option handlers have no
 // timeout, and are named after 30 s.
 func HandlerTimeout(d time.Duration) SubscribeOption {

@@ -105,10 +105,11 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 		ID: log.ID(), Log: log, Groups: groups, Backlog: groups.Backlog(), Live: live,
 	}
 	for field, without := range map[string]func(*chatcore.EventLog){
-		"ID":     func(e *chatcore.EventLog) { e.ID = "" },
-		"Log":    func(e *chatcore.EventLog) { e.Log = nil },
-		"Groups": func(e *chatcore.EventLog) { e.Groups = nil },
-		"Live":   func(e *chatcore.EventLog) { e.Live = nil },
+		"ID":      func(e *chatcore.EventLog) { e.ID = "" },
+		"Log":     func(e *chatcore.EventLog) { e.Log = nil },
+		"Groups":  func(e *chatcore.EventLog) { e.Groups = nil },
+		"Backlog": func(e *chatcore.EventLog) { e.Log, e.Backlog = struct{ app.Log }{log}, nil },
+		"Live":    func(e *chatcore.EventLog) { e.Live = nil },
 	} {
 		part := whole
 		without(&part)
@@ -118,7 +119,9 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 			t.Errorf("without %s: %v", field, err)
 		}
 	}
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(whole)))
+	own := whole
+	own.Backlog = nil // the log is one
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(own)))
 	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	must[bool](t)(core.Chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "ada"}))
 	if err := core.SubscribeBuiltins(); err != nil {

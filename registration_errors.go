@@ -111,5 +111,6 @@ func checkGroup(s *registration) error {
 			Field: "options", Problem: "have an On beside the plain handler of SubscribeMessages", Allowed: "Subscribe with On, or SubscribeMessages without",
 		}
 	}
+	s.checkOptions()
 	return s.err
 }

@@ -73,6 +73,7 @@ func TestRegistration_WrongOptions(t *testing.T) {
 	core := opened(t)(chatcore.NewInMemory(chatcore.Config{}))
 	plain := func(*message.Message) error { return nil }
 	poll := chatcore.Define[struct{}]("poll:created", 1)
+	byMessage := chatcore.OrderBy(func(domain.Durable) string { return "" })
 	_, inMemory := chatcore.NewInMemory(chatcore.Config{}, chatcore.WithEventLog(chatcore.EventLog{}))
 	_, custom := chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(chatcore.EventLog{}))
 	_, nilOption := chatcore.New(t.Context(), chatcore.Config{}, nil)
@@ -87,7 +88,15 @@ func TestRegistration_WrongOptions(t *testing.T) {
 		"On beside a plain handler":  {core.SubscribeMessages("g", plain, chatcore.On(idleHandler)), domain.ErrInvalid, []string{"Subscribe with On", "SubscribeMessages"}},
 		"On of no type":              {core.Subscribe("g", chatcore.On(func(context.Context, chatcore.Delivery[domain.Unknown]) error { return nil })), domain.ErrInvalid, []string{"domain.Unknown", "domain.Durable", "Definition.On"}},
 		"On of another interface":    {core.Subscribe("g", chatcore.On(func(context.Context, chatcore.Delivery[nameable]) error { return nil })), domain.ErrInvalid, []string{"nameable", "domain.Durable"}},
-		"InFlight":                   {core.Subscribe("g", chatcore.InFlight(0)), domain.ErrInvalid, []string{"InFlight", "from 1"}},
+		"ChatConcurrency":            {core.Subscribe("g", chatcore.Unordered(), chatcore.ChatConcurrency(0)), domain.ErrInvalid, []string{"ChatConcurrency", "from 1"}},
+		"ChatConcurrency in order":   {core.Subscribe("g", chatcore.ChatConcurrency(2)), domain.ErrInvalid, []string{"ChatConcurrency", "Unordered or OrderBy"}},
+		"OrderBy without a function": {core.Subscribe("g", chatcore.OrderBy(nil)), domain.ErrInvalid, []string{"OrderBy", "a function that returns a key"}},
+		"two orders":                 {core.Subscribe("g", chatcore.Unordered(), byMessage), domain.ErrInvalid, []string{"Unordered", "OrderBy", "one of them"}},
+		"Unordered that parks":       {core.Subscribe("g", chatcore.OnPoison(chatcore.Park), chatcore.Unordered()), domain.ErrInvalid, []string{"OnPoison", "Park", "Skip"}},
+		"OrderBy that parks":         {core.Subscribe("g", byMessage, chatcore.OnPoison(chatcore.Park)), domain.ErrInvalid, []string{"OnPoison", "Park", "Skip"}},
+		"StartAt":                    {core.Subscribe("g", chatcore.StartAt(time.Time{})), domain.ErrInvalid, []string{"StartAt", "zero", "FromBeginning"}},
+		"two starts":                 {core.Subscribe("g", chatcore.StartAt(time.Now()), chatcore.FromBeginning()), domain.ErrInvalid, []string{"StartAt", "FromBeginning", "one of them"}},
+		"Concurrency":                {core.Subscribe("g", chatcore.Concurrency(0)), domain.ErrInvalid, []string{"Concurrency", "from 1"}},
 		"HandlerTimeout":             {core.Subscribe("g", chatcore.HandlerTimeout(0)), domain.ErrInvalid, []string{"HandlerTimeout", "above 0"}},
 		"OnPoison":                   {core.Subscribe("g", chatcore.OnPoison(7)), domain.ErrInvalid, []string{"OnPoison", "Skip or Park"}},
 		"a nil middleware":           {core.Subscribe("g", chatcore.WithMiddleware(nil)), domain.ErrInvalid, []string{"WithMiddleware", "middleware 1"}},

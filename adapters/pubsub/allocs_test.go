@@ -19,10 +19,10 @@ import (
 // done is a group.Handler that finishes deliveries and does nothing else.
 type done struct{ count func() }
 
-func (d done) Handle(delivery group.Delivery) {
+func (h done) Handle(d group.Delivery) {
 	go func() {
-		d.count()
-		delivery.Done(nil)
+		h.count()
+		d.Done(nil)
 	}()
 }
 

@@ -19,59 +19,61 @@ import (
 // TestDeadLetterBound_HoldsWhatWouldBeOneMore guards against dead letters without end, and against the loss of a delivery for which there is no room.
 func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 	t.Parallel()
-	const bound, bad = 5, 12
-	for name, poison := range map[string]delivery.Poison{"skip": delivery.Skip, "park": delivery.Park} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, redistest.Shared(t), 1)
-			e := newEffects()
-			var mended atomic.Bool
-			config := beginning(r.config("g"))
-			config.OnPoison, config.DeadLetterBound = poison, bound
-			handle := func(ctx context.Context, d ports.Delivery) error {
-				if d.ID.Chat[0] == 'b' && !mended.Load() {
-					return group.Permanent(errRefused)
+	ways(t, func(t *testing.T, plain bool) {
+		const bound, bad = 5, 12
+		for name, poison := range map[string]delivery.Poison{"skip": delivery.Skip, "park": delivery.Park} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+				e := newEffects()
+				var mended atomic.Bool
+				config := beginning(r.config("g"))
+				config.OnPoison, config.DeadLetterBound = poison, bound
+				handle := func(ctx context.Context, d ports.Delivery) error {
+					if d.ID.Chat[0] == 'b' && !mended.Load() {
+						return group.Permanent(errRefused)
+					}
+					return e.around(nothing)(ctx, d)
 				}
-				return e.around(nothing)(ctx, d)
-			}
-			first := r.start(config, handle)
-			var refused []domain.ChatID
-			for i := range bad {
-				refused = append(refused, domain.ChatID(fmt.Sprint("bad-", i)))
-			}
-			r.send(1, refused...)
-			r.send(3, chats(10)...)
-			until(t, "the rest is held", func() bool { return r.counters.Held.Load() >= bad-bound && r.partition("g").LettersFull })
-			for _, chat := range chats(10) {
-				until(t, "other chats go on", func() bool { return e.done(chat) == 3 })
-			}
-			first.stop()
-			r.start(config, handle) // which finds the held delivery where the first member left it
-			held := r.counters.Held.Load()
-			until(t, "they are held again", func() bool { return r.counters.Held.Load() >= held+bad-bound })
-			letters := r.letters("g")
-			if len(letters) != bound {
-				t.Fatalf("there are %d dead letters, want %d", len(letters), bound)
-			}
-			if err := r.groups().Drop(t.Context(), "g", letters[0].ID); err != nil {
-				t.Fatal(err)
-			}
-			until(t, "another one takes the room", func() bool {
-				now := r.letters("g")
-				return len(now) == bound && now[0].ID != letters[0].ID
-			})
-			e.skip(letters[0].Chat, 1)
-			mended.Store(true)
-			until(t, "what was held is handled", func() bool { return r.partition("g").Failing == 0 })
-			for _, d := range r.letters("g") {
-				if err := r.groups().Retry(t.Context(), "g", d.ID); err != nil {
+				first := r.start(config, handle)
+				var refused []domain.ChatID
+				for i := range bad {
+					refused = append(refused, domain.ChatID(fmt.Sprint("bad-", i)))
+				}
+				r.send(1, refused...)
+				r.send(3, chats(10)...)
+				until(t, "the rest is held", func() bool { return r.counters.Held.Load() >= bad-bound && r.partition("g").LettersFull })
+				for _, chat := range chats(10) {
+					until(t, "other chats go on", func() bool { return e.done(chat) == 3 })
+				}
+				first.stop()
+				r.start(config, handle) // which finds the held delivery where the first member left it
+				held := r.counters.Held.Load()
+				until(t, "they are held again", func() bool { return r.counters.Held.Load() >= held+bad-bound })
+				letters := r.letters("g")
+				if len(letters) != bound {
+					t.Fatalf("there are %d dead letters, want %d", len(letters), bound)
+				}
+				if err := r.groups().Drop(t.Context(), "g", letters[0].ID); err != nil {
 					t.Fatal(err)
 				}
-			}
-			e.complete(r)
-			until(t, "there are no dead letters", func() bool { l := r.partition("g"); return l.Letters == 0 && !l.LettersFull })
-		})
-	}
+				until(t, "another one takes the room", func() bool {
+					now := r.letters("g")
+					return len(now) == bound && now[0].ID != letters[0].ID
+				})
+				e.skip(letters[0].Chat, 1)
+				mended.Store(true)
+				until(t, "what was held is handled", func() bool { return r.partition("g").Failing == 0 })
+				for _, d := range r.letters("g") {
+					if err := r.groups().Retry(t.Context(), "g", d.ID); err != nil {
+						t.Fatal(err)
+					}
+				}
+				e.complete(r)
+				until(t, "there are no dead letters", func() bool { l := r.partition("g"); return l.Letters == 0 && !l.LettersFull })
+			})
+		}
+	})
 }
 
 // TestStreamBound_WithoutAGroup guards against a stream that grows as long as no group runs that trims it. A group that returns loses nothing.

@@ -45,50 +45,70 @@ type bubble struct {
 	groups   *memgroup.Groups
 	counters *group.Counters
 	router   *pubsub.Router
-	stop     func()
+	cancel   context.CancelFunc // of the router
+	stop     func()             // ends the router and waits for it
 }
 
 // inBubble runs a test with a group of the handler, which has middlewares around it unless it is called without Watermill.
 func inBubble(t *testing.T, c group.Config, plain bool, handle pubsub.Handler, timeout time.Duration, run func(b *bubble), around ...message.HandlerMiddleware) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		codec := wireformat.New()
-		b := &bubble{t: t, log: memory.New(codec, machine{}, nil), counters: &group.Counters{}}
-		b.groups = memgroup.New(memgroup.Config{Log: b.log, Codec: codec, Clock: machine{}})
-		c.Group, c.Start.Beginning, c.Counters, c.Logger = "g", true, b.counters, slog.New(slog.DiscardHandler)
-		c.LogID, c.Backlog, c.Codec = b.log.ID(), b.log, codec
-		router, err := pubsub.NewRouter(time.Minute, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		config := pubsub.SubscriberConfig{Config: c, Stores: b.groups}
+		b := newBubble(t)
+		config := b.config("g", c)
 		handlers := pubsub.NewHandlers(map[string]pubsub.Handler{pubsub.AnyType: handle}, b.counters)
-		consume, calls := handlers.Consume(codec), group.Calls(handlers.Handle)
+		consume, calls := handlers.Consume(config.Codec), group.Calls(handlers.Handle)
 		if timeout > 0 {
 			consume, calls = pubsub.WithTimeout(timeout, consume), calls.WithTimeout(timeout)
 		}
 		if plain {
-			err = router.AddCalls(pubsub.Topic, config, calls)
+			b.check(b.router.AddCalls(pubsub.Topic, config, calls))
 		} else {
-			err = router.AddGroup(pubsub.Topic, config, consume, around...)
+			b.check(b.router.AddGroup(pubsub.Topic, config, consume, around...))
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.router = router
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- router.Run(ctx) }()
+		ended := b.start()
 		b.stop = sync.OnceFunc(func() {
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
+			b.cancel()
+			b.check(<-ended)
 		})
 		defer b.stop()
-		<-router.Running()
 		run(b)
 	})
+}
+
+// newBubble returns a log in the bubble that it is called in, and a router that does not run yet.
+func newBubble(t *testing.T) *bubble {
+	t.Helper()
+	codec := wireformat.New()
+	b := &bubble{t: t, log: memory.New(codec, machine{}, nil), counters: &group.Counters{}}
+	b.groups = memgroup.New(memgroup.Config{Log: b.log, Codec: codec, Clock: machine{}})
+	var err error
+	b.router, err = pubsub.NewRouter(time.Minute, slog.New(slog.DiscardHandler))
+	b.check(err)
+	return b
+}
+
+// config returns the configuration of a group that begins with the first event.
+func (b *bubble) config(name string, c group.Config) pubsub.SubscriberConfig {
+	c.Group, c.Start.Beginning, c.Counters, c.Logger = name, true, b.counters, slog.New(slog.DiscardHandler)
+	c.LogID, c.Backlog, c.Codec = b.log.ID(), b.log, wireformat.New()
+	return pubsub.SubscriberConfig{Config: c, Stores: b.groups}
+}
+
+// start runs the router until cancel is called, and waits until every group reads.
+func (b *bubble) start() (ended chan error) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(b.t.Context())
+	b.cancel, ended = cancel, make(chan error, 1)
+	go func() { ended <- b.router.Run(ctx) }()
+	<-b.router.Running()
+	return ended
+}
+
+func (b *bubble) check(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Error(err)
+	}
 }
 
 // send appends n messages to a chat.

@@ -31,27 +31,29 @@ func (l *busyLog) ReadRaw(ctx context.Context, partition int, earlier string, st
 // position has passed its entry.
 func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 1)
-	e := newEffects()
-	r.send(3, "c")
-	if err := r.client.XTrimMaxLen(t.Context(), r.topic(), 0).Err(); err != nil {
-		t.Fatal(err)
-	}
-	times := 0
-	config := beginning(r.config("g"))
-	config.Backlog = &busyLog{r.log, func() {
-		if times++; times <= 3 {
-			r.send(1, "c", "other")
-			until(t, "the stream is read", func() bool { return e.done("other") == domain.Seq(times) })
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+		e := newEffects()
+		r.send(3, "c")
+		if err := r.client.XTrimMaxLen(t.Context(), r.topic(), 0).Err(); err != nil {
+			t.Fatal(err)
 		}
-	}}
-	r.start(config, e.around(nothing))
-	e.complete(r)
-	e.once(t)
-	until(t, "the position is the end of the stream", func() bool { return r.partition("g").Lag == 0 && r.partition("g").Behind == 0 })
-	if n := r.counters.PhantomEntries.Load(); n != 0 {
-		t.Errorf("%d events are said to be in no log", n)
-	}
+		times := 0
+		config := beginning(r.config("g"))
+		config.Backlog = &busyLog{r.log, func() {
+			if times++; times <= 3 {
+				r.send(1, "c", "other")
+				until(t, "the stream is read", func() bool { return e.done("other") == domain.Seq(times) })
+			}
+		}}
+		r.start(config, e.around(nothing))
+		e.complete(r)
+		e.once(t)
+		until(t, "the position is the end of the stream", func() bool { return r.partition("g").Lag == 0 && r.partition("g").Behind == 0 })
+		if n := r.counters.PhantomEntries.Load(); n != 0 {
+			t.Errorf("%d events are said to be in no log", n)
+		}
+	})
 }
 
 // TestEntriesOfEventsThatTheLogDoesNotHave checks that such entries do not block the position, and that later events of the chat are delivered.
@@ -75,30 +77,32 @@ func TestEntriesOfEventsThatTheLogDoesNotHave(t *testing.T) {
 // they lost in a crash of the next owner, which found their chats left behind.
 func TestACrashAfterAllChatsWereLookedAt(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 1)
-	e := newEffects()
-	r.send(2, chats(900)...) // several pages of chats
-	if err := r.client.XTrimMaxLen(t.Context(), r.topic(), 0).Err(); err != nil {
-		t.Fatal(err)
-	}
-	holds := make(chan struct{})
-	defer close(holds)
-	for range 3 {
-		begun := make(chan struct{}, 64)
-		i := r.start(beginning(r.config("g")), func(context.Context, ports.Delivery) error {
-			begun <- struct{}{}
-			<-holds
-			return nil
-		})
-		receive(t, begun)
-		until(t, "all chats are looked at", func() bool { return !r.partition("g").CatchesUp })
-		renewed := r.partition("g").Until
-		until(t, "what it knows is taken down", func() bool { return r.partition("g").Until.After(renewed) })
-		i.crash()
-	}
-	r.start(r.config("g"), e.around(nothing))
-	e.complete(r)
-	until(t, "nobody is behind", func() bool { return r.partition("g").Behind == 0 })
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+		e := newEffects()
+		r.send(2, chats(900)...) // several pages of chats
+		if err := r.client.XTrimMaxLen(t.Context(), r.topic(), 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		holds := make(chan struct{})
+		defer close(holds)
+		for range 3 {
+			begun := make(chan struct{}, 64)
+			i := r.start(beginning(r.config("g")), func(context.Context, ports.Delivery) error {
+				begun <- struct{}{}
+				<-holds
+				return nil
+			})
+			receive(t, begun)
+			until(t, "all chats are looked at", func() bool { return !r.partition("g").CatchesUp })
+			renewed := r.partition("g").Until
+			until(t, "what it knows is taken down", func() bool { return r.partition("g").Until.After(renewed) })
+			i.crash()
+		}
+		r.start(r.config("g"), e.around(nothing))
+		e.complete(r)
+		until(t, "nobody is behind", func() bool { return r.partition("g").Behind == 0 })
+	})
 }
 
 // countedLog counts the requests for chats.

@@ -11,21 +11,23 @@ import (
 // meanwhile.
 func TestClockSetBack_DeadOwner(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	r := newRig(t, server, 4)
-	e := newEffects()
-	first := r.start(beginning(r.config("g")), e.around(nothing))
-	r.send(2, chats(20)...)
-	e.complete(r)
-	r.idle("g")
-	first.crash()
-	redistest.SetClockBack(t, r.client, time.Hour)
-	go first.stop()
-	r.send(2, chats(20)...)
-	r.start(r.config("g"), e.around(nothing))
-	e.complete(r)
-	until(t, "one member is left", func() bool {
-		return r.client.ZCard(t.Context(), r.partitions[0].Base+"g:members:g").Val() == 1
+	ways(t, func(t *testing.T, plain bool) {
+		server := redistest.Start(t)
+		r := newRig(t, server, 4).plainly(plain)
+		e := newEffects()
+		first := r.start(beginning(r.config("g")), e.around(nothing))
+		r.send(2, chats(20)...)
+		e.complete(r)
+		r.idle("g")
+		first.crash()
+		redistest.SetClockBack(t, r.client, time.Hour)
+		go first.stop()
+		r.send(2, chats(20)...)
+		r.start(r.config("g"), e.around(nothing))
+		e.complete(r)
+		until(t, "one member is left", func() bool {
+			return r.client.ZCard(t.Context(), r.partitions[0].Base+"g:members:g").Val() == 1
+		})
 	})
 }
 

@@ -141,34 +141,36 @@ func TestARetryThatFailsParksAgain(t *testing.T) {
 // TestManyChatsAreParkedAndRetried retries in any order while events are appended.
 func TestManyChatsAreParkedAndRetried(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 4)
-	e := newEffects()
-	var succeed atomic.Bool
-	config := beginning(r.config("g"))
-	config.OnPoison = delivery.Park
-	handle := e.around(func(_ context.Context, d ports.Delivery) error {
-		if d.ID.Seq == 5 && !succeed.Load() {
-			return group.Permanent(errors.New("five"))
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 4).plainly(plain)
+		e := newEffects()
+		var succeed atomic.Bool
+		config := beginning(r.config("g"))
+		config.OnPoison = delivery.Park
+		handle := e.around(func(_ context.Context, d ports.Delivery) error {
+			if d.ID.Seq == 5 && !succeed.Load() {
+				return group.Permanent(errors.New("five"))
+			}
+			return nil
+		})
+		one := r.start(config, handle)
+		r.start(config, handle)
+		all := chats(40)
+		r.send(20, all...)
+		until(t, "all are parked", func() bool { return len(r.letters("g")) == len(all) })
+		succeed.Store(true)
+		for i, letter := range r.letters("g") {
+			if i == len(all)/2 {
+				go one.stop()
+			}
+			if err := r.groups().Retry(t.Context(), "g", letter.ID); err != nil {
+				t.Fatal(err)
+			}
+			r.send(1, all[i])
 		}
-		return nil
+		e.complete(r)
+		e.once(t)
 	})
-	one := r.start(config, handle)
-	r.start(config, handle)
-	all := chats(40)
-	r.send(20, all...)
-	until(t, "all are parked", func() bool { return len(r.letters("g")) == len(all) })
-	succeed.Store(true)
-	for i, letter := range r.letters("g") {
-		if i == len(all)/2 {
-			go one.stop()
-		}
-		if err := r.groups().Retry(t.Context(), "g", letter.ID); err != nil {
-			t.Fatal(err)
-		}
-		r.send(1, all[i])
-	}
-	e.complete(r)
-	e.once(t)
 }
 
 // TestALetterOfAChatThatWentOn checks that such a letter is redelivered before the chat's records that no handler has started. It remains a dead

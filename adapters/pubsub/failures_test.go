@@ -248,18 +248,20 @@ func TestDeadLetterAndCheckpointAreOneStep(t *testing.T) {
 // TestEventsWithoutAHandlerAreFinished guards against endless redelivery of types without a handler.
 func TestEventsWithoutAHandlerAreFinished(t *testing.T) {
 	t.Parallel()
-	c := newCarrier(t)
-	for i := range 3 {
-		c.send(domain.MessageID(fmt.Sprint("m", i)))
-	}
-	c.run("g", c.consumer(map[string]pubsub.Handler{"message:edit": nothing}))
-	until(t, "they are counted", func() bool { return c.counters.Ignored.Load() == 3 })
-	until(t, "they are finished", func() bool {
-		return c.client.HGet(t.Context(), c.partitions[0].Base+"g:chats:g", "c").Val() == "3"
+	ways(t, func(t *testing.T, plain bool) {
+		c := newCarrier(t).plainly(plain)
+		for i := range 3 {
+			c.send(domain.MessageID(fmt.Sprint("m", i)))
+		}
+		c.run("g", c.handlers(map[string]pubsub.Handler{"message:edit": nothing}))
+		until(t, "they are counted", func() bool { return c.counters.Ignored.Load() == 3 })
+		until(t, "they are finished", func() bool {
+			return c.client.HGet(t.Context(), c.partitions[0].Base+"g:chats:g", "c").Val() == "3"
+		})
+		if n := len(c.letters("g")); n != 0 {
+			t.Errorf("%d dead letters", n)
+		}
 	})
-	if n := len(c.letters("g")); n != 0 {
-		t.Errorf("%d dead letters", n)
-	}
 }
 
 // TestScriptsMayBeForgotten flushes the scripts while they are used.

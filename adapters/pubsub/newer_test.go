@@ -193,24 +193,26 @@ func TestUnknownCoreTypes_Wait(t *testing.T) {
 // TestForeignEntriesOfUnknownTypes_AreDeadLetters checks that unknown types on the stream of other programs do not wait.
 func TestForeignEntriesOfUnknownTypes_AreDeadLetters(t *testing.T) {
 	t.Parallel()
-	c := newCarrier(t)
-	publisher, err := newPublisher(c.client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for typ, payload := range map[string]string{
-		"message:pin": `{"chatId":"c"}`,
-		"message:new": `{"eventId":"e","type":"message:new","v":99,"timestamp":"2026-01-02T03:04:05Z","chatId":"c"}`,
-	} {
-		msg := message.NewMessage(typ, []byte(payload))
-		msg.Metadata.Set(wireformat.MetaType, typ)
-		if err := publisher.Publish(c.partitions[len(c.partitions)-1].Stream, msg); err != nil {
+	ways(t, func(t *testing.T, plain bool) {
+		c := newCarrier(t).plainly(plain)
+		publisher, err := newPublisher(c.client)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	c.run("g", c.consumer(map[string]pubsub.Handler{pubsub.AnyType: nothing}))
-	until(t, "they are dead letters", func() bool { return len(c.letters("g")) == 2 })
-	if n := c.counters.Offered.Load(); n != 0 {
-		t.Errorf("%d partitions were offered", n)
-	}
+		for typ, payload := range map[string]string{
+			"message:pin": `{"chatId":"c"}`,
+			"message:new": `{"eventId":"e","type":"message:new","v":99,"timestamp":"2026-01-02T03:04:05Z","chatId":"c"}`,
+		} {
+			msg := message.NewMessage(typ, []byte(payload))
+			msg.Metadata.Set(wireformat.MetaType, typ)
+			if err := publisher.Publish(c.partitions[len(c.partitions)-1].Stream, msg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.run("g", c.handlers(map[string]pubsub.Handler{pubsub.AnyType: nothing}))
+		until(t, "they are dead letters", func() bool { return len(c.letters("g")) == 2 })
+		if n := c.counters.Offered.Load(); n != 0 {
+			t.Errorf("%d partitions were offered", n)
+		}
+	})
 }

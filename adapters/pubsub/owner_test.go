@@ -188,25 +188,27 @@ func TestEpochsGrowAndRedeliveriesAreTold(t *testing.T) {
 // TestPartitionsAreReleasedAtOnce has another member acquire the partitions long before the lease would have expired.
 func TestPartitionsAreReleasedAtOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 4)
-	config := beginning(r.config("g"))
-	config.Lease = time.Minute
-	e := newEffects()
-	first := r.start(config, e.around(nothing))
-	r.send(1, chats(20)...)
-	e.complete(r)
-	r.start(config, e.around(nothing))
-	first.stop()
-	stopped := time.Now()
-	r.send(1, chats(20)...)
-	e.complete(r)
-	e.once(t)
-	if took := time.Since(stopped); took > config.Lease/2 {
-		t.Errorf("it took %v", took)
-	}
-	if n := r.client.ZCard(t.Context(), r.partitions[0].Base+"g:members:g").Val(); n != 1 {
-		t.Errorf("%d members are left", n)
-	}
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 4).plainly(plain)
+		config := beginning(r.config("g"))
+		config.Lease = time.Minute
+		e := newEffects()
+		first := r.start(config, e.around(nothing))
+		r.send(1, chats(20)...)
+		e.complete(r)
+		r.start(config, e.around(nothing))
+		first.stop()
+		stopped := time.Now()
+		r.send(1, chats(20)...)
+		e.complete(r)
+		e.once(t)
+		if took := time.Since(stopped); took > config.Lease/2 {
+			t.Errorf("it took %v", took)
+		}
+		if n := r.client.ZCard(t.Context(), r.partitions[0].Base+"g:members:g").Val(); n != 1 {
+			t.Errorf("%d members are left", n)
+		}
+	})
 }
 
 // TestPartitionsAreShared spreads the partitions over members as these start.

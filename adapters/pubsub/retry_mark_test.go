@@ -86,38 +86,40 @@ func TestDeadLetter_KeptThroughRetries(t *testing.T) {
 // stays where it is.
 func TestDeadLetter_DroppedAfterRetries(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 1)
-	config := beginning(r.config("g"))
-	handle := func(_ context.Context, d ports.Delivery) error {
-		if d.ID.Seq == 2 || d.ID.Seq == 4 {
-			return group.Permanent(errors.New("no"))
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+		config := beginning(r.config("g"))
+		handle := func(_ context.Context, d ports.Delivery) error {
+			if d.ID.Seq == 2 || d.ID.Seq == 4 {
+				return group.Permanent(errors.New("no"))
+			}
+			return nil
 		}
-		return nil
-	}
-	config.OnPoison = delivery.Park
-	one := r.start(config, handle)
-	r.send(3, "c")
-	until(t, "seq 2 is parked", func() bool { return r.partition("g").Parked == 1 })
-	old := r.letters("g")[0]
-	one.stop()
-	if err := r.groups().Retry(t.Context(), "g", old.ID); err != nil {
-		t.Fatal(err)
-	}
-	config.OnPoison = delivery.Skip
-	one = r.start(config, handle)
-	until(t, "it is skipped", func() bool {
-		l := r.letters("g")
-		return len(l) == 1 && !l[0].Again && !l[0].Parked && r.partition("g").Behind == 0 && r.partition("g").Lag == 0
+		config.OnPoison = delivery.Park
+		one := r.start(config, handle)
+		r.send(3, "c")
+		until(t, "seq 2 is parked", func() bool { return r.partition("g").Parked == 1 })
+		old := r.letters("g")[0]
+		one.stop()
+		if err := r.groups().Retry(t.Context(), "g", old.ID); err != nil {
+			t.Fatal(err)
+		}
+		config.OnPoison = delivery.Skip
+		one = r.start(config, handle)
+		until(t, "it is skipped", func() bool {
+			l := r.letters("g")
+			return len(l) == 1 && !l[0].Again && !l[0].Parked && r.partition("g").Behind == 0 && r.partition("g").Lag == 0
+		})
+		one.stop()
+		config.OnPoison = delivery.Park
+		r.start(config, handle)
+		r.send(2, "c")
+		until(t, "seq 4 is parked", func() bool { return r.partition("g").Parked == 1 && len(r.letters("g")) == 2 })
+		if err := r.groups().Drop(t.Context(), "g", old.ID); err != nil {
+			t.Fatal(err)
+		}
+		if l := r.partition("g"); l.Parked != 1 || l.Letters != 1 || r.checkpoint("g", "c") != "3" {
+			t.Errorf("after the drop: %+v, checkpoint %s", l, r.checkpoint("g", "c"))
+		}
 	})
-	one.stop()
-	config.OnPoison = delivery.Park
-	r.start(config, handle)
-	r.send(2, "c")
-	until(t, "seq 4 is parked", func() bool { return r.partition("g").Parked == 1 && len(r.letters("g")) == 2 })
-	if err := r.groups().Drop(t.Context(), "g", old.ID); err != nil {
-		t.Fatal(err)
-	}
-	if l := r.partition("g"); l.Parked != 1 || l.Letters != 1 || r.checkpoint("g", "c") != "3" {
-		t.Errorf("after the drop: %+v, checkpoint %s", l, r.checkpoint("g", "c"))
-	}
 }

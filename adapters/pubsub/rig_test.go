@@ -71,7 +71,7 @@ func (r *rig) plainly(plain bool) *rig {
 // partitionsOf returns the partitions of a log, and the stream of other programs as the last one.
 func partitionsOf(keys keyspace.Keys) (partitions []redisgroup.Partition) {
 	for _, p := range keys.Log().Partitions() {
-		partitions = append(partitions, redisgroup.Partition{Stream: p.Stream, Base: p.Base, Number: p.Partition})
+		partitions = append(partitions, redisgroup.Partition(p))
 	}
 	return partitions
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sony/gobreaker"
 
 	"chatcore/adapters/pubsub/group"
+	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/ports/groups"
 )
@@ -88,6 +89,9 @@ func (r *Router) AddGroup(topic string, c SubscriberConfig, handle message.NoPub
 
 // AddCalls adds a consumer group without a Watermill handler, which reads a topic. h may be nil if the configuration has a batch handler.
 func (r *Router) AddCalls(topic string, c SubscriberConfig, h group.Handler) error {
+	if h == nil && c.Batch == nil {
+		return &domain.InvalidError{Field: "handler", Problem: "is missing", Allowed: "one, or a batch handler in the configuration"}
+	}
 	read, err := r.add(topic, c)
 	if err != nil {
 		return err
@@ -119,7 +123,9 @@ func (r *Router) Run(ctx context.Context) error {
 	defer watching.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(ctx, func() { close(r.stopping) })()
+	stops := sync.OnceFunc(func() { close(r.stopping) })
+	defer stops()
+	defer context.AfterFunc(ctx, stops)()
 	var members []*subscription // one that ends at once is among them
 	for _, read := range r.readings {
 		m, err := read.begin(ctx)

@@ -270,24 +270,26 @@ func testEnd(t *testing.T, r *rig, reason error, cause func() error) {
 // TestDeliveryHeals kills connections, and makes connections swallow all traffic. Delivery recovers without waiting for their end, which never comes.
 func TestDeliveryHeals(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Start(t), 2)
-	e := newEffects()
-	proxy := redistest.StartProxy(t, r.server)
-	config := beginning(r.config("g"))
-	config.Lease = 3 * time.Second
-	config.client = goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(proxy.URL(), "redis://"), ContextTimeoutEnabled: true, MaxRetries: -1})
-	r.start(config, e.around(nothing))
-	for range 3 {
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Start(t), 2).plainly(plain)
+		e := newEffects()
+		proxy := redistest.StartProxy(t, r.server)
+		config := beginning(r.config("g"))
+		config.Lease = 3 * time.Second
+		config.client = goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(proxy.URL(), "redis://"), ContextTimeoutEnabled: true, MaxRetries: -1})
+		r.start(config, e.around(nothing))
+		for range 3 {
+			r.send(2, chats(4)...)
+			e.complete(r)
+			if err := r.client.ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		proxy.Swallow(true)
+		r.send(2, chats(4)...)
+		<-time.After(time.Second)
+		proxy.Swallow(false) // of new connections: the old ones stay deaf
 		r.send(2, chats(4)...)
 		e.complete(r)
-		if err := r.client.ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	proxy.Swallow(true)
-	r.send(2, chats(4)...)
-	<-time.After(time.Second)
-	proxy.Swallow(false) // of new connections: the old ones stay deaf
-	r.send(2, chats(4)...)
-	e.complete(r)
+	})
 }

@@ -41,6 +41,7 @@ func Groups(t *testing.T, open func(t *testing.T) GroupsRig) {
 		{"a new owner knows of an earlier one", testGroupOverlap},
 		{"a new owner of lost records checks every chat", testGroupLostRecords},
 		{"a new owner finds a stream that was trimmed", testGroupAcquireTrimmed},
+		{"a new owner finds that the entry at its position was lost", testGroupAcquireLost},
 		{"a new owner gets the state of the partition", testGroupLeaseState},
 		{"a commit changes every part of the state", testGroupCommit},
 		{"a commit renews the lease", testGroupRenewal},

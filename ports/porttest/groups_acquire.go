@@ -139,6 +139,24 @@ func testGroupAcquireTrimmed(g *groupsTest) {
 	g.same("every chat is checked where entries were removed that no owner has seen", g.acquire("a").Walk, true)
 }
 
+// testGroupAcquireLost has streams lose the entry at the position, and no older ones: reads have to continue after an entry that exists.
+func testGroupAcquireLost(g *groupsTest) {
+	g.append(0, 5)
+	ids := g.ids()
+	lease := g.own()
+	for _, lost := range []int{1, 4, 3} { // in between, the last, the last again
+		g.committed(lease.Epoch, groups.Commit{Number: 1, Position: ids[lost], Passed: lost + 1, Walk: groups.Walk{Changed: true}})
+		g.Remove(g.p, ids[lost])
+		lease = g.acquire("a")
+		before := ids[lost-1]
+		g.same("position", lease.Position, before)
+		g.same("every chat is checked", lease.Walk, true)
+		b, err := g.store.Next(g.t.Context(), g.p, lease.Position, false)
+		g.ok(err)
+		g.same("gap after the position", b.Gap, false)
+	}
+}
+
 func testGroupLeaseState(g *groupsTest) {
 	g.append(0, 3)
 	ids := g.ids()

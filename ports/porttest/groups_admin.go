@@ -132,6 +132,7 @@ func testGroupExists(g *groupsTest) {
 	lease, _ := g.owned()
 	exists(true)
 	d := g.letters()[0]
+	g.beat("a", time.Hour, g.p)
 	g.ok(g.Stores.Delete(g.t.Context(), "g"))
 	exists(false)
 	list, err := g.Stores.List(g.t.Context())
@@ -148,6 +149,8 @@ func testGroupExists(g *groupsTest) {
 	next := g.acquire("b")
 	g.same("a new group of the same name", []any{next.HadOwner, next.Position, next.DeadLetters, len(next.Left), len(next.Failing), len(next.Retries)}, []any{false, groups.StreamID{}, 0, 0, 0, 0})
 	g.same("checkpoint", g.checkpoint(0), domain.Seq(0))
+	g.same("members", g.listed().Members, 0)
+	g.same("members and offers", g.beat("b", time.Hour), groups.Members{Living: []string{"b"}})
 }
 
 func testGroupRebuild(g *groupsTest) {

@@ -28,19 +28,25 @@ func testGroupBeginning(g *groupsTest) {
 }
 
 func testGroupNextEvent(g *groupsTest) {
+	empty := g.Stores.Store("empty")
+	g.create(empty, groups.Start{})
+	lease := g.tryAcquire(empty, g.p, applicant("a"), false)
+	g.same("position and check of every chat in an empty stream", []any{lease.Position, lease.End, lease.Walk}, []any{groups.StreamID{}, groups.StreamID{}, true})
+	g.ok(empty.Close())
+
 	g.append(0, 2)
 	ids := g.ids()
 	fresh, err := g.store.Create(g.t.Context(), g.p, groups.Start{})
 	g.ok(err)
 	g.same("waits for checkpoints", fresh, true)
-	if lease := g.tryAcquire(g.store, g.p, applicant("a"), false); lease != nil {
+	if g.tryAcquire(g.store, g.p, applicant("a"), false) != nil {
 		g.t.Fatalf("a partition without checkpoints was acquired")
 	}
 	more, err := g.store.Seed(g.t.Context(), g.p, []groups.Checkpoint{{Chat: g.chat(0), Seq: 2}}, true)
 	g.ok(err)
 	g.same("waits for more checkpoints", more, false)
 	g.append(1, 1)
-	lease := g.acquire("a")
+	lease = g.acquire("a")
 	g.same("position", lease.Position, ids[1])
 	g.same("every chat is checked", lease.Walk, false)
 	g.same("checkpoint", g.checkpoint(0), domain.Seq(2))

@@ -48,6 +48,7 @@ type chat struct {
 	byKey       map[string]*lane // of a group that is ordered by key
 	first, last *lane            // all lanes that have a record, or the only one
 	held        laneQueue        // ready lanes that wait because the chat has too many in flight, or waiting
+	heldBack    bool             // among the partition's chats that are held back
 	queued      int              // records
 	running     int              // lanes in flight
 	waiting     int              // lanes that wait for their next attempt
@@ -244,7 +245,7 @@ func (c *chat) progress() (g groups.Progress) {
 		}
 	}
 	slices.SortFunc(g.Others, func(a, b groups.EventFailure) int { return cmp.Compare(a.Seq, b.Seq) })
-	if len(c.done) > 0 && (c.waiting > 0 || c.failed || c.savedDone || c.p.draining || c.p.m.stopped) {
+	if len(c.done) > 0 && (c.waiting > 0 || g.Reason != "" || c.failed || c.savedDone || c.p.draining || c.p.m.stopped) {
 		g.Done = slices.Clone(c.done)
 	}
 	return g

@@ -33,7 +33,8 @@ func (m *Member) start(l *lane, now time.Time) *Record {
 		return nil
 	case m.config.Order != ByChat && c.mustHold(r):
 		c.held.push(l)
-		if p.retried >= m.limits.waiting {
+		if p.retried >= m.limits.waiting && !c.heldBack {
+			c.heldBack = true
 			p.heldBack = append(p.heldBack, c)
 		}
 		return nil

@@ -68,7 +68,7 @@ func (m *Member) TakeEvents() []Event {
 	return events
 }
 
-// Signals tells a caller which of its loops have something to do. Each is told once.
+// Signals says which loops of a caller have something to do. It has each once.
 type Signals struct {
 	Commit     bool         // [Member.Commits] has changes
 	Assign     bool         // the assignment of partitions is to be checked

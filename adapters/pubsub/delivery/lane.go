@@ -36,12 +36,14 @@ type laneID struct {
 
 func (l *lane) id() laneID { return laneID{l.chat.id, l.key, l.seq} }
 
-// tracked reports whether a later lease of the same member can tell the lane from others.
+// tracked reports whether a later lease of the same member can identify the lane.
 func (l *lane) tracked() bool { return !l.chat.foreign() || l.chat.p.m.config.Order != Unordered }
 
-// link adds a record at the end.
+// link adds a record at the end. It does not write the lane of a record that is in it already: a handler may read that meanwhile.
 func (l *lane) link(r *Record) {
-	r.lane = l
+	if r.lane != l {
+		r.lane = l
+	}
 	if l.tail == nil {
 		l.head = r
 	} else {
@@ -139,6 +141,7 @@ func (l *lane) endRetries() {
 	p := l.chat.p
 	if p.retried--; p.retried == p.m.limits.waiting-1 {
 		for _, c := range p.heldBack {
+			c.heldBack = false
 			c.releaseHeld()
 		}
 		p.heldBack = p.heldBack[:0]

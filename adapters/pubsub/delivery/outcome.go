@@ -163,6 +163,7 @@ func (p *Partition) finish(l *lane) {
 		if !r.resolved {
 			p.resolved = append(p.resolved, r.letter)
 		}
+		p.feed(c)
 		p.requestCommit()
 	case c.foreign():
 		r.resolved = true
@@ -264,8 +265,8 @@ func (p *Partition) retry(l *lane, now time.Time) {
 	}
 }
 
-// rewind cancels recorded starts that have not begun, because no more handlers start. What is finished beyond the checkpoints is committed, so that the
-// next owner does not deliver it again.
+// rewind cancels recorded starts that have not begun, because no more handlers start. The commit has the events that are finished beyond the
+// checkpoints: the next owner does not deliver them again.
 func (p *Partition) rewind(now time.Time) {
 	for c := p.first; c != nil; c = c.next {
 		if len(c.done) > 0 && !c.savedDone {

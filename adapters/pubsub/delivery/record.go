@@ -34,7 +34,7 @@ func (r *Record) Attempt() int { return r.attempts + 1 }
 // Redelivered reports whether a handler may have been started for the record before.
 func (r *Record) Redelivered() bool { return r.attempts > 0 || r.redelivered }
 
-// Start returns the number of the present start by this member, from 1: it tells a late outcome from that of a later start.
+// Start returns the number of the present start by this member, from 1. A late outcome has that of an earlier start.
 func (r *Record) Start() int { return r.starts }
 
 // Partition returns the lease under which the record is delivered.

@@ -14,6 +14,7 @@ const (
 	scanEvery = time.Second           // between two comparisons of a partition after its first pass
 	scanPass  = 180                   // comparisons that a later pass is spread over, if scanPage allows
 	scanAwait = 50 * time.Millisecond // between two checks whether the stream was read up to a comparison's tail
+	scanTail  = 20                    // checks after which the stream's last entry is read again: the tail may have been deleted
 )
 
 // headScan compares the heads of a partition's chats with the group's checkpoints, page after page, for as long as the member owns the partition. It
@@ -26,6 +27,7 @@ type headScan struct {
 
 	ahead []ports.ChatHead // heads beyond their checkpoints; their entries may still be unread
 	tail  groups.StreamID  // last entry of the stream at that moment
+	waits int              // checks whether the stream was read up to it
 }
 
 // Scan is the next step of the comparison of a partition's heads with the group's checkpoints. A member takes one step at a time, for all of its
@@ -59,6 +61,9 @@ func (m *Member) NextScan(now time.Time) Scan {
 	}
 	if !p.hasRead(p.scan.tail) {
 		p.scan.due = now.Add(scanAwait)
+		if p.scan.waits++; p.scan.waits%scanTail == 0 {
+			return Scan{Partition: p, Wait: scanFirst, Cursor: p.scan.cursor, Count: 1}
+		}
 		return Scan{Wait: scanFirst}
 	}
 	return Scan{Partition: p, Wait: scanFirst, Resolve: true}
@@ -88,16 +93,21 @@ func (p *Partition) hasRead(id groups.StreamID) bool {
 // Compared takes a page of heads that are beyond their checkpoints. count is how many chats were asked for, and tail the stream's last entry at that
 // moment.
 func (p *Partition) Compared(page ports.HeadPage, tail groups.StreamID, count int, now time.Time) {
+	h := &p.scan
 	switch {
 	case p.over:
+		return
+	case len(h.ahead) > 0: // the heads of the comparison before wait for its tail
+		if tail.Compare(h.tail) < 0 {
+			h.tail = tail
+		}
 		return
 	case page.Err != nil:
 		p.m.event(Event{Kind: HoleFound, Partition: p, Err: page.Err})
 	case page.Next == 0:
 		p.m.event(Event{Kind: HoleClosed, Partition: p})
 	}
-	h := &p.scan
-	h.cursor, h.ahead, h.tail = page.Next, page.Ahead, tail
+	h.cursor, h.ahead, h.tail, h.waits = page.Next, page.Ahead, tail, 0
 	if page.Next == 0 {
 		h.passes++
 	}

@@ -13,7 +13,9 @@ func (w *world) act(d *dice) {
 	n := w.nodes[d.roll(len(w.nodes))]
 	switch kind := d.roll(100); {
 	case kind < 12:
-		w.actLog(s, d)
+		if d.chance(w.busy) {
+			w.actLog(s, d)
+		}
 	case kind < 16 && !w.faultless:
 		w.actStore(s, d)
 	case kind < 17:
@@ -97,7 +99,7 @@ func (w *world) actLog(s *worldPartition, d *dice) {
 		s.add(worldEntry{seq: c.head() + 1000, fact: f})
 	default:
 		chat := w.anyChat(d)
-		for range 1 + d.roll(3) {
+		for range 1 + d.roll(1+w.busy/30) {
 			s.append(chat, true, false)
 		}
 	}
@@ -109,7 +111,7 @@ func (w *world) anyChat(d *dice) string { return [...]string{"a", "b", "c", "d",
 func (w *world) actStore(s *worldPartition, d *dice) {
 	g := &s.store
 	switch kind := d.roll(40); {
-	case kind < 16:
+	case kind < 6:
 		if len(g.dead) > 0 {
 			s.decide(g.dead[d.roll(len(g.dead))].ID, d.chance(60))
 		}
@@ -260,7 +262,7 @@ func (w *world) actHandler(n *node, d *dice) {
 		if len(f.records) > 1 && d.chance(30) {
 			done, later = d.roll(len(f.records)), 50*time.Millisecond
 		}
-	case kind < 14:
+	case kind < 13:
 		o = Outcome{Kind: Failed, Cause: "failed"}
 	case kind < 15:
 		o = Outcome{Kind: FailedForGood, Cause: "permanent"}

@@ -37,7 +37,7 @@ func (w *world) checkCommit(s *worldPartition, c groups.OwnedCommit, before befo
 		return
 	}
 	for _, e := range s.entries[s.after(before.position):s.after(g.position)] {
-		if f := e.fact; e.seq == 0 && !f.finished() && !f.lost && !(w.config.Ephemeral && f.broken) {
+		if f := e.fact; e.seq == 0 && !f.finished() && !f.lost && (!w.config.Ephemeral || !f.broken) {
 			w.fail("the position of %s passes the unfinished entry %v", s.Stream, e.id)
 		}
 	}

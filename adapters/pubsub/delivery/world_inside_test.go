@@ -29,7 +29,7 @@ func (w *world) checkInside(n *node) {
 }
 
 // counts of a partition or of a chat.
-type counts struct{ queued, running, waiting, retried, loaded, behind, slots, blocked int }
+type counts struct{ queued, running, waiting, retried, loaded, behind, blocked int }
 
 func (w *world) checkPartition(p *Partition, ready map[*lane]bool) (blocked int) {
 	limits := &p.m.limits
@@ -62,6 +62,9 @@ func (w *world) checkPartition(p *Partition, ready map[*lane]bool) (blocked int)
 	}
 	if sum.running != p.running || sum.waiting != p.waiting || sum.retried != p.retried || sum.loaded != p.loaded || sum.behind != p.behind {
 		w.fail("%v counts running %d, waiting %d, loaded %d, behind %d, and has %+v", p, p.running, p.waiting, p.loaded, p.behind, sum)
+	}
+	if n := len(p.heldBack); n > len(p.chats)+1 {
+		w.fail("%d chats are held back of %d", n, len(p.chats))
 	}
 	if n := p.window.size(); n >= limits.window+mostRead {
 		w.fail("the window has %d entries", n)

@@ -58,8 +58,9 @@ type worldPartition struct {
 	last    groups.StreamID
 	added   int
 
-	store groupStore
-	saved *savedPartition // an earlier state, to which a failover returns
+	store      groupStore
+	saved      *savedPartition // an earlier state, to which a failover returns
+	failedOver bool
 }
 
 type savedPartition struct {
@@ -201,6 +202,7 @@ func (s *worldPartition) save() {
 // failover returns to the state that was saved: what was written since is lost. Its clock is ahead of every lost entry.
 func (s *worldPartition) failover() {
 	k := s.saved
+	s.failedOver = true
 	s.w.note("%s fails over", s.Stream)
 	for _, e := range s.entries {
 		if e.seq == 0 && !slices.ContainsFunc(k.entries, func(o worldEntry) bool { return o.fact == e.fact }) {

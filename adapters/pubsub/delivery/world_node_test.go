@@ -26,7 +26,6 @@ type node struct {
 	acquired []acquired
 	wants    struct{ commit, assign, reclaim bool }
 	nextBeat time.Time
-	nextTick time.Time
 	renewal  time.Time
 }
 
@@ -85,7 +84,6 @@ type commitStep struct {
 	commits  []groups.OwnedCommit
 	parts    []*Partition
 	results  []groups.CommitResult // nil if the store has not answered
-	lost     bool                  // the answers are lost
 	reload   []*Partition          // others have changed these
 	revision []string
 }
@@ -104,7 +102,9 @@ func (w *world) start(name string) *node {
 	n := &node{w: w, name: name, leases: make([]*worldLease, len(w.partitions))}
 	w.seeds++
 	c := w.config
-	c.Seed = w.seeds
+	if c.Seed = w.seeds; w.settling {
+		c.DeadLetterBound = plenty
+	}
 	var partitions []groups.Partition
 	for _, s := range w.partitions {
 		partitions = append(partitions, s.Partition)

@@ -14,6 +14,7 @@ func (w *world) settle() {
 	w.settling = true
 	for _, n := range w.nodes {
 		n.frozen = false
+		n.m.config.DeadLetterBound = plenty
 	}
 	for _, s := range w.partitions {
 		s.listHole = false
@@ -37,19 +38,14 @@ func (w *world) settle() {
 
 // until runs all processes until no partition has anything left.
 func (w *world) until(left func(s *worldPartition) string) {
-	const most = 4000 // rounds of 100 ms
+	const most = 2000 // rounds of 100 ms
 	reason := ""
-	for i := range most {
+	for range most {
 		if reason = w.firstLeft(left); reason == "" {
 			return
 		}
 		w.round()
 		w.advance(100 * time.Millisecond)
-		for _, s := range w.partitions {
-			if i%4 == 3 && len(s.store.dead) >= w.config.DeadLetterBound {
-				s.decide(s.store.dead[0].ID, s.store.dead[0].Entry.IsZero() && i%8 == 3)
-			}
-		}
 	}
 	w.fail("not settled: %s", reason)
 }

@@ -19,6 +19,7 @@ type world struct {
 	config     Config
 	limits     limits
 	faultless  bool // nothing fails: each event is handled once
+	busy       int  // how often events are appended, in percent of what members can handle or more
 	now        time.Time
 	skew       time.Duration // of the store's clock
 	partitions []*worldPartition
@@ -34,7 +35,6 @@ type world struct {
 	begins      int // handlers
 	steps       int
 	blocked     map[*node]int
-	clock       uint64 // hash of what happened
 	story       []string
 	tells       bool
 	settling    bool
@@ -90,6 +90,7 @@ func newWorld(shape uint64, order Order, faultless bool) *world {
 	if d.chance(25) {
 		w.config.DeadLetterBound = 1 + d.roll(2)
 	}
+	w.busy = [...]int{20, 40, 100}[d.roll(3)]
 	w.limits = defaultLimits()
 	if d.chance(70) {
 		w.limits = limits{

@@ -221,7 +221,8 @@ func (l *ledger) checkOrder(what, lane string, d ports.Delivery) {
 		if l.w.plan.order == delivery.ByKey && !l.sameKey(d, seq) {
 			continue
 		}
-		if e == nil || !e.finished {
+		gone := e != nil && e.attempt >= attempts && e.epoch < d.Epoch // the last attempt did not end before its lease
+		if e == nil || !e.finished && !gone {
 			l.fault(d.ID.Chat, "%s started before seq %d was finished", what, seq)
 			return
 		}

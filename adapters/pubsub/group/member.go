@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"chatcore/adapters/pubsub/delivery"
+	"chatcore/domain"
 	"chatcore/internal/backoff"
 	"chatcore/ports"
 	"chatcore/ports/groups"
@@ -59,6 +60,9 @@ func Join(ctx context.Context, c Config, h Handler) (*Member, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if h == nil && c.Batch == nil {
+		return nil, &domain.InvalidError{Field: "handler", Problem: "is missing", Allowed: "one, or a batch handler in the configuration"}
 	}
 	m := &Member{
 		config: c, name: uuid.NewString(), handler: h,

@@ -62,9 +62,15 @@ func newRig(t *testing.T, partitions int) *rig {
 // send appends n messages to a chat.
 func (r *rig) send(chat string, n int) {
 	r.t.Helper()
+	r.sendAt(r.clock.Now(), chat, n)
+}
+
+// sendAt appends n messages of a time to a chat.
+func (r *rig) sendAt(at time.Time, chat string, n int) {
+	r.t.Helper()
 	for range n {
 		r.sent++
-		e := domain.MessageNew{Chat: domain.ChatID(chat), Message: domain.MessageID(fmt.Sprint("m", r.sent)), Sender: "ada", Content: "hi", At: r.clock.Now()}
+		e := domain.MessageNew{Chat: domain.ChatID(chat), Message: domain.MessageID(fmt.Sprint("m", r.sent)), Sender: "ada", Content: "hi", At: at}
 		a := ports.Append{Chat: e.Chat, Events: []ports.NewEvent{{ID: domain.EventID(fmt.Sprint("e", r.sent)), Event: e, Moves: domain.Moves(e)}}}
 		if _, err := r.log.Append(r.t.Context(), a); err != nil {
 			r.t.Fatal(err)
@@ -102,4 +108,27 @@ func TestGroups(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEntryTimes checks that an entry has the time of its event, but is neither of the future nor before the entry before it.
+func TestEntryTimes(t *testing.T) {
+	r := newRig(t, 1)
+	now := r.clock.Now()
+	for _, at := range []time.Time{now.Add(-time.Hour), now.Add(-2 * time.Hour), now.Add(-time.Minute), now.Add(time.Hour), now} {
+		r.sendAt(at, "c", 1)
+	}
+	b, err := r.groups.Store("g").Next(t.Context(), r.groups.Partitions()[0], groups.StreamID{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []groups.StreamID{id(now.Add(-time.Hour), 0), id(now.Add(-time.Hour), 1), id(now.Add(-time.Minute), 0), id(now, 0), id(now, 1)}
+	for i, e := range b.Entries {
+		if e.ID != want[i] {
+			t.Errorf("entry %d has the id %v, want %v", i, e.ID, want[i])
+		}
+	}
+}
+
+func id(at time.Time, number uint64) groups.StreamID {
+	return groups.StreamID{Milliseconds: uint64(at.UnixMilli()), Number: number} //nolint:gosec // a time
 }

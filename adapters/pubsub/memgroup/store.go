@@ -122,19 +122,24 @@ func (s *groupState) acquire(p *partition, lost bool, by groups.Applicant, now t
 	}
 }
 
-// checkPosition has every chat checked if the entry at the position is gone, because entries after it may be gone too, or if lost is set.
+// checkPosition has every chat checked if the entry at the position is gone, because entries after it may be gone too, or if lost is set. If older
+// entries are not gone, the entry was lost, and the position becomes the entry before it.
 func (s *groupState) checkPosition(p *partition, lost bool) {
-	gone := len(p.stream.entries) == 0 || p.stream.trimmed(s.position)
+	if !p.Logged() {
+		return
+	}
+	before, found := p.stream.index(s.position)
+	gone := before == 0 && !found
 	if s.position.IsZero() && len(p.stream.entries) > 0 {
 		gone = p.stream.added > len(p.stream.entries) // some entry was removed
 	}
-	if !p.Logged() || !gone && !lost {
-		return
-	}
-	if gone {
+	switch {
+	case gone:
 		s.position = p.stream.first()
+	case !found && before > 0:
+		s.position, lost = p.stream.entries[before-1].ID, true
 	}
-	s.walk.Active = true
+	s.walk.Active = s.walk.Active || gone || lost
 }
 
 // Release implements [groups.Store].

@@ -26,7 +26,7 @@ var errGuardMoves = fmt.Errorf("%w: the log's identity changes", ports.ErrUnavai
 
 // log returns the id that a partition's scripts check, "" for one without a log.
 func (s *store) log(p groups.Partition) string {
-	if p.Logged() && s.shared.guard != nil {
+	if p.Logged() {
 		return s.shared.guard.Guard(p.Number)
 	}
 	return ""
@@ -109,9 +109,6 @@ func (s *store) missing(ctx context.Context, p groups.Partition) error {
 
 // intact checks that every partition still carries the log. It ignores those without a log.
 func (g *Groups) intact(ctx context.Context) error {
-	if g.guard == nil {
-		return nil
-	}
 	ids, held := make([]*goredis.StringCmd, len(g.partitions)), make([]string, len(g.partitions))
 	bounded, cancel := g.timely(ctx)
 	defer cancel()

@@ -131,7 +131,7 @@ func TestProgress_ToEarlierPrograms(t *testing.T) {
 	})
 }
 
-// FuzzProgress reads any text. What it means remains the same when it is written again.
+// FuzzProgress reads any text. Its meaning remains the same when it is written again.
 func FuzzProgress(f *testing.F) {
 	for _, text := range []string{"", "7:2", "7:3:9:1764057600123:transient:a: b:c%", "~7 3 9 1764057600123 slow 9+2,3 14/1,2/3/9 a%3A", "~0 0 0 0  1,,2 / "} {
 		f.Add(text)

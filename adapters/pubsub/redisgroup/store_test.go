@@ -3,6 +3,7 @@ package redisgroup_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -220,11 +221,16 @@ func TestStores_ShareReads(t *testing.T) {
 			got <- b
 		}()
 	}
-	wait.Until(t, "a read waits", func() bool { return calls(t, r.client, "xrange") > 1 }) // the first one does not wait
+	wait.Until(t, "a read waits", func() bool { return strings.Contains(r.client.ClientList(t.Context()).Val(), "cmd=xread") })
 	r.send("a")
 	for range n {
 		if b := <-got; b == nil || len(b.Entries) == 0 || b.Entries[0].Seq != 2 {
 			t.Errorf("batch %+v", b)
 		}
+	}
+	opened := 0
+	_, err = fmt.Sscan(r.client.InfoMap(t.Context(), "stats").Val()["Stats"]["total_connections_received"], &opened)
+	if err != nil || opened >= n/2 { // a read that waits has a connection for itself
+		t.Errorf("%d connections were opened, error %v", opened, err)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"context"
 
 	"chatcore"
+	"chatcore/adapters/memory"
+	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/memgroup"
 	"chatcore/app"
 	"chatcore/domain"
 )
@@ -22,6 +25,10 @@ var (
 	id    string
 	user  domain.UserID
 	d     chatcore.Delivery[domain.MessageNew]
+
+	mine      *memory.Log // a custom log
+	stores    *memgroup.Groups
+	transport *live.Local
 )
 
 // Poll is the data of a custom event.
@@ -38,6 +45,10 @@ func checkPoll(Poll) error { return nil }
 func countPoll(context.Context, chatcore.CustomDelivery[Poll]) error { return nil }
 
 func push(context.Context, chatcore.Delivery[domain.MessageNew]) error { return nil }
+
+func index(context.Context, chatcore.Delivery[domain.MessageNew]) error { return nil }
+
+func reindex(context.Context, chatcore.Delivery[domain.MessageEdit]) error { return nil }
 
 func muted(domain.UserID) bool { return false }
 

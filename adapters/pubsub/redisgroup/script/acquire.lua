@@ -47,8 +47,11 @@ if first and position == '0-0' then -- unless no entry was ever removed
     if info[i] == 'entries-added' then gone = info[i + 1] > redis.call('XLEN', stream) end
   end
 end
-if log_id ~= '' and (gone or lost) then
+-- If it is gone and older ones are not, it was lost: the position becomes the entry before it.
+local hole = not gone and position ~= '0-0' and #redis.call('XRANGE', stream, position, position) == 0
+if log_id ~= '' and (gone or hole or lost) then
   if gone then position = first and first[1] or '0-0' end
+  if hole then position = redis.call('XREVRANGE', stream, position, '-', 'COUNT', '1')[1][1] end
   if walk == '' then walk = '0' end
   redis.call('HSET', group, 'walk', walk, 'position', position)
 end
