@@ -276,7 +276,7 @@ func (s *worldPartition) trimPassed(n int) {
 // overrun removes the first n entries although the group has not passed them, but for the last one.
 func (s *worldPartition) overrun(n int) {
 	n = min(n, len(s.entries)-1)
-	if n <= 0 || s.failedOver { // entries that a failover has lost are not told from trimmed ones
+	if n <= 0 || s.failedOver { // entries that a failover has lost look like trimmed ones
 		return
 	}
 	g := &s.store
