@@ -205,7 +205,7 @@ func (s *worldPartition) writeLetter(l groups.Letter) (written int) {
 		return 0
 	}
 	g.letters++
-	if t := s.w.facts[l.UUID]; t.letters > 0 && s.w.failovers == 0 {
+	if t := s.w.facts[l.UUID]; t.letters > 0 && t.seq > 0 && s.w.failovers == 0 { // an entry of another program has no checkpoint
 		s.w.fail("%s/%d becomes a second dead letter", l.Chat, l.Seq)
 	} else {
 		t.letters++
