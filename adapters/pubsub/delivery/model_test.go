@@ -48,7 +48,7 @@ func rapidChecks(t *testing.T) int {
 	return n
 }
 
-// checkModel runs programs. It tells the story of one that breaks an invariant, unless another part has told one.
+// checkModel runs programs. It logs the events of one that breaks an invariant, unless another part has done so.
 func checkModel(t *testing.T, order Order, faultless bool, told *bool) (steps int) {
 	var failing *modelRun
 	t.Cleanup(func() {

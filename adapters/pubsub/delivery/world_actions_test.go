@@ -173,7 +173,7 @@ func (w *world) actLife(n *node, d *dice) {
 func (w *world) actFault(s *worldPartition, n *node, d *dice) {
 	switch kind := d.roll(20); {
 	case kind < 4:
-		if len(s.entries) > 0 { // of an empty stream no loss can be told from a trim
+		if len(s.entries) > 0 { // if the stream is empty, a loss looks like a trim
 			s.save()
 		}
 	case kind < 6:

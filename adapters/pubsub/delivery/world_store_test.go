@@ -205,7 +205,7 @@ func (s *worldPartition) writeLetter(l groups.Letter) (written int) {
 		return 0
 	}
 	g.letters++
-	if t := s.w.facts[l.UUID]; t.letters > 0 && s.w.failovers == 0 {
+	if t := s.w.facts[l.UUID]; t.letters > 0 && t.seq > 0 && s.w.failovers == 0 { // an entry of another program has no checkpoint
 		s.w.fail("%s/%d becomes a second dead letter", l.Chat, l.Seq)
 	} else {
 		t.letters++
@@ -276,7 +276,7 @@ func (s *worldPartition) trimPassed(n int) {
 // overrun removes the first n entries although the group has not passed them, but for the last one.
 func (s *worldPartition) overrun(n int) {
 	n = min(n, len(s.entries)-1)
-	if n <= 0 || s.failedOver { // entries that a failover has lost are not told from trimmed ones
+	if n <= 0 || s.failedOver { // entries that a failover has lost look like trimmed ones
 		return
 	}
 	g := &s.store

@@ -1,0 +1,34 @@
+package delivery
+
+import (
+	"strings"
+	"testing"
+
+	"chatcore/ports/groups"
+)
+
+// TestLetter_LongFields makes dead letters of an entry with long fields: if it cannot be read, the letter has the beginning of each.
+func TestLetter_LongFields(t *testing.T) {
+	long := strings.Repeat("x", letterBytes+1)
+	for _, unreadable := range []bool{true, false} {
+		b := newBench(Config{Concurrency: 1})
+		r := &Record{Entry: groups.Entry{ID: groups.StreamID{Number: 1}, UUID: long, Metadata: long, Payload: []byte(long)}}
+		b.p.Fetched([]*Record{r}, r.ID, &Checkpoints{})
+		if b.m.Deliver(b.now, b.into) != 1 {
+			t.Fatal("the entry is not delivered")
+		}
+		b.m.Completed(r, r.Start(), Outcome{Kind: FailedForGood, Unreadable: unreadable}, b.now)
+		commits, _ := b.m.Commits(b.now, nil, nil)
+		if len(commits) != 1 || len(commits[0].Letters) != 1 {
+			t.Fatalf("the commits are %+v, want one letter", commits)
+		}
+		want := letterBytes
+		if !unreadable {
+			want++
+		}
+		l := commits[0].Letters[0]
+		if len(l.UUID) != want || len(l.Metadata) != want || len(l.Payload) != want || l.Cut != unreadable || l.Entry.IsZero() == unreadable {
+			t.Errorf("unreadable %v: %d, %d and %d bytes, cut %v, entry %v", unreadable, len(l.UUID), len(l.Metadata), len(l.Payload), l.Cut, l.Entry)
+		}
+	}
+}
