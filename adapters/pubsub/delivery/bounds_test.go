@@ -162,6 +162,9 @@ func TestBounds(t *testing.T) {
 		if opened != 256 {
 			t.Errorf("%d chats catch up, want 256", opened)
 		}
+		if p.startWalk(); p.NextStep().Walk {
+			t.Error("a walk goes on although as many chats catch up as may")
+		}
 	})
 	t.Run("retries", func(t *testing.T) {
 		b, known := newBench(Config{Order: Unordered, Concurrency: 8}), &Checkpoints{}
