@@ -291,7 +291,7 @@ func (m *Member) unlock() {
 		m.assignments.wake()
 	}
 	for _, p := range signals.Partitions {
-		loops, _ := p.Shell.(*partitionLoops)
+		loops, _ := p.Data.(*partitionLoops)
 		switch room, steps := p.TakeWakes(); {
 		case loops == nil:
 		case room && steps:
