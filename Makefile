@@ -47,6 +47,7 @@ vet:
 chaos: export CHATCORE_CHAOS ?= 3m
 chaos: redis compiler
 	go test -p 1 -count 1 -timeout 60m -v ./tests/chaos ./tests/feeds
+	go test -count 1 -timeout 60m -run TestChaos ./adapters/pubsub/group
 
 # Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
 # Chromium. examples/socketio with clients, while instances and Redis end. The checks of proto/ on planted changes.

@@ -34,7 +34,7 @@ func TestStartAt(t *testing.T) {
 						} else {
 							must[app.Sent](t)(writer.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: fmt.Sprint(round)}))
 						}
-						at := lastTime(t, writer, chat)
+						at := lastTime(ctx, t, writer, chat)
 						if chat == chats[0] {
 							times = append(times, at)
 						}
@@ -122,8 +122,8 @@ func TestStartAt(t *testing.T) {
 func groupName(text string) string { return fmt.Sprintf("%x", text) }
 
 // lastTime returns the time of a chat's last event.
-func lastTime(t *testing.T, core *chatcore.Core, chat domain.ChatID) time.Time {
+func lastTime(ctx context.Context, t *testing.T, core *chatcore.Core, chat domain.ChatID) time.Time {
 	t.Helper()
-	records := must[[]ports.Record](t)(core.Queries.Events(t.Context(), chat, domain.Span{}))
+	records := must[[]ports.Record](t)(core.Queries.Events(ctx, chat, domain.Span{}))
 	return records[len(records)-1].Event.OccurredAt()
 }

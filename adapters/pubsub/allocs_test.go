@@ -17,14 +17,9 @@ import (
 )
 
 // done is a group.Handler that finishes deliveries and does nothing else.
-type done struct{ count func() }
+type done chan group.Delivery
 
-func (h done) Handle(d group.Delivery) {
-	go func() {
-		h.count()
-		d.Done(nil)
-	}()
-}
+func (h done) Handle(d group.Delivery) { h <- d }
 
 func (done) Reclaim() []group.Delivery { return nil }
 
@@ -43,7 +38,15 @@ func TestDelivery_Allocations(t *testing.T) {
 			return router.AddGroup(pubsub.Topic, c.SubscriberConfig, func(*message.Message) error { count(); return nil })
 		}},
 		"without decoding": {8, false, func(router *pubsub.Router, c settings, count func()) error {
-			return router.AddCalls(pubsub.Topic, c.SubscriberConfig, done{count})
+			h := make(done, 64)
+			t.Cleanup(func() { close(h) })
+			go func() {
+				for d := range h {
+					count()
+					d.Done(nil)
+				}
+			}()
+			return router.AddCalls(pubsub.Topic, c.SubscriberConfig, h)
 		}},
 		"plain": {8, true, func(router *pubsub.Router, c settings, count func()) error {
 			return router.AddCalls(pubsub.Topic, c.SubscriberConfig, group.Calls(func(context.Context, ports.Delivery) error { count(); return nil }))
@@ -105,7 +108,8 @@ func TestDelivery_Allocations(t *testing.T) {
 			if err := receive(t, ended); err != nil {
 				t.Error(err)
 			}
-			if each := float64(after.Mallocs-before.Mallocs) / n; each > test.most {
+			each := float64(after.Mallocs-before.Mallocs) / n
+			if each > test.most {
 				t.Errorf("%.1f allocations, at most %.0f are allowed", each, test.most)
 			} else {
 				t.Logf("%.1f allocations, %.0f of them of the codec", each, map[bool]float64{true: decoding}[test.decodes])

@@ -298,7 +298,8 @@ func testGroupLetterPages(g *groupsTest) {
 	g.ok(g.Stores.Drop(g.t.Context(), "g", all[120].ID))
 	g.same("letters after a dropped one", uuids(after(all[120].ID)), want[121:])
 	n := 0
-	for range g.Stores.DeadLettersAfter(g.t.Context(), "g", "") {
+	for _, err := range g.Stores.DeadLettersAfter(g.t.Context(), "g", "") {
+		g.ok(err)
 		if n++; n == 5 {
 			break
 		}

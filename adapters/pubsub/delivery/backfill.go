@@ -255,7 +255,7 @@ func (p *Partition) feedHeads(heads []ports.ChatHead, known *Checkpoints) (behin
 // of their chat shows them.
 func (p *Partition) endWalk() {
 	for c := p.first; c != nil; c = c.next {
-		if c.mode == backfilling || c.mode == tailing && c.queuedSeq > c.acked {
+		if c.mode == backfilling || c.mode == tailing && c.queuedSeq > c.ackedSeq {
 			c.knownHead = max(c.knownHead, c.queuedSeq)
 			p.passBy(c)
 		}

@@ -10,7 +10,7 @@ import (
 // reportAfter is how long a chat is blocked by transient failures before it is reported. Short outages stay out of the store and the log.
 const reportAfter = 10 * time.Second
 
-// blockage is the reason why a lane makes no progress. It begins with the first failure or the start of the slow handler, and ends when a handler
+// blockage is the reason why a queue makes no progress. It begins with the first failure or the start of the slow handler, and ends when a handler
 // succeeds or fails in another way.
 type blockage struct {
 	reason   groups.BlockReason
@@ -20,35 +20,35 @@ type blockage struct {
 	reported bool // it is counted, and in the store or in the next commit
 }
 
-// hold keeps a lane's head for another handler start that does not count as an attempt.
-func (p *Partition) hold(l *lane, reason groups.BlockReason, cause string, now time.Time) {
-	r := l.head
+// hold keeps a queue's head for another handler start that does not count as an attempt.
+func (p *Partition) hold(q *queue, reason groups.BlockReason, cause string, now time.Time) {
+	r := q.head
 	r.redelivered, r.tried = true, true
-	l.wait(true)
-	l.reserved = false
-	p.block(l, reason, now, clip(cause))
-	b := l.blocked
+	q.wait(true)
+	q.reserved = false
+	p.block(q, reason, now, clip(cause))
+	b := q.blocked
 	b.failures++
-	if r.attempts > 0 || p.m.config.Order != ByChat { // the next start may have been recorded as an attempt; other lanes finish events beyond this one
-		p.markDirty(l.chat)
+	if r.attempts > 0 || p.m.config.Order != ByChat { // the next start may have been recorded as an attempt; other queues finish events beyond this one
+		p.markDirty(q.chat)
 	}
 	if reason == groups.BlockedNewer || now.Sub(b.since) >= reportAfter {
-		p.report(l)
+		p.report(q)
 	}
-	p.retryAt(l, now.Add(p.m.pause(b.failures, min(p.m.config.Retry.Max, transientMax))))
+	p.retryAt(q, now.Add(p.m.pause(b.failures, min(p.m.config.Retry.Max, transientMax))))
 }
 
-// block records why a lane makes no progress. A lane that is already blocked keeps the earlier time.
-func (p *Partition) block(l *lane, reason groups.BlockReason, since time.Time, cause string) {
-	b := l.blocked
+// block records why a queue makes no progress. A queue that is already blocked keeps the earlier time.
+func (p *Partition) block(q *queue, reason groups.BlockReason, since time.Time, cause string) {
+	b := q.blocked
 	if b == nil {
-		l.blocked = &blockage{reason: reason, since: since, cause: cause}
+		q.blocked = &blockage{reason: reason, since: since, cause: cause}
 		return
 	}
 	if b.reported && (b.reason != reason || b.cause != cause) {
 		p.m.event(Event{Kind: BlockedCount, Reason: b.reason, Count: -1})
 		p.m.event(Event{Kind: BlockedCount, Reason: reason, Count: 1})
-		p.markDirty(l.chat)
+		p.markDirty(q.chat)
 	}
 	b.reason, b.cause = reason, cause
 	if since.Before(b.since) {
@@ -57,61 +57,61 @@ func (p *Partition) block(l *lane, reason groups.BlockReason, since time.Time, c
 }
 
 // report makes a blockage visible: in the group's state, in a count and as an event.
-func (p *Partition) report(l *lane) {
-	b := l.blocked
-	if b.reported || !l.tracked() {
+func (p *Partition) report(q *queue) {
+	b := q.blocked
+	if b.reported || !q.tracked() {
 		return
 	}
 	b.reported = true
 	p.m.event(Event{Kind: BlockedCount, Reason: b.reason, Count: 1})
-	p.markDirty(l.chat)
-	p.m.event(Event{Kind: ChatBlocked, Partition: p, Chat: l.chat.id, Seq: l.head.Seq, Reason: b.reason, Since: b.since, Cause: b.cause})
+	p.markDirty(q.chat)
+	p.m.event(Event{Kind: ChatBlocked, Partition: p, Chat: q.chat.id, Seq: q.head.Seq, Reason: b.reason, Since: b.since, Cause: b.cause})
 }
 
 // inherit continues a blockage that an earlier owner has reported, except a slow handler, which ran in the earlier owner's process.
-func (c *chat) inherit(l *lane, f groups.Failure) {
+func (c *chat) inherit(q *queue, f groups.Failure) {
 	switch f.Reason {
 	case "":
 	case groups.BlockedSlow:
 		c.p.markDirty(c)
 	default:
-		l.blocked = &blockage{reason: f.Reason, since: f.Since, cause: f.Cause, reported: true}
+		q.blocked = &blockage{reason: f.Reason, since: f.Since, cause: f.Cause, reported: true}
 		c.p.m.event(Event{Kind: BlockedCount, Reason: f.Reason, Count: 1})
 	}
 }
 
-// unblock ends a lane's blockage, if there is one.
-func (p *Partition) unblock(l *lane) {
-	b := l.blocked
+// unblock ends a queue's blockage, if there is one.
+func (p *Partition) unblock(q *queue) {
+	b := q.blocked
 	if b == nil {
 		return
 	}
-	l.blocked = nil
+	q.blocked = nil
 	if b.reported {
 		p.m.event(Event{Kind: BlockedCount, Reason: b.reason, Count: -1})
-		p.markDirty(l.chat)
+		p.markDirty(q.chat)
 	}
 }
 
-// unblockSlow ends a lane's blockage by a slow handler.
-func (p *Partition) unblockSlow(l *lane) {
-	if l.blocked != nil && l.blocked.reason == groups.BlockedSlow {
-		p.unblock(l)
+// unblockSlow ends a queue's blockage by a slow handler.
+func (p *Partition) unblockSlow(q *queue) {
+	if q.blocked != nil && q.blocked.reason == groups.BlockedSlow {
+		p.unblock(q)
 	}
 }
 
-// reportSlow reports the chats whose handlers run for longer than the bound. A handler of an earlier lease blocks the lane that is delivered under the
+// reportSlow reports the chats whose handlers run for longer than the bound. A handler of an earlier lease blocks the queue that is delivered under the
 // present one.
 func (m *Member) reportSlow(now time.Time) {
 	for running := m.flights.first; running != nil && now.Sub(running.startedAt) >= m.config.Slow; running = running.nextFlight {
-		l := running
-		if l.chat.p.over {
-			if l = m.successor(l); l == nil {
+		q := running
+		if q.chat.p.over {
+			if q = m.successor(q); q == nil {
 				continue
 			}
 		}
-		l.chat.p.block(l, groups.BlockedSlow, running.startedAt, "")
-		l.chat.p.report(l)
+		q.chat.p.block(q, groups.BlockedSlow, running.startedAt, "")
+		q.chat.p.report(q)
 	}
 }
 

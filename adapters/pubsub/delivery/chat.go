@@ -36,23 +36,23 @@ type chat struct {
 	p  *Partition
 	id string
 
-	acked     domain.Seq // every event up to it is finished
-	committed domain.Seq // the checkpoint in the store, or in the commit under way
-	queuedSeq domain.Seq // last seq that is queued or finished
-	knownHead domain.Seq // seq that is known to exist, while the chat is behind
-	done      seqSet     // finished events beyond acked
-	mode      mode
-	parkedFor domain.Seq // event whose dead letter the chat was last parked for under this lease, 0 if for none
+	ackedSeq     domain.Seq // every event up to it is finished
+	committedSeq domain.Seq // the checkpoint in the store, or in the commit under way
+	queuedSeq    domain.Seq // last seq that is queued or finished
+	knownHead    domain.Seq // seq that is known to exist, while the chat is behind
+	done         seqSet     // finished events beyond ackedSeq
+	mode         mode
+	parkedFor    domain.Seq // event whose dead letter the chat was last parked for under this lease, 0 if for none
 
-	only        lane             // of a group that is ordered by chat
-	byKey       map[string]*lane // of a group that is ordered by key
-	first, last *lane            // all lanes that have a record, or the only one
-	held        laneQueue        // ready lanes that wait because the chat has too many in flight, or waiting
-	heldBack    bool             // among the partition's chats that are held back
-	queued      int              // records
-	running     int              // lanes in flight
-	waiting     int              // lanes that wait for their next attempt
-	retried     int              // lanes whose head is tried again, if it has several lanes
+	only        queue             // of a group that is ordered by chat
+	byKey       map[string]*queue // of a group that is ordered by key
+	first, last *queue            // all queues that have a record, or the only one
+	held        readyQueue        // ready queues that wait because the chat has too many in flight, or waiting
+	heldBack    bool              // among the partition's chats that are held back
+	queued      int               // records
+	running     int               // queues in flight
+	waiting     int               // queues that wait for their next attempt
+	retried     int               // queues whose head is tried again, if it has several queues
 
 	stored    groups.Progress  // what the store has of records that are not queued yet
 	savedMark groups.ChatState // its mark in the store, or in the commit under way
@@ -72,58 +72,58 @@ type chat struct {
 
 func (c *chat) foreign() bool { return c.id == "" }
 
-// laneOf returns the lane of a record, and creates it if there is none.
-func (c *chat) laneOf(r *Record) *lane {
+// queueOf returns the queue of a record, and creates it if there is none.
+func (c *chat) queueOf(r *Record) *queue {
 	switch c.p.m.config.Order {
 	case ByKey:
-		if l := c.byKey[r.Key]; l != nil {
-			return l
+		if q := c.byKey[r.Key]; q != nil {
+			return q
 		}
-		l := c.addLane(&lane{key: r.Key})
+		q := c.addQueue(&queue{key: r.Key})
 		if c.byKey == nil {
-			c.byKey = make(map[string]*lane)
+			c.byKey = make(map[string]*queue)
 		}
-		c.byKey[r.Key] = l
-		return l
+		c.byKey[r.Key] = q
+		return q
 	case Unordered:
-		return c.addLane(&lane{seq: r.Seq})
+		return c.addQueue(&queue{seq: r.Seq})
 	case ByChat:
 	}
 	return &c.only
 }
 
-func (c *chat) addLane(l *lane) *lane {
-	l.chat, l.before = c, c.last
+func (c *chat) addQueue(q *queue) *queue {
+	q.chat, q.before = c, c.last
 	if c.last == nil {
-		c.first = l
+		c.first = q
 	} else {
-		c.last.after = l
+		c.last.after = q
 	}
-	c.last = l
-	return l
+	c.last = q
+	return q
 }
 
-// dropLane forgets a lane without records.
-func (c *chat) dropLane(l *lane) {
-	if l == &c.only || l.head != nil || l.before == nil && c.first != l {
+// dropQueue forgets a queue without records.
+func (c *chat) dropQueue(q *queue) {
+	if q == &c.only || q.head != nil || q.before == nil && c.first != q {
 		return
 	}
-	if l.before == nil {
-		c.first = l.after
+	if q.before == nil {
+		c.first = q.after
 	} else {
-		l.before.after = l.after
+		q.before.after = q.after
 	}
-	if l.after == nil {
-		c.last = l.before
+	if q.after == nil {
+		c.last = q.before
 	} else {
-		l.after.before = l.before
+		q.after.before = q.before
 	}
-	if c.byKey[l.key] == l {
-		delete(c.byKey, l.key)
+	if c.byKey[q.key] == q {
+		delete(c.byKey, q.key)
 	}
 }
 
-// count adds a record to the events of the log in the partition's lanes, which are bounded.
+// count adds a record to the events of the log in the partition's queues, which are bounded.
 func (c *chat) count(r *Record) {
 	if !r.counted {
 		r.counted = true
@@ -139,12 +139,12 @@ func (c *chat) uncount(r *Record) {
 }
 
 // cut drops the events that no handler has: they can be read from the log. It keeps dead letters, an event whose starts the store counts, and one
-// whose handler failed transiently. Read back from the log, that one would look as if it had never been delivered. A chat with several lanes keeps
+// whose handler failed transiently. Read back from the log, that one would look as if it had never been delivered. A chat with several queues keeps
 // all of its events: they are few, and count among the events of the log from then on.
 func (c *chat) cut() {
 	if c.p.m.config.Order != ByChat {
-		for l := c.first; l != nil; l = l.after {
-			for r := l.head; r != nil; r = r.next {
+		for q := c.first; q != nil; q = q.after {
+			for r := q.head; r != nil; r = r.next {
 				if r.letter == "" {
 					c.count(r)
 				}
@@ -152,16 +152,16 @@ func (c *chat) cut() {
 		}
 		return
 	}
-	l := &c.only
-	kept, begun := l.head, l.begun()
-	c.queued -= l.queued
-	l.head, l.tail, l.queued, c.queuedSeq = nil, nil, 0, c.acked
+	q := &c.only
+	kept, begun := q.head, q.begun()
+	c.queued -= q.queued
+	q.head, q.tail, q.queued, c.queuedSeq = nil, nil, 0, c.ackedSeq
 	for first := true; kept != nil; first = false {
 		next := kept.next
 		kept.next = nil
 		c.uncount(kept)
 		if first && begun || kept.inFlight || kept.letter != "" || kept.attempts > 0 || kept.tried {
-			l.link(kept) // its handler may still use it
+			q.link(kept) // its handler may still use it
 		}
 		kept = next
 	}
@@ -175,23 +175,23 @@ func (c *chat) idle(acked uint64) bool {
 
 // finished records that an event is finished.
 func (c *chat) finished(seq domain.Seq) {
-	if c.p.m.config.Order == ByChat || seq == c.acked+1 {
-		c.acked = c.done.passTo(max(seq, c.acked))
-		c.queuedSeq = max(c.queuedSeq, c.acked)
+	if c.p.m.config.Order == ByChat || seq == c.ackedSeq+1 {
+		c.ackedSeq = c.done.passTo(max(seq, c.ackedSeq))
+		c.queuedSeq = max(c.queuedSeq, c.ackedSeq)
 		return
 	}
 	c.done.add(seq)
 }
 
 // isFinished reports whether an event is finished.
-func (c *chat) isFinished(seq domain.Seq) bool { return seq <= c.acked || c.done.contains(seq) }
+func (c *chat) isFinished(seq domain.Seq) bool { return seq <= c.ackedSeq || c.done.contains(seq) }
 
 // mark returns the mark that the chat should have.
 func (c *chat) mark() groups.ChatState {
 	switch {
 	case c.mode == parked:
 		return groups.Parked
-	case c.skipped && (c.mode == backfilling || c.acked < c.knownHead):
+	case c.skipped && (c.mode == backfilling || c.ackedSeq < c.knownHead):
 		return groups.Behind
 	}
 	return groups.Streamed
@@ -204,14 +204,14 @@ func (c *chat) recall(r *Record) {
 		f := s.Failure
 		s.Failure = groups.Failure{}
 		r.attempts, r.reserved, c.failed = f.Starts, f.Epoch, true
-		c.inherit(r.lane, f)
+		c.inherit(r.queue, f)
 	}
 	if i := slices.IndexFunc(s.Others, func(f groups.EventFailure) bool { return f.Seq == r.Seq }); i >= 0 {
 		r.attempts, r.reserved, c.failed = s.Others[i].Starts, s.Others[i].Epoch, true
 		s.Others = slices.Delete(s.Others, i, i+1)
 	}
-	if r.attempts > 0 && r.lane.head == r {
-		r.lane.beginRetries()
+	if r.attempts > 0 && r.queue.head == r {
+		r.queue.beginRetries()
 	}
 }
 
@@ -220,27 +220,27 @@ func (c *chat) progress() (g groups.Progress) {
 	if c.mode == parked {
 		return g
 	}
-	for l := c.first; l != nil; l = l.after {
-		r := l.nextEvent()
+	for q := c.first; q != nil; q = q.after {
+		r := q.nextEvent()
 		if r == nil {
 			continue
 		}
-		if f := l.failure(r); f.Starts > 0 && !c.foreign() {
+		if f := q.failure(r); f.Starts > 0 && !c.foreign() {
 			if c.p.m.config.Order == ByChat {
 				g.EventFailure = f
 			} else {
 				g.Others = append(g.Others, f)
 			}
 		}
-		if b := l.blocked; b != nil && b.reported && r == l.head && g.Reason == "" {
+		if b := q.blocked; b != nil && b.reported && r == q.head && g.Reason == "" {
 			g.Seq, g.Since, g.Reason, g.Cause = r.Seq, b.since, b.reason, b.cause
 		}
 	}
-	if g.Failure == (groups.Failure{}) && c.stored.Seq > c.acked {
+	if g.Failure == (groups.Failure{}) && c.stored.Seq > c.ackedSeq {
 		g.Failure = c.stored.Failure
 	}
 	for _, f := range c.stored.Others {
-		if f.Seq > c.acked {
+		if f.Seq > c.ackedSeq {
 			g.Others = append(g.Others, f)
 		}
 	}
@@ -252,11 +252,11 @@ func (c *chat) progress() (g groups.Progress) {
 }
 
 // failure returns the handler starts of a record: the next one counts if it is reserved, in case no process records its end.
-func (l *lane) failure(r *Record) groups.EventFailure {
+func (q *queue) failure(r *Record) groups.EventFailure {
 	f := groups.EventFailure{Seq: r.Seq, Starts: r.attempts}
-	if l.reserved && r == l.head {
+	if q.reserved && r == q.head {
 		f.Starts++
-		f.Epoch = l.chat.p.epoch
+		f.Epoch = q.chat.p.epoch
 	}
 	return f
 }

@@ -62,11 +62,11 @@ func (p *Partition) build(now time.Time) bool {
 // save adds the changes of a chat to a commit.
 func (p *Partition) save(c *chat, to *groups.Commit) {
 	if !c.foreign() {
-		if c.acked != c.committed {
-			c.committed = c.acked
-			to.Checkpoints = append(to.Checkpoints, groups.Checkpoint{Chat: c.id, Seq: c.acked})
+		if c.ackedSeq != c.committedSeq {
+			c.committedSeq = c.ackedSeq
+			to.Checkpoints = append(to.Checkpoints, groups.Checkpoint{Chat: c.id, Seq: c.ackedSeq})
 		}
-		if c.mode == tailing && c.acked >= c.knownHead {
+		if c.mode == tailing && c.ackedSeq >= c.knownHead {
 			c.skipped = false
 		}
 		if mark := c.mark(); mark != c.savedMark {
@@ -85,9 +85,9 @@ func (p *Partition) save(c *chat, to *groups.Commit) {
 	if c.waiting == 0 {
 		return
 	}
-	for l := c.first; l != nil; l = l.after {
-		if l.waiting && l.reserved {
-			p.arranged = append(p.arranged, l)
+	for q := c.first; q != nil; q = q.after {
+		if q.waiting && q.reserved {
+			p.arranged = append(p.arranged, q)
 		}
 	}
 }
@@ -105,10 +105,10 @@ func (p *Partition) Committed(sent time.Time, result groups.CommitResult) (chang
 	p.acked, p.spare, p.pending, p.sent = p.pending.Number, p.pending, nil, sent
 	p.deadline = sent.Add(p.m.config.Lease - Margin(p.m.config.Lease))
 	p.watchDeadline()
-	for _, l := range p.arranged {
-		if l.reserved {
-			l.wait(false)
-			p.show(l)
+	for _, q := range p.arranged {
+		if q.reserved {
+			q.wait(false)
+			p.show(q)
 		}
 	}
 	p.arranged = p.arranged[:0]
@@ -125,10 +125,10 @@ func (p *Partition) Committed(sent time.Time, result groups.CommitResult) (chang
 	return result.Revision != p.revision
 }
 
-// resumeStalled makes the lanes ready that could not be delivered.
+// resumeStalled makes the queues ready that could not be delivered.
 func (p *Partition) resumeStalled() {
-	for _, l := range p.stalled {
-		p.show(l)
+	for _, q := range p.stalled {
+		p.show(q)
 	}
 	p.stalled = p.stalled[:0]
 }

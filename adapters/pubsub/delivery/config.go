@@ -67,7 +67,7 @@ func (p Poison) String() string {
 	return "Poison(" + strconv.Itoa(int(p)) + ")"
 }
 
-// RetryPolicy determines how often, and when, a failed handler is started again. Only the event's lane waits meanwhile.
+// RetryPolicy determines how often, and when, a failed handler is started again. Only the event's queue waits meanwhile.
 //
 // The defaults span about three minutes: pauses of 0.5, 1, 2, 4, 8, 16, 32, 60 and 60 seconds, each varied by half. Transient failures use the
 // same pauses, up to 15 seconds, and never end.

@@ -17,7 +17,7 @@
 //
 // The same calls with the same arguments have the same results. No method is safe for concurrent use: package group calls them under its mutex.
 //
-// The invariants are: a lane, which is a chat or what the group's [Order] makes of it, has at most one record in flight, in the order of its seqs. No
+// The invariants are: a queue, which is a chat or what the group's [Order] makes of it, has at most one record in flight, in the order of its seqs. No
 // record is delivered after the deadline of its lease, while its partition drains, or after the lease is lost. A commit's position passes an
 // unfinished event only if the same commit, or one before, marks the event's chat as left to the log. Attempts of an event never decrease, except by
 // a start that is known to be none.

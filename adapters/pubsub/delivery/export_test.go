@@ -56,7 +56,7 @@ func (c *chat) states(fn func(machine string, of any, state string)) {
 	}
 }
 
-func (l *lane) state(r *Record) string {
+func (l *queue) state(r *Record) string {
 	p := l.chat.p
 	switch {
 	case r.inFlight:
@@ -77,13 +77,13 @@ func (l *lane) state(r *Record) string {
 	return "lost"
 }
 
-// EndState returns the state of a lease that is over, of a chat that is not open any more, or of a record that is in no lane.
+// EndState returns the state of a lease that is over, of a chat that is not open any more, or of a record that is in no queue.
 func EndState(of any) string {
 	r, ok := of.(*Record)
 	if !ok {
 		return "over"
 	}
-	c := r.lane.chat
+	c := r.queue.chat
 	switch {
 	case c.p.over:
 		return "over"

@@ -116,9 +116,9 @@ func (p *Partition) takeForeign(r *Record) {
 		r.Broken = "the entry has half of chat and seq"
 	}
 	p.window.push(slot{id: r.ID, chat: c, record: r})
-	l := c.laneOf(r)
-	l.link(r)
-	p.show(l)
+	q := c.queueOf(r)
+	q.link(r)
+	p.show(q)
 }
 
 // HasRoom reports whether the window has room for another read. It lets the position of a full window pass a chat that has blocked it for long. A
@@ -140,8 +140,8 @@ func (p *Partition) skipSlowHead(now time.Time) {
 	}
 	c := s.chat
 	blocked := c.waiting > 0
-	for l := c.first; l != nil && !blocked; l = l.after {
-		blocked = l.inFlight && (l.head.Seq == s.seq || l.key != "" || l == &c.only) && now.Sub(l.startedAt) > heldFor
+	for q := c.first; q != nil && !blocked; q = q.after {
+		blocked = q.inFlight && (q.head.Seq == s.seq || q.key != "" || q == &c.only) && now.Sub(q.startedAt) > heldFor
 	}
 	if blocked {
 		p.fallBehind(c, c.queuedSeq)

@@ -14,7 +14,7 @@ type Member struct {
 	limits      limits
 	random      *rand.Rand
 	assignments []*assignment
-	ready       laneQueue
+	ready       readyQueue
 	flights     flights
 	inFlight    int
 	finished    int // deliveries since the last commit
@@ -28,9 +28,9 @@ type Member struct {
 // assignment is a partition and what the member knows of it beyond a lease.
 type assignment struct {
 	groups.Partition
-	owned   *Partition     // nil while this member does not own it
-	earlier map[laneID]int // handlers of earlier leases that still run
-	lost    bool           // the last lease had read records that were lost, it is unknown which
+	owned   *Partition      // nil while this member does not own it
+	earlier map[queueID]int // handlers of earlier leases that still run
+	lost    bool            // the last lease had read records that were lost, it is unknown which
 
 	unreserved    map[eventID]groups.EventFailure // starts of earlier leases that the store counts and that were no attempts
 	declinedUntil time.Time                       // by this member, because of an event that it cannot read
@@ -47,7 +47,7 @@ func New(c Config, partitions []groups.Partition) *Member {
 	m := &Member{config: c, limits: defaultLimits(), random: rand.New(rand.NewPCG(c.Seed, 0))} //nolint:gosec // spreads load
 	for _, p := range partitions {
 		m.assignments = append(m.assignments, &assignment{
-			Partition: p, earlier: make(map[laneID]int), unreserved: make(map[eventID]groups.EventFailure),
+			Partition: p, earlier: make(map[queueID]int), unreserved: make(map[eventID]groups.EventFailure),
 		})
 	}
 	return m
@@ -147,12 +147,12 @@ func (m *Member) Lost(p *Partition, lostRecords bool) bool {
 
 // leaveBehind keeps what outlives a lost lease: handlers that still run, and starts that the store counts and that have not begun.
 func (m *Member) leaveBehind(a *assignment, c *chat) {
-	for l := c.first; l != nil; l = l.after {
+	for q := c.first; q != nil; q = q.after {
 		switch {
-		case !l.inFlight:
-			m.unreserve(l)
-		case l.tracked():
-			a.earlier[l.id()]++
+		case !q.inFlight:
+			m.unreserve(q)
+		case q.tracked():
+			a.earlier[q.id()]++
 		}
 	}
 }
@@ -189,14 +189,14 @@ func (p *Partition) committed() bool {
 
 // offer offers a partition to the other members because it has an event that this program cannot read. If all members decline it, the member that it
 // is assigned to acquires it again, so that its other chats continue.
-func (m *Member) offer(l *lane, cause string, now time.Time) {
-	p := l.chat.p
+func (m *Member) offer(q *queue, cause string, now time.Time) {
+	p := q.chat.p
 	a := p.assignment
 	if now.Before(a.declinedUntil) {
 		return
 	}
 	a.declinedUntil, a.declines = now.Add(m.config.CoolDown), true
-	m.event(Event{Kind: PartitionOffered, Partition: p, Chat: l.chat.id, Seq: l.head.Seq, Cause: cause})
+	m.event(Event{Kind: PartitionOffered, Partition: p, Chat: q.chat.id, Seq: q.head.Seq, Cause: cause})
 	m.signals.Assign = true
 }
 
@@ -221,16 +221,16 @@ func (m *Member) Declined(partitions []groups.Partition) {
 	}
 }
 
-// unreserve records that the last reserved start of a lane's next event is no attempt: it did not begin, or failed transiently, under a lease that has
+// unreserve records that the last reserved start of a queue's next event is no attempt: it did not begin, or failed transiently, under a lease that has
 // ended. The store counts the start until a commit corrects it.
-func (m *Member) unreserve(l *lane) {
-	r := l.nextEvent()
-	if r == nil || r.attempts == 0 || l.chat.foreign() {
+func (m *Member) unreserve(q *queue) {
+	r := q.nextEvent()
+	if r == nil || r.attempts == 0 || q.chat.foreign() {
 		return
 	}
-	p := l.chat.p
+	p := q.chat.p
 	a, f := p.assignment, groups.EventFailure{Seq: r.Seq, Starts: r.attempts, Epoch: p.epoch}
-	id := eventID{l.chat.id, r.Seq}
+	id := eventID{q.chat.id, r.Seq}
 	if now := a.owned; now != nil && now != p {
 		now.restore(id, f)
 		return
@@ -251,8 +251,8 @@ func (p *Partition) restore(id eventID, f groups.EventFailure) {
 	if correct(&c.stored, f) {
 		return
 	}
-	for l := c.first; l != nil; l = l.after {
-		if r := l.nextEvent(); r != nil && r.Seq == f.Seq && r.reserved == f.Epoch && r.attempts == f.Starts+1 {
+	for q := c.first; q != nil; q = q.after {
+		if r := q.nextEvent(); r != nil && r.Seq == f.Seq && r.reserved == f.Epoch && r.attempts == f.Starts+1 {
 			r.attempts, r.reserved = f.Starts, 0
 			p.markDirty(c)
 		}
@@ -274,22 +274,22 @@ func correct(stored *groups.Progress, f groups.EventFailure) bool {
 	return false
 }
 
-// successor returns the lane under the present lease that continues one of an earlier lease, or nil if another process delivers it or it cannot be
+// successor returns the queue under the present lease that continues one of an earlier lease, or nil if another process delivers it or it cannot be
 // delivered.
-func (m *Member) successor(l *lane) *lane {
-	p := l.chat.p.assignment.owned
-	if p == nil || !l.tracked() {
+func (m *Member) successor(q *queue) *queue {
+	p := q.chat.p.assignment.owned
+	if p == nil || !q.tracked() {
 		return nil
 	}
 	c := p.others
-	if !l.chat.foreign() {
-		c = p.chats[l.chat.id]
+	if !q.chat.foreign() {
+		c = p.chats[q.chat.id]
 	}
 	if c == nil {
 		return nil
 	}
 	for now := c.first; now != nil; now = now.after {
-		if now.id() == l.id() && now.head != nil && !now.inFlight && now.head.letter == "" {
+		if now.id() == q.id() && now.head != nil && !now.inFlight && now.head.letter == "" {
 			return now
 		}
 	}
@@ -298,8 +298,8 @@ func (m *Member) successor(l *lane) *lane {
 
 // Running calls fn with the records in flight, the longest running first, until fn returns false.
 func (m *Member) Running(fn func(r *Record) bool) {
-	for l := m.flights.first; l != nil; l = l.nextFlight {
-		if l.head != nil && !fn(l.head) {
+	for q := m.flights.first; q != nil; q = q.nextFlight {
+		if q.head != nil && !fn(q.head) {
 			return
 		}
 	}

@@ -44,117 +44,117 @@ type Outcome struct {
 
 // Completed applies the outcome of a delivered record's start. Only the first outcome of a start counts.
 func (m *Member) Completed(r *Record, start int, o Outcome, now time.Time) {
-	l := m.landed(r, start)
-	if l == nil {
+	q := m.landed(r, start)
+	if q == nil {
 		return
 	}
-	c := l.chat
+	c := q.chat
 	p := c.p
 	switch {
 	case p.over:
 		if !o.Kind.counts() && o.Kind != Succeeded {
-			m.unreserve(l)
+			m.unreserve(q)
 		}
-		m.endEarlier(l)
+		m.endEarlier(q)
 		return
 	case o.Kind == Succeeded:
-		p.finish(l)
+		p.finish(q)
 	case o.Kind == NotBegun:
-		p.rewindLane(l, now)
-		p.unblockSlow(l)
+		p.rewindQueue(q, now)
+		p.unblockSlow(q)
 	default:
-		p.fail(l, o, now)
+		p.fail(q, o, now)
 	}
-	p.landedIn(l)
+	p.landedIn(q)
 }
 
 // landed ends the flight of a record. It returns nil if the record is not in flight with that start.
-func (m *Member) landed(r *Record, start int) *lane {
+func (m *Member) landed(r *Record, start int) *queue {
 	if !r.inFlight || r.starts != start {
 		return nil
 	}
-	l := r.lane
-	r.inFlight, l.inFlight = false, false
-	m.flights.remove(l)
+	q := r.queue
+	r.inFlight, q.inFlight = false, false
+	m.flights.remove(q)
 	m.inFlight--
-	l.chat.running--
-	l.chat.p.running--
-	return l
+	q.chat.running--
+	q.chat.p.running--
+	return q
 }
 
-// landedIn continues a lane after the outcome of its head.
-func (p *Partition) landedIn(l *lane) {
-	p.show(l)
-	l.chat.dropLane(l)
-	l.chat.releaseHeld()
+// landedIn continues a queue after the outcome of its head.
+func (p *Partition) landedIn(q *queue) {
+	p.show(q)
+	q.chat.dropQueue(q)
+	q.chat.releaseHeld()
 	if p.draining && p.running == 0 {
 		p.m.signals.Assign = true
 	}
 }
 
-// CompletedBatch applies the outcome of a call with several records of a lane, of which the first done are finished. o is the outcome of the next one.
+// CompletedBatch applies the outcome of a call with several records of a queue, of which the first done are finished. o is the outcome of the next one.
 // With later, and without a failure, that one is delivered again after this time, together with later records.
 func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, later time.Duration, now time.Time) {
-	l := m.landed(batch[0], start)
-	if l == nil {
+	q := m.landed(batch[0], start)
+	if q == nil {
 		return
 	}
 	for _, r := range batch[1:] {
 		r.inFlight = false
 	}
-	p := l.chat.p
+	p := q.chat.p
 	if p.over {
 		if done == 0 && o.Kind != Succeeded && !o.Kind.counts() {
-			m.unreserve(l)
+			m.unreserve(q)
 		}
-		m.endEarlier(l)
+		m.endEarlier(q)
 		return
 	}
 	var letters []*Record
 	if done > 0 {
-		letters = p.finishTo(l, batch[done-1])
+		letters = p.finishTo(q, batch[done-1])
 	}
-	if done < len(batch) && l.head == batch[done] {
-		p.unblockSlow(l)
+	if done < len(batch) && q.head == batch[done] {
+		p.unblockSlow(q)
 		switch {
 		case o.Kind == NotBegun:
-			p.rewindLane(l, now)
+			p.rewindQueue(q, now)
 		case o.Kind != Succeeded:
-			p.fail(l, o, now)
+			p.fail(q, o, now)
 		case later > 0:
-			l.wait(true)
-			p.retryAt(l, now.Add(later))
+			q.wait(true)
+			p.retryAt(q, now.Add(later))
 		}
 	}
 	for _, r := range slices.Backward(letters) {
 		r.next = nil
-		l.linkBehindHead(r)
+		q.linkBehindHead(r)
 	}
-	p.landedIn(l)
+	p.landedIn(q)
 }
 
-// endEarlier continues a lane whose handler under an earlier lease has ended.
-func (m *Member) endEarlier(l *lane) {
-	a := l.chat.p.assignment
-	if l.tracked() {
-		if a.earlier[l.id()]--; a.earlier[l.id()] <= 0 {
-			delete(a.earlier, l.id())
+// endEarlier continues a queue whose handler under an earlier lease has ended.
+func (m *Member) endEarlier(q *queue) {
+	a := q.chat.p.assignment
+	if q.tracked() {
+		if a.earlier[q.id()]--; a.earlier[q.id()] <= 0 {
+			delete(a.earlier, q.id())
 		}
 	}
 	if a.owned != nil {
-		if now := m.successor(l); now != nil {
+		if now := m.successor(q); now != nil {
 			a.owned.unblockSlow(now)
 		}
 		a.owned.resumeStalled()
 	}
 }
 
-// finish removes the head of a lane as finished.
-func (p *Partition) finish(l *lane) {
-	c := l.chat
-	p.unblock(l)
+// finish removes the head of a queue as finished.
+func (p *Partition) finish(q *queue) {
+	c := q.chat
+	p.unblock(q)
 	full := p.loaded >= p.m.limits.window
-	r := l.pop()
+	r := q.pop()
 	if full && p.loaded < p.m.limits.window {
 		p.wake(false, true)
 	}
@@ -186,82 +186,82 @@ func (p *Partition) finish(l *lane) {
 	p.m.finished++
 }
 
-// finishTo finishes a lane's events up to the last one that was handled. It returns the dead letters that were queued between them and before the next
-// event, which are no longer in the lane: the outcome of that event comes first.
-func (p *Partition) finishTo(l *lane, last *Record) (letters []*Record) {
+// finishTo finishes a queue's events up to the last one that was handled. It returns the dead letters that were queued between them and before the next
+// event, which are no longer in the queue: the outcome of that event comes first.
+func (p *Partition) finishTo(q *queue, last *Record) (letters []*Record) {
 	if last.Seq == 0 || last.letter != "" {
-		p.finish(l)
+		p.finish(q)
 		return nil
 	}
-	for l.head != nil && (l.head.letter != "" || l.head.Seq <= last.Seq) {
-		if l.head.letter != "" {
-			letters = append(letters, l.pop())
+	for q.head != nil && (q.head.letter != "" || q.head.Seq <= last.Seq) {
+		if q.head.letter != "" {
+			letters = append(letters, q.pop())
 			continue
 		}
-		p.finish(l)
+		p.finish(q)
 	}
 	return letters
 }
 
-// fail decides about the head of a lane whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
-func (p *Partition) fail(l *lane, o Outcome, now time.Time) {
+// fail decides about the head of a queue whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
+func (p *Partition) fail(q *queue, o Outcome, now time.Time) {
 	switch o.Kind {
 	case FailedAsNewer:
-		p.hold(l, groups.BlockedNewer, o.Cause, now)
-		p.m.offer(l, o.Cause, now)
+		p.hold(q, groups.BlockedNewer, o.Cause, now)
+		p.m.offer(q, o.Cause, now)
 		return
 	case FailedTransiently:
 		p.m.event(Event{Kind: TransientFailure, Partition: p})
-		p.hold(l, groups.BlockedTransient, o.Cause, now)
+		p.hold(q, groups.BlockedTransient, o.Cause, now)
 		return
 	case Succeeded, NotBegun, Failed, FailedForGood:
 	}
-	r := l.head
+	r := q.head
 	r.attempts++
 	r.reserved = 0
-	p.unblock(l)
+	p.unblock(q)
 	policy := p.m.config.Retry
 	if o.Kind == FailedForGood || r.attempts >= policy.Attempts {
-		p.addDeadLetter(l, o, now)
+		p.addDeadLetter(q, o, now)
 		return
 	}
-	p.waitForAttempt(l, now.Add(p.m.pause(r.attempts, policy.Max)))
+	p.waitForAttempt(q, now.Add(p.m.pause(r.attempts, policy.Max)))
 }
 
-// waitForAttempt makes the head of a lane wait for its next attempt.
-func (p *Partition) waitForAttempt(l *lane, at time.Time) {
-	l.wait(true)
-	l.reserved = false
-	if !l.chat.foreign() && l.head.letter == "" {
-		l.chat.failed = true
-		p.markDirty(l.chat)
+// waitForAttempt makes the head of a queue wait for its next attempt.
+func (p *Partition) waitForAttempt(q *queue, at time.Time) {
+	q.wait(true)
+	q.reserved = false
+	if !q.chat.foreign() && q.head.letter == "" {
+		q.chat.failed = true
+		p.markDirty(q.chat)
 	}
-	p.retryAt(l, at)
+	p.retryAt(q, at)
 }
 
-// retryAt has the head of a lane start again at a time, instead of at any other.
-func (p *Partition) retryAt(l *lane, at time.Time) {
-	l.timer++
-	timer := l.timer
+// retryAt has the head of a queue start again at a time, instead of at any other.
+func (p *Partition) retryAt(q *queue, at time.Time) {
+	q.timer++
+	timer := q.timer
 	p.m.after(at, func(now time.Time) {
-		if l.timer == timer {
-			p.retry(l, now)
+		if q.timer == timer {
+			p.retry(q, now)
 		}
 	})
 }
 
-// retry begins the next start of a lane's head. The next commit records the start first, unless it is the first one.
-func (p *Partition) retry(l *lane, now time.Time) {
+// retry begins the next start of a queue's head. The next commit records the start first, unless it is the first one.
+func (p *Partition) retry(q *queue, now time.Time) {
 	switch {
-	case p.over || p.m.stopped || !l.waiting || l.head == nil:
+	case p.over || p.m.stopped || !q.waiting || q.head == nil:
 	case p.draining: // the partition may be kept after all
-		p.retryAt(l, now.Add(heldFor))
-	case l.chat.foreign() || l.head.letter != "" || l.head.attempts == 0: // a first start is not recorded beforehand
-		l.wait(false)
-		p.show(l)
+		p.retryAt(q, now.Add(heldFor))
+	case q.chat.foreign() || q.head.letter != "" || q.head.attempts == 0: // a first start is not recorded beforehand
+		q.wait(false)
+		p.show(q)
 	default:
-		l.reserved = true
-		p.markDirty(l.chat)
+		q.reserved = true
+		p.markDirty(q.chat)
 	}
 }
 
@@ -272,23 +272,23 @@ func (p *Partition) rewind(now time.Time) {
 		if len(c.done) > 0 && !c.savedDone {
 			p.markDirty(c)
 		}
-		for l := c.first; l != nil; l = l.after {
-			if !l.inFlight {
-				p.rewindLane(l, now)
+		for q := c.first; q != nil; q = q.after {
+			if !q.inFlight {
+				p.rewindQueue(q, now)
 			}
 		}
 	}
 }
 
-// rewindLane cancels the recorded next start of a lane.
-func (p *Partition) rewindLane(l *lane, now time.Time) {
-	if !l.reserved {
+// rewindQueue cancels the recorded next start of a queue.
+func (p *Partition) rewindQueue(q *queue, now time.Time) {
+	if !q.reserved {
 		return
 	}
-	l.reserved = false
-	l.wait(true)
-	p.retryAt(l, now.Add(heldFor)) // in case the partition is kept
-	p.markDirty(l.chat)
+	q.reserved = false
+	q.wait(true)
+	p.retryAt(q, now.Add(heldFor)) // in case the partition is kept
+	p.markDirty(q.chat)
 }
 
 // deadLettersFull reports whether the group has as many dead letters on the partition as the bound allows.
@@ -300,12 +300,12 @@ func (p *Partition) deadLettersFull() bool {
 	return n >= p.m.config.DeadLetterBound
 }
 
-// addDeadLetter makes a dead letter of the head of a lane. The same commit finishes the head or parks its chat.
-func (p *Partition) addDeadLetter(l *lane, o Outcome, now time.Time) {
-	r, c := l.head, l.chat
-	p.unblock(l)
+// addDeadLetter makes a dead letter of the head of a queue. The same commit finishes the head or parks its chat.
+func (p *Partition) addDeadLetter(q *queue, o Outcome, now time.Time) {
+	r, c := q.head, q.chat
+	p.unblock(q)
 	if r.letter == "" && r.ordered == "" && p.deadLettersFull() {
-		p.holdForBound(l, o, now)
+		p.holdForBound(q, o, now)
 		return
 	}
 	d := groups.Letter{
@@ -315,7 +315,7 @@ func (p *Partition) addDeadLetter(l *lane, o Outcome, now time.Time) {
 	shared := c.foreign() && r.letter == "" && o.Unreadable
 	if shared {
 		if p.m.config.Ephemeral { // its dead letters are deleted with it, and other groups meet the entry too
-			p.finish(l)
+			p.finish(q)
 			return
 		}
 		ofEntry(&d, r.ID)
@@ -331,10 +331,10 @@ func (p *Partition) addDeadLetter(l *lane, o Outcome, now time.Time) {
 	p.m.signals.Commit = true
 	p.m.event(Event{Kind: DeadLettered, Partition: p, Chat: c.id, Seq: r.Seq, Record: r, Attempts: r.attempts, Parked: d.Parked, Shared: shared, Cause: o.Cause})
 	if !d.Parked {
-		p.finish(l)
+		p.finish(q)
 		return
 	}
-	p.park(l)
+	p.park(q)
 }
 
 // letterBytes bounds a field of a dead letter of another program's entry: of a longer field the beginning is kept.
@@ -354,27 +354,27 @@ func ofEntry(l *groups.Letter, id groups.StreamID) {
 }
 
 // park makes a chat wait for a decision about the dead letter of its head.
-func (p *Partition) park(l *lane) {
-	c := l.chat
+func (p *Partition) park(q *queue) {
+	c := q.chat
 	p.closeHole(c)
 	if c.mode == backfilling {
 		p.behind--
 	}
 	delete(p.ordered, c.id)
 	c.mode = parked
-	c.parkedFor = l.pop().Seq
+	c.parkedFor = q.pop().Seq
 	c.cut()
-	c.queuedSeq = c.acked
+	c.queuedSeq = c.ackedSeq
 	p.markDirty(c)
 	p.wake(false, true)
 }
 
-// holdForBound schedules another start of a lane's head that cannot become a dead letter for want of room. An event is neither lost nor passed.
-func (p *Partition) holdForBound(l *lane, o Outcome, now time.Time) {
-	l.head.attempts = max(p.m.config.Retry.Attempts-1, 0)
-	l.head.redelivered, l.head.tried = true, true
-	p.m.event(Event{Kind: DeadLetterHeld, Partition: p, Chat: l.chat.id, Seq: l.head.Seq, Count: p.deadLetters, Cause: o.Cause})
-	p.waitForAttempt(l, now.Add(p.m.config.Retry.Max))
+// holdForBound schedules another start of a queue's head that cannot become a dead letter for want of room. An event is neither lost nor passed.
+func (p *Partition) holdForBound(q *queue, o Outcome, now time.Time) {
+	q.head.attempts = max(p.m.config.Retry.Attempts-1, 0)
+	q.head.redelivered, q.head.tried = true, true
+	p.m.event(Event{Kind: DeadLetterHeld, Partition: p, Chat: q.chat.id, Seq: q.head.Seq, Count: p.deadLetters, Cause: o.Cause})
+	p.waitForAttempt(q, now.Add(p.m.config.Retry.Max))
 }
 
 // resume continues a parked chat after a checkpoint.
@@ -382,8 +382,8 @@ func (p *Partition) resume(c *chat, checkpoint domain.Seq) {
 	if c.mode != parked {
 		return
 	}
-	c.acked, c.committed, c.stored = c.done.passTo(checkpoint), checkpoint, groups.Progress{}
-	c.queuedSeq = c.acked
+	c.ackedSeq, c.committedSeq, c.stored = c.done.passTo(checkpoint), checkpoint, groups.Progress{}
+	c.queuedSeq = c.ackedSeq
 	c.mode, c.savedMark, c.skipped, c.failed = tailing, groups.Behind, true, false
 	p.fallBehind(c, checkpoint)
 }

@@ -18,7 +18,7 @@ type limits struct {
 	share       int // of one chat; further events wait in the log
 	chats       int // chats that are kept for further events; checkpoints of other chats are read again
 	behind      int // chats that catch up at the same time
-	waiting     int // records that are tried again, if chats have several lanes; then no other starts
+	waiting     int // records that are tried again, if chats have several queues; then no other starts
 	chatWaiting int // of one chat
 	pageChats   int // chats whose events are read together
 	pageEvents  int // events of a page
@@ -33,7 +33,7 @@ func defaultLimits() limits {
 // not count.
 type Partition struct {
 	groups.Partition
-	Shell any // the caller's
+	Data any // the caller's
 
 	m          *Member
 	assignment *assignment
@@ -46,9 +46,9 @@ type Partition struct {
 	over     bool
 	draining bool
 	running  int     // records in flight
-	waiting  int     // lanes that wait for their next attempt
-	retried  int     // lanes whose head is tried again, if chats have several lanes
-	heldBack []*chat // chats with held lanes, because retried was too high
+	waiting  int     // queues that wait for their next attempt
+	retried  int     // queues whose head is tried again, if chats have several queues
+	heldBack []*chat // chats with held queues, because retried was too high
 
 	window      window
 	chats       map[string]*chat
@@ -64,7 +64,7 @@ type Partition struct {
 
 	backfilling []*chat // chats that need more of the log
 	behind      int     // chats that catch up
-	loaded      int     // events of the log in lanes
+	loaded      int     // events of the log in queues
 	walking     bool
 	again       bool // the walk restarts when it is over
 	walked      int  // chats
@@ -88,8 +88,8 @@ type Partition struct {
 	acked    uint64
 	sent     time.Time // when the last commit with a reply was sent
 	revision string
-	arranged []*lane // lanes whose next start waits for the commit under way
-	stalled  []*lane // lanes that became ready after the deadline or while the partition drains
+	arranged []*queue // queues whose next start waits for the commit under way
+	stalled  []*queue // queues that became ready after the deadline or while the partition drains
 
 	lapsing     bool // a timer waits for the deadline
 	wakes       bool // among the member's woken partitions
@@ -164,7 +164,7 @@ func (p *Partition) watchDeadline() {
 }
 
 func (p *Partition) newChat(id string, checkpoint domain.Seq) *chat {
-	c := &chat{p: p, id: id, acked: checkpoint, committed: checkpoint, queuedSeq: checkpoint}
+	c := &chat{p: p, id: id, ackedSeq: checkpoint, committedSeq: checkpoint, queuedSeq: checkpoint}
 	if p.m.config.Order == ByChat {
 		c.only.chat = c
 		c.first, c.last = &c.only, &c.only
@@ -242,8 +242,8 @@ func (c *chat) adopt(stored groups.Progress) {
 	stored.Done = nil
 	c.stored = stored
 	if c.savedDone {
-		if acked := c.done.passTo(c.acked); acked > c.acked {
-			c.acked = acked
+		if acked := c.done.passTo(c.ackedSeq); acked > c.ackedSeq {
+			c.ackedSeq = acked
 			c.queuedSeq = max(c.queuedSeq, acked)
 			c.p.markDirty(c)
 		}
@@ -303,21 +303,21 @@ func (p *Partition) enqueue(c *chat, r *Record) {
 		c.queuedSeq = max(c.queuedSeq, r.Seq)
 		return
 	}
-	l := c.laneOf(r)
-	l.link(r)
+	q := c.queueOf(r)
+	q.link(r)
 	c.recall(r)
 	r.redelivered = r.redelivered || r.Seq <= c.parkedFor
 	if retried, some := p.ordered[c.id]; some && retried.Seq == r.Seq {
 		r.ordered, r.earlier, r.redelivered = retried.id, retried.Attempts, true
 	}
-	p.show(l)
+	p.show(q)
 }
 
-// show makes a lane ready if its head can begin.
-func (p *Partition) show(l *lane) {
-	if l.head != nil && !l.inFlight && !l.waiting && !l.ready && !p.over {
-		l.ready = true
-		p.m.ready.push(l)
+// show makes a queue ready if its head can begin.
+func (p *Partition) show(q *queue) {
+	if q.head != nil && !q.inFlight && !q.waiting && !q.ready && !p.over {
+		q.ready = true
+		p.m.ready.push(q)
 	}
 }
 
@@ -358,10 +358,10 @@ func (p *Partition) close() {
 }
 
 func (p *Partition) closeBlockages(c *chat) {
-	for l := c.first; l != nil; l = l.after {
-		if b := l.blocked; b != nil && b.reported {
+	for q := c.first; q != nil; q = q.after {
+		if b := q.blocked; b != nil && b.reported {
 			p.m.event(Event{Kind: BlockedCount, Reason: b.reason, Count: -1})
 		}
-		l.blocked = nil
+		q.blocked = nil
 	}
 }

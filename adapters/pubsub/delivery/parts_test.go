@@ -108,7 +108,7 @@ func TestWindow(t *testing.T) {
 				w.push(s)
 				list = append(list, want{s, true})
 			case 2:
-				c.acked = domain.Seq(rapid.IntRange(0, 9).Draw(r, "acked")) //nolint:gosec // small
+				c.ackedSeq = domain.Seq(rapid.IntRange(0, 9).Draw(r, "acked")) //nolint:gosec // small
 			case 3:
 				above := domain.Seq(rapid.IntRange(0, 9).Draw(r, "above")) //nolint:gosec // small
 				w.free(c, above)
@@ -117,7 +117,7 @@ func TestWindow(t *testing.T) {
 				}
 			case 4:
 				n := 0
-				for n < len(list) && (!list[n].open || list[n].seq <= list[n].chat.acked) {
+				for n < len(list) && (!list[n].open || list[n].seq <= list[n].chat.ackedSeq) {
 					n++
 				}
 				passed, id := w.pass()
@@ -152,29 +152,29 @@ func TestWindow_Long(t *testing.T) {
 	if n, last := w.pass(); n != 4000 || last.Number != 3999 || w.size() != 1000 || w.first != 0 {
 		t.Errorf("passed %d up to %v, %d left from %d", n, last, w.size(), w.first)
 	}
-	c.acked = 1
+	c.ackedSeq = 1
 	if n, last := w.pass(); n != 1000 || last.Number != 4999 || w.size() != 0 {
 		t.Errorf("passed %d up to %v, %d left", n, last, w.size())
 	}
 }
 
-// TestLaneQueue takes lanes in the order in which they were added.
-func TestLaneQueue(t *testing.T) {
-	var q laneQueue
-	lanes := make([]lane, 3000)
-	for i := range lanes {
-		q.push(&lanes[i])
+// TestReadyQueue takes queues in the order in which they were added.
+func TestReadyQueue(t *testing.T) {
+	var q readyQueue
+	queues := make([]queue, 3000)
+	for i := range queues {
+		q.push(&queues[i])
 	}
-	for i := range lanes {
-		if l := q.pop(); l != &lanes[i] {
-			t.Fatalf("pop %d returned another lane", i)
+	for i := range queues {
+		if l := q.pop(); l != &queues[i] {
+			t.Fatalf("pop %d returned another queue", i)
 		}
 		if i == 2000 {
-			q.push(&lanes[0])
+			q.push(&queues[0])
 		}
 	}
-	if l := q.pop(); l != &lanes[0] || q.pop() != nil {
-		t.Error("the last lane is missing, or there is one more")
+	if l := q.pop(); l != &queues[0] || q.pop() != nil {
+		t.Error("the last queue is missing, or there is one more")
 	}
 }
 

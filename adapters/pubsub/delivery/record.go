@@ -10,17 +10,17 @@ import (
 type Record struct {
 	groups.Entry        // ID is zero if it was read from the log
 	Key          string // of its order, if the group's is [ByKey]
-	Shell        any    // the caller's
+	Data         any    // the caller's
 
-	lane *lane
-	next *Record // in its lane
+	queue *queue
+	next  *Record // in its queue
 
 	letter      string // id of the dead letter that it is, redelivered out of order
 	ordered     string // id of the dead letter that is retried with it, in order; "" if none is
 	earlier     int    // handler starts before the retry
 	redelivered bool   // a handler of another owner may have been started for it
 	tried       bool   // a handler of this owner failed transiently
-	counted     bool   // among the events of the log in the partition's lanes
+	counted     bool   // among the events of the log in the partition's queues
 	attempts    int    // handler starts that failed, in any process
 	reserved    uint64 // epoch of the earlier owner that reserved the last of these starts and did not record its end; 0 if there is none
 	resolved    bool   // of an entry of another program: the position may pass it; of a dead letter: its retry failed, and it remains
@@ -38,10 +38,10 @@ func (r *Record) Redelivered() bool { return r.attempts > 0 || r.redelivered }
 func (r *Record) Start() int { return r.starts }
 
 // Partition returns the lease under which the record is delivered.
-func (r *Record) Partition() *Partition { return r.lane.chat.p }
+func (r *Record) Partition() *Partition { return r.queue.chat.p }
 
 // Deadline returns when no handler is started with the record any more, unless the lease is renewed.
-func (r *Record) Deadline() time.Time { return r.lane.chat.p.deadline }
+func (r *Record) Deadline() time.Time { return r.queue.chat.p.deadline }
 
 // Letter returns the id of the dead letter that the record is, "" if it is none.
 func (r *Record) Letter() string { return r.letter }

@@ -78,7 +78,7 @@ func traceCommands() map[string]traceCommand {
 		"overlapped": (*trace).overlapped, // an earlier owner can start no more handlers
 		"fetch":      (*trace).fetch,      // [begin|end] [most=N]: reads the stream; begin ends after the read of the checkpoints
 		"deliver":    (*trace).deliver,    // [N]
-		"batch":      (*trace).batch,      // LANES EVENTS
+		"batch":      (*trace).batch,      // QUEUES EVENTS
 		"begin":      (*trace).begin,      // EVENT …: whether the handler may be called
 		"succeed":    complete(delivery.Succeeded),
 		"fail":       complete(delivery.Failed), // EVENT …: CAUSE

@@ -156,9 +156,9 @@ func (r *trace) deliver(m *traceMember, args []string, _ string) error {
 }
 
 func (r *trace) batch(m *traceMember, args []string, _ string) error {
-	lanes, err1 := strconv.Atoi(args[0])
+	queues, err1 := strconv.Atoi(args[0])
 	events, err2 := strconv.Atoi(args[1])
-	for _, batch := range m.DeliverBatches(r.now, lanes, events) {
+	for _, batch := range m.DeliverBatches(r.now, queues, events) {
 		m.flights = append(m.flights, &traceFlight{records: batch, start: batch[0].Start(), epoch: batch[0].Partition().Epoch()})
 		line := r.delivery(batch[0])
 		for _, rec := range batch[1:] {

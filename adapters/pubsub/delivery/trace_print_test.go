@@ -159,15 +159,11 @@ func (r *trace) time(at time.Time) string {
 // printEvents prints what there is to log and to count. A hole that closes and was not open is nothing.
 func (r *trace) printEvents(m *traceMember) {
 	for _, e := range m.TakeEvents() {
-		switch e.Kind {
-		case delivery.HoleFound:
-			m.holes[e.Chat] = true
-		case delivery.HoleClosed:
-			if !m.holes[e.Chat] {
-				continue
-			}
-			delete(m.holes, e.Chat)
-		case delivery.LeaseEnded:
+		if e.Kind == delivery.HoleClosed && !m.holes[e.Chat] {
+			continue
+		}
+		m.holes[e.Chat] = e.Kind == delivery.HoleFound || m.holes[e.Chat] && e.Kind != delivery.HoleClosed
+		if e.Kind == delivery.LeaseEnded {
 			clear(m.holes)
 		}
 		r.print("%s", r.event(m, e))

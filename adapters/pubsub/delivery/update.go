@@ -93,7 +93,7 @@ func (p *Partition) Updated(changes groups.Changes, r Reload, resumed []domain.S
 	p.wake(false, true)
 }
 
-// redeliver queues a retried dead letter before the records of its lane that no handler has started. The chat has passed the event, so the delivery is
+// redeliver queues a retried dead letter before the records of its queue that no handler has started. The chat has passed the event, so the delivery is
 // out of order.
 func (p *Partition) redeliver(d Retried, mark groups.RetryMark) {
 	r := d.Record
@@ -103,7 +103,7 @@ func (p *Partition) redeliver(d Retried, mark groups.RetryMark) {
 	if d.Letter.Chat != "" {
 		c = p.open(d.Letter.Chat, d.Checkpoint)
 	}
-	l := c.laneOf(r)
-	l.linkBehindHead(r)
-	p.show(l)
+	q := c.queueOf(r)
+	q.linkBehindHead(r)
+	p.show(q)
 }

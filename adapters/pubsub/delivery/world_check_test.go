@@ -159,11 +159,11 @@ func (w *world) checkDelivered(n *node, l *worldLease, b []*Record, now time.Tim
 // checkBegin checks that a handler may begin with records.
 func (w *world) checkBegin(n *node, f *flight) {
 	first := f.records[0]
-	lane := first.lane
+	queue := first.queue
 	w.begins++
 	for _, o := range n.running {
-		if other := o.records[0].lane; other.id() == lane.id() && o.lease.s == f.lease.s && lane.tracked() && (w.config.Order == ByChat || first.letter == o.records[0].letter) {
-			w.fail("%s starts %s/%d while a handler of its lane runs", n.name, first.Chat, first.Seq)
+		if other := o.records[0].queue; other.id() == queue.id() && o.lease.s == f.lease.s && queue.tracked() && (w.config.Order == ByChat || first.letter == o.records[0].letter) {
+			w.fail("%s starts %s/%d while a handler of its queue runs", n.name, first.Chat, first.Seq)
 		}
 	}
 	g := &f.lease.s.store
@@ -259,11 +259,11 @@ func (w *world) observe(n *node, e Event) {
 	case DeadLettered:
 		t := truth(e.Record)
 		t.announced = true
-		if l, ok := e.Partition.Shell.(*worldLease); ok && e.Record.letter == "" && !e.Parked {
+		if l, ok := e.Partition.Data.(*worldLease); ok && e.Record.letter == "" && !e.Parked {
 			l.ended[t] = true
 		}
 	case DeadLetterHeld:
-		if l, ok := e.Partition.Shell.(*worldLease); ok {
+		if l, ok := e.Partition.Data.(*worldLease); ok {
 			for f, a := range l.attempts {
 				if f.chat == e.Chat && f.seq == e.Seq {
 					a.reset = true

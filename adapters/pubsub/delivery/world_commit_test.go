@@ -63,7 +63,7 @@ func (n *node) endCommits(what fate) {
 	}
 	for i, r := range c.results {
 		p := c.parts[i]
-		l, _ := p.Shell.(*worldLease)
+		l, _ := p.Data.(*worldLease)
 		if r.Err != nil {
 			n.lose(l, errors.Is(r.Err, groups.ErrLostWrites))
 			continue
@@ -101,13 +101,13 @@ func (n *node) applyReload(p *Partition, changes groups.Changes, r Reload, revis
 		}
 		d := s.store.dead[i]
 		f := n.w.facts[d.UUID]
-		record := &Record{Entry: groups.Entry{UUID: d.UUID, Chat: d.Chat, Seq: d.Seq, Payload: d.Payload}, Key: f.key, Shell: f}
+		record := &Record{Entry: groups.Entry{UUID: d.UUID, Chat: d.Chat, Seq: d.Seq, Payload: d.Payload}, Key: f.key, Data: f}
 		letters = append(letters, Retried{record, d, s.store.checkpoints[d.Chat]})
 	}
 	resumed := make([]domain.Seq, 0, len(r.Resumed))
 	for _, chat := range r.Resumed {
 		resumed = append(resumed, s.store.checkpoints[chat])
-		if l, ok := p.Shell.(*worldLease); ok {
+		if l, ok := p.Data.(*worldLease); ok {
 			for _, f := range s.chat(chat).events { // they are delivered again
 				delete(l.ended, f)
 				delete(l.attempts, f)
@@ -134,7 +134,7 @@ func (n *node) deliver(count int, batches bool) {
 }
 
 func (n *node) delivered(b []*Record, now time.Time) {
-	l, _ := b[0].Partition().Shell.(*worldLease)
+	l, _ := b[0].Partition().Data.(*worldLease)
 	n.w.checkDelivered(n, l, b, now)
 	n.out = append(n.out, flight{lease: l, records: b, start: b[0].Start()})
 }
@@ -174,6 +174,6 @@ func (n *node) complete(f flight, done int, o Outcome, later time.Duration) {
 }
 
 func truth(r *Record) *fact {
-	f, _ := r.Shell.(*fact)
+	f, _ := r.Data.(*fact)
 	return f
 }

@@ -8,13 +8,13 @@ func (w *world) checkInside(n *node) {
 	for l := n.m.flights.first; l != nil; l = l.nextFlight {
 		running++
 		if !l.inFlight || l.head == nil || !l.head.inFlight {
-			w.fail("a lane among the flights is not in flight")
+			w.fail("a queue among the flights is not in flight")
 		}
 	}
 	if running != n.m.inFlight {
 		w.fail("%s counts %d records in flight, and has %d", n.name, n.m.inFlight, running)
 	}
-	queued := make(map[*lane]bool)
+	queued := make(map[*queue]bool)
 	for _, l := range n.m.ready.items[n.m.ready.first:] {
 		queued[l] = true
 	}
@@ -31,7 +31,7 @@ func (w *world) checkInside(n *node) {
 // counts of a partition or of a chat.
 type counts struct{ queued, running, waiting, retried, loaded, behind, blocked int }
 
-func (w *world) checkPartition(p *Partition, ready map[*lane]bool) (blocked int) {
+func (w *world) checkPartition(p *Partition, ready map[*queue]bool) (blocked int) {
 	limits := &p.m.limits
 	var sum counts
 	slots := make(map[*chat]int)
@@ -75,7 +75,7 @@ func (w *world) checkPartition(p *Partition, ready map[*lane]bool) (blocked int)
 	return sum.blocked
 }
 
-func (w *world) checkChat(c *chat, ready map[*lane]bool) (n counts) {
+func (w *world) checkChat(c *chat, ready map[*queue]bool) (n counts) {
 	for _, l := range c.held.items[c.held.first:] {
 		ready[l] = true
 	}
@@ -86,15 +86,15 @@ func (w *world) checkChat(c *chat, ready map[*lane]bool) (n counts) {
 			if r.counted {
 				n.loaded++
 			}
-			if r.lane != l || r.next == nil && l.tail != r {
-				w.fail("%q has a record in two lanes, or after its tail", c.id)
+			if r.queue != l || r.next == nil && l.tail != r {
+				w.fail("%q has a record in two queues, or after its tail", c.id)
 			}
 			if r.next != nil && r.letter == "" && r.next.letter == "" && r.next.Seq <= r.Seq && r.Seq > 0 {
 				w.fail("%q has %d after %d", c.id, r.next.Seq, r.Seq)
 			}
 		}
 		if n.queued += records; records != l.queued {
-			w.fail("a lane of %q counts %d records, and has %d", c.id, l.queued, records)
+			w.fail("a queue of %q counts %d records, and has %d", c.id, l.queued, records)
 		}
 		if l.inFlight {
 			n.running++
@@ -109,7 +109,7 @@ func (w *world) checkChat(c *chat, ready map[*lane]bool) (n counts) {
 			n.blocked++
 		}
 		if l.head == nil && l != &c.only {
-			w.fail("%q keeps a lane without records", c.id)
+			w.fail("%q keeps a queue without records", c.id)
 		}
 		if l.head != nil && !l.inFlight && !l.waiting && !ready[l] {
 			w.fail("nothing starts %q/%d", c.id, l.head.Seq)
@@ -127,10 +127,10 @@ func (w *world) checkChat(c *chat, ready map[*lane]bool) (n counts) {
 	if most := c.p.m.config.ChatConcurrency; most > 0 && c.p.m.config.Order != ByChat && c.running > most {
 		w.fail("%q has %d records in flight", c.id, c.running)
 	}
-	last := c.acked
+	last := c.ackedSeq
 	for _, r := range c.done {
 		if r.From <= last+1 && r.From <= last || r.To < r.From {
-			w.fail("%q has finished %v after %d", c.id, c.done, c.acked)
+			w.fail("%q has finished %v after %d", c.id, c.done, c.ackedSeq)
 		}
 		last = r.To + 1
 	}

@@ -123,7 +123,7 @@ func (n *node) take() {
 	n.wants.assign = n.wants.assign || s.Assign
 	n.wants.reclaim = n.wants.reclaim || s.Reclaim
 	for _, p := range s.Partitions {
-		l, _ := p.Shell.(*worldLease)
+		l, _ := p.Data.(*worldLease)
 		room, steps := p.TakeWakes()
 		if l != nil {
 			l.room, l.steps = l.room || room, l.steps || steps
@@ -176,7 +176,7 @@ func (n *node) begin() {
 		l := &worldLease{n: n, s: n.w.partitions[a.i], attempts: make(map[*fact]attempt), ended: make(map[*fact]bool), room: true, steps: true}
 		l.deadline = a.asked.Add(n.w.config.Lease - Margin(n.w.config.Lease))
 		l.p = n.m.Acquired(a.i, a.lease, a.asked, n.now())
-		l.p.Shell = l
+		l.p.Data = l
 		l.cursor = l.p.Position()
 		if o := l.p.Overlap(); o > 0 {
 			l.endOverlap = n.now().Add(o)
@@ -217,7 +217,7 @@ func (l *worldLease) record(f *fact, e worldEntry) *Record {
 	if f.broken {
 		entry.Broken = "broken"
 	}
-	return &Record{Entry: entry, Key: f.key, Shell: f}
+	return &Record{Entry: entry, Key: f.key, Data: f}
 }
 
 // fetch takes the next step of the loop that reads the stream: it reads a batch, reads checkpoints, or takes the batch.

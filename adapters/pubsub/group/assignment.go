@@ -107,7 +107,7 @@ func (m *Member) begin(ctx context.Context, i int, found *groups.Lease, asked ti
 	loops.ctx, loops.stop = context.WithCancel(ctx)
 	m.mu.Lock()
 	p := m.core.Acquired(i, found, asked, time.Now())
-	p.Shell = loops
+	p.Data = loops
 	m.unlock()
 	m.config.Logger.Debug("partition acquired", "partition", p.String(), "group", m.config.Group)
 	m.reading.Go(func() { m.fetchLoop(loops, p, found.Position) })

@@ -25,8 +25,8 @@ type ledger struct {
 
 	mu     sync.Mutex
 	events map[string]*eventRecord
-	lanes  map[string][]*startRecord        // running starts by lane
-	last   map[string]map[uint64]domain.Seq // lane → epoch → last seq that was started
+	queues  map[string][]*startRecord        // running starts by queue
+	last   map[string]map[uint64]domain.Seq // queue → epoch → last seq that was started
 	grants map[int][]grant                  // by partition, in the order of their epochs
 	starts int
 	faults []string
@@ -63,7 +63,7 @@ type grant struct {
 
 func newLedger(w *world) *ledger {
 	return &ledger{
-		w: w, events: make(map[string]*eventRecord), lanes: make(map[string][]*startRecord), last: make(map[string]map[uint64]domain.Seq),
+		w: w, events: make(map[string]*eventRecord), queues: make(map[string][]*startRecord), last: make(map[string]map[uint64]domain.Seq),
 		grants: make(map[int][]grant), story: make(map[string][]string),
 	}
 }
@@ -83,8 +83,8 @@ func (l *ledger) fault(chat domain.ChatID, format string, args ...any) {
 
 func (*ledger) now() string { return time.Now().Format("15:04:05.000 ") }
 
-// tell adds to the story of a chat. The mutex is held.
-func (l *ledger) tell(chat domain.ChatID, format string, args ...any) {
+// note adds to the story of a chat. The mutex is held.
+func (l *ledger) note(chat domain.ChatID, format string, args ...any) {
 	l.story[string(chat)] = append(l.story[string(chat)], l.now()+fmt.Sprintf(format, args...))
 }
 
@@ -92,13 +92,13 @@ func (l *ledger) tell(chat domain.ChatID, format string, args ...any) {
 func (l *ledger) happened(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell("", format, args...)
+	l.note("", format, args...)
 }
 
 func (l *ledger) granted(partition int, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell("", "partition %d granted under the epoch %d", partition, epoch)
+	l.note("", "partition %d granted under the epoch %d", partition, epoch)
 	l.grants[partition] = append(l.grants[partition], grant{epoch, time.Now()})
 }
 
@@ -106,7 +106,7 @@ func (l *ledger) granted(partition int, epoch uint64) {
 func (l *ledger) decided(d groups.DeadLetter, retry bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell(d.Chat, "letter %s of seq %d, attempts %d, parked %v, again %v: retried %v", d.ID, d.Seq, d.Attempts, d.Parked, d.Again, retry)
+	l.note(d.Chat, "letter %s of seq %d, attempts %d, parked %v, again %v: retried %v", d.ID, d.Seq, d.Attempts, d.Parked, d.Again, retry)
 }
 
 // forget is called when the store has lost writes: an earlier lease may count again, and what happened since is not known. With restored false only the
@@ -115,15 +115,15 @@ func (l *ledger) forget(restored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rebuilt = time.Now()
-	l.tell("", "group rebuilt, or writes lost: %v", restored)
+	l.note("", "group rebuilt, or writes lost: %v", restored)
 	if restored {
 		l.restored = time.Now()
 		clear(l.grants)
 	}
 }
 
-// lane returns the lane of a delivery.
-func (l *ledger) lane(d ports.Delivery) string {
+// queue returns the queue of a delivery.
+func (l *ledger) queue(d ports.Delivery) string {
 	chat := string(d.ID.Chat)
 	switch l.w.plan.order {
 	case delivery.ByKey:
@@ -150,33 +150,33 @@ func (l *ledger) begin(member string, d ports.Delivery, called time.Time) func(e
 		e = &eventRecord{chat: string(d.ID.Chat), seq: d.ID.Seq}
 		l.events[key] = e
 	}
-	lane := l.lane(d)
+	queue := l.queue(d)
 	s := &startRecord{member, d.Epoch, e}
-	what := fmt.Sprintf("%s (lane %s) attempt %d of %s under the epoch %d", key, lane, d.Attempt, member, d.Epoch)
+	what := fmt.Sprintf("%s (queue %s) attempt %d of %s under the epoch %d", key, queue, d.Attempt, member, d.Epoch)
 	if d.ID.Seq > 0 {
 		l.checkTime(what, d, called)
-		l.checkLane(what, lane, s)
-		l.checkOrder(what, lane, d)
+		l.checkQueue(what, queue, s)
+		l.checkOrder(what, queue, d)
 	}
 	l.checkAttempt(what, e, d)
-	l.tell(d.ID.Chat, "%s, redelivered %v", what, d.Redelivered)
+	l.note(d.ID.Chat, "%s, redelivered %v", what, d.Redelivered)
 	e.starts++
 	e.attempt, e.epoch, e.at = d.Attempt, d.Epoch, time.Now()
-	l.lanes[lane] = append(l.lanes[lane], s)
-	return func(err error) { l.end(lane, s, d, err) }
+	l.queues[queue] = append(l.queues[queue], s)
+	return func(err error) { l.end(queue, s, d, err) }
 }
 
-func (l *ledger) end(lane string, s *startRecord, d ports.Delivery, err error) {
+func (l *ledger) end(queue string, s *startRecord, d ports.Delivery, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	running := l.lanes[lane][:0]
-	for _, other := range l.lanes[lane] {
+	running := l.queues[queue][:0]
+	for _, other := range l.queues[queue] {
 		if other != s {
 			running = append(running, other)
 		}
 	}
-	l.lanes[lane] = running
-	l.tell(d.ID.Chat, "%s/%d under the epoch %d: %v", d.ID.Chat, d.ID.Seq, d.Epoch, err)
+	l.queues[queue] = running
+	l.note(d.ID.Chat, "%s/%d under the epoch %d: %v", d.ID.Chat, d.ID.Seq, d.Epoch, err)
 	switch {
 	case err == nil:
 		s.event.acks++
@@ -202,17 +202,17 @@ func (l *ledger) checkTime(what string, d ports.Delivery, called time.Time) {
 	}
 }
 
-// checkLane checks that a lane has one handler at a time, apart from handlers that have outlived their lease in another member.
-func (l *ledger) checkLane(what, lane string, s *startRecord) {
-	for _, other := range l.lanes[lane] {
+// checkQueue checks that a queue has one handler at a time, apart from handlers that have outlived their lease in another member.
+func (l *ledger) checkQueue(what, queue string, s *startRecord) {
+	for _, other := range l.queues[queue] {
 		if other.member == s.member || other.epoch == s.epoch {
 			l.fault(domain.ChatID(s.event.chat), "%s started while seq %d runs in %s under the epoch %d", what, other.event.seq, other.member, other.epoch)
 		}
 	}
 }
 
-// checkOrder checks that all earlier events of a lane are finished, and that a lease delivers a lane in order. A retried dead letter is out of order.
-func (l *ledger) checkOrder(what, lane string, d ports.Delivery) {
+// checkOrder checks that all earlier events of a queue are finished, and that a lease delivers a queue in order. A retried dead letter is out of order.
+func (l *ledger) checkOrder(what, queue string, d ports.Delivery) {
 	if l.w.plan.order == delivery.Unordered || l.events[fmt.Sprintf("%s/%d", d.ID.Chat, d.ID.Seq)].finished {
 		return
 	}
@@ -227,23 +227,20 @@ func (l *ledger) checkOrder(what, lane string, d ports.Delivery) {
 			return
 		}
 	}
-	if last := l.last[lane][d.Epoch]; d.ID.Seq < last {
+	if last := l.last[queue][d.Epoch]; d.ID.Seq < last {
 		l.fault(d.ID.Chat, "%s started after seq %d", what, last)
 	}
-	if l.last[lane] == nil {
-		l.last[lane] = make(map[uint64]domain.Seq)
+	if l.last[queue] == nil {
+		l.last[queue] = make(map[uint64]domain.Seq)
 	}
-	l.last[lane][d.Epoch] = d.ID.Seq
+	l.last[queue][d.Epoch] = d.ID.Seq
 }
 
 // sameKey reports whether another event of the chat has the same key.
 func (l *ledger) sameKey(d ports.Delivery, seq domain.Seq) bool {
-	page, err := l.w.log.Read(l.w.t.Context(), d.ID.Chat, ports.Range{From: seq, Limit: 1})
-	if err != nil || len(page.Records) == 0 {
-		l.fault(d.ID.Chat, "seq %d of %s cannot be read: %v", seq, d.ID.Chat, err)
-		return false
-	}
-	return keyOf(ports.Delivery{Event: page.Records[0].Event}) == keyOf(d)
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.w.keys[d.ID.Chat][seq-1] == keyOf(d)
 }
 
 // checkAttempt checks that a repeated delivery says so, and that attempts do not decrease, unless the store, or an owner that another one has replaced,

@@ -53,6 +53,7 @@ type world struct {
 	named   int
 	sent    int
 	heads   map[string]domain.Seq
+	keys    map[domain.ChatID][]string // of the events of each chat
 }
 
 // worldMember is a member and its faults.
@@ -67,7 +68,7 @@ type worldMember struct {
 
 func newWorld(t *testing.T, p plan, seed uint64) *world {
 	w := &world{
-		t: t, plan: p, clock: &storeClock{}, codec: wireformat.New(), random: rand.New(rand.NewPCG(seed, 0)), heads: make(map[string]domain.Seq), //nolint:gosec // a test
+		t: t, plan: p, clock: &storeClock{}, codec: wireformat.New(), random: rand.New(rand.NewPCG(seed, 0)), heads: make(map[string]domain.Seq), keys: make(map[domain.ChatID][]string), //nolint:gosec // a test
 	}
 	w.log = memory.New(w.codec, w.clock, nil)
 	w.groups = memgroup.New(memgroup.Config{Log: w.log, Codec: w.codec, Clock: w.clock, Partitions: p.partitions})
@@ -202,9 +203,11 @@ func (w *world) send(n int) {
 		w.sent++
 		id := w.sent
 		w.heads[chat]++
+		key := fmt.Sprint("k", id%3)
+		w.keys[domain.ChatID(chat)] = append(w.keys[domain.ChatID(chat)], key)
 		w.mu.Unlock()
 		e := domain.MessageNew{
-			Chat: domain.ChatID(chat), Message: domain.MessageID(fmt.Sprint("m", id)), Sender: "ada", Content: domain.Content(fmt.Sprint("k", id%3)),
+			Chat: domain.ChatID(chat), Message: domain.MessageID(fmt.Sprint("m", id)), Sender: "ada", Content: domain.Content(key),
 			At: w.clock.Now().UTC().Truncate(time.Millisecond),
 		}
 		a := ports.Append{Chat: e.Chat, Events: []ports.NewEvent{{ID: domain.EventID(fmt.Sprint("e", id)), Event: e, Moves: domain.Moves(e)}}}

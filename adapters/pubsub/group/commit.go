@@ -17,10 +17,16 @@ type committer struct {
 	partitions []*delivery.Partition
 }
 
+const (
+	// gather is the time within which finished deliveries share a commit. A commit costs Redis as much as an append.
+	gather = 20 * time.Millisecond
+	// manyFinished is the number of finished deliveries that are committed without waiting for more: a partition's window has no room for further entries
+	// until they are.
+	manyFinished = 256
+)
+
 // commitLoop commits the finished deliveries of all partitions in one round trip, which also renews the leases.
 func (m *Member) commitLoop(ctx context.Context) {
-	const gather = 5 * time.Millisecond // deliveries that finish within it share a commit
-	const many = 256                    // finished deliveries; with so many, commitLoop does not wait for more
 	tick := time.NewTicker(m.config.Lease / 12)
 	defer tick.Stop()
 	pause := time.NewTimer(0)
@@ -30,12 +36,10 @@ func (m *Member) commitLoop(ctx context.Context) {
 	for {
 		select {
 		case <-m.commits.c:
-			m.mu.Lock()
-			few := m.core.Finished() < many
-			m.mu.Unlock()
-			if few {
-				pause.Reset(gather)
-				<-pause.C
+			pause.Reset(gather)
+			select {
+			case <-pause.C:
+			case <-m.full.c:
 			}
 		case <-tick.C:
 		case <-ctx.Done():

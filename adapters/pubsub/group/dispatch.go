@@ -61,7 +61,7 @@ func started(r *delivery.Record) Delivery {
 }
 
 func itemOf(r *delivery.Record) *item {
-	i, _ := r.Shell.(*item)
+	i, _ := r.Data.(*item)
 	return i
 }
 

@@ -51,7 +51,7 @@ func (m *Member) open(entries []groups.Entry, into []*delivery.Record) []*delive
 
 // record fills in an item, and returns its record.
 func (m *Member) record(i *item, entry groups.Entry) *delivery.Record {
-	i.member, i.record.Entry, i.record.Shell = m, entry, i
+	i.member, i.record.Entry, i.record.Data = m, entry, i
 	i.read()
 	return &i.record
 }

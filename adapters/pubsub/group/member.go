@@ -30,6 +30,7 @@ type Member struct {
 	stopping    chan struct{} // closed when it has to end
 	once        sync.Once
 	commits     signal // there is something to commit
+	full        signal // many deliveries are finished: the next commit does not wait for more
 	assignments signal // the assignment has to be checked
 	scans       signal // a partition was acquired: its heads are to be compared
 	batches     signal // for a batch handler: chats may be ready
@@ -66,7 +67,7 @@ func Join(ctx context.Context, c Config, h Handler) (*Member, error) {
 	m := &Member{
 		config: c, name: uuid.NewString(), handler: h,
 		done: make(chan struct{}), failed: make(chan struct{}), stopping: make(chan struct{}),
-		commits: newSignal(), assignments: newSignal(), scans: newSignal(), batches: newSignal(), trims: make([]time.Time, len(c.Partitions)),
+		commits: newSignal(), full: newSignal(), assignments: newSignal(), scans: newSignal(), batches: newSignal(), trims: make([]time.Time, len(c.Partitions)),
 	}
 	m.core = delivery.New(delivery.Config{
 		Order: c.Order, OnPoison: c.OnPoison, Retry: c.Retry, Concurrency: c.Concurrency, ChatConcurrency: c.ChatConcurrency, DeadLetterBound: c.DeadLetterBound,
@@ -282,12 +283,15 @@ func (m *Member) unlock() {
 	signals := m.core.TakeSignals()
 	if signals.Commit {
 		m.commits.wake()
+		if m.core.Finished() >= manyFinished {
+			m.full.wake()
+		}
 	}
 	if signals.Assign {
 		m.assignments.wake()
 	}
 	for _, p := range signals.Partitions {
-		loops, _ := p.Shell.(*partitionLoops)
+		loops, _ := p.Data.(*partitionLoops)
 		switch room, steps := p.TakeWakes(); {
 		case loops == nil:
 		case room && steps:

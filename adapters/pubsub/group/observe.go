@@ -50,7 +50,7 @@ func (m *Member) observe(e *delivery.Event) {
 		c.Holes.remove(p, domain.ChatID(e.Chat))
 	case delivery.LeaseEnded:
 		c.Holes.removeAll(p)
-		if loops, begun := p.Shell.(*partitionLoops); begun {
+		if loops, begun := p.Data.(*partitionLoops); begun {
 			loops.stop()
 		}
 	}
