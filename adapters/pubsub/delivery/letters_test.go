@@ -3,6 +3,7 @@ package delivery
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"chatcore/ports/groups"
 )
@@ -30,5 +31,21 @@ func TestLetter_LongFields(t *testing.T) {
 		if len(l.UUID) != want || len(l.Metadata) != want || len(l.Payload) != want || l.Cut != unreadable || l.Entry.IsZero() == unreadable {
 			t.Errorf("unreadable %v: %d, %d and %d bytes, cut %v, entry %v", unreadable, len(l.UUID), len(l.Metadata), len(l.Payload), l.Cut, l.Entry)
 		}
+	}
+}
+
+// TestTransientPauses lets a handler fail transiently again and again: it is started again within 23 seconds each time.
+func TestTransientPauses(t *testing.T) {
+	b := newBench(Config{Concurrency: 1})
+	b.p.deadline = b.now.Add(time.Hour)
+	r := &Record{Entry: groups.Entry{ID: groups.StreamID{Number: 1}}}
+	b.p.Fetched([]*Record{r}, r.ID, &Checkpoints{})
+	for i := range 20 {
+		if b.m.Deliver(b.now, b.into) != 1 {
+			t.Fatalf("the handler is not started again after failure %d", i)
+		}
+		b.m.Completed(r, r.Start(), Outcome{Kind: FailedTransiently}, b.now)
+		b.now = b.now.Add(transientMax*3/2 + time.Second/2)
+		b.m.Tick(b.now)
 	}
 }
