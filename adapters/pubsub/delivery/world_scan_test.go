@@ -35,4 +35,3 @@ func (n *node) scanOnce(count int, fails bool) {
 	}
 	c.scan = Scan{}
 }
-
