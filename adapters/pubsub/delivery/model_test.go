@@ -34,6 +34,7 @@ func TestModel(t *testing.T) {
 			})
 		}
 	}
+	t.Logf("%d steps", steps)
 	if checks := rapidChecks(t); parts == 6 && steps < 10_000*checks {
 		t.Errorf("%d steps in %d checks, want at least %d", steps, checks, 10_000*checks)
 	}
