@@ -49,3 +49,22 @@ func TestTransientPauses(t *testing.T) {
 		b.m.Tick(b.now)
 	}
 }
+
+// TestLetter_OfAnEvent makes a dead letter of an event whose entry cannot be read, and of an entry with fields of the bound: no letter is cut, and that of an
+// event is its group's alone.
+func TestLetter_OfAnEvent(t *testing.T) {
+	most := strings.Repeat("x", letterBytes)
+	for _, chat := range []string{"ada", ""} {
+		b := newBench(Config{Concurrency: 1})
+		r := entryOf(chat, 1)
+		r.UUID, r.Metadata, r.Payload = most, most, []byte(most)
+		b.take(t, r)
+		b.m.Deliver(b.now, b.into)
+		b.m.Completed(r, r.Start(), Outcome{Kind: FailedForGood, Unreadable: true}, b.now)
+		commits, _ := b.m.Commits(b.now, nil, nil)
+		l := commits[0].Letters[0]
+		if l.Cut || l.Entry.IsZero() != (chat != "") || l.Mark != (groups.RetryMark{}) {
+			t.Errorf("%q: cut %v, entry %v, mark %+v", chat, l.Cut, l.Entry, l.Mark)
+		}
+	}
+}

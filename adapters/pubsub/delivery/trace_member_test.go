@@ -311,6 +311,9 @@ func (r *trace) reload(p *delivery.Partition, s *traceStore, revision string) {
 			key = events[l.Seq-1].key
 		}
 		rec := &delivery.Record{Key: key, Entry: groups.Entry{UUID: l.UUID, Metadata: l.Metadata, Payload: l.Payload, Chat: l.Chat, Seq: l.Seq}}
+		if !l.Entry.IsZero() {
+			rec.Broken = l.Reason
+		}
 		letters = append(letters, delivery.Retried{Record: rec, Letter: *l, Checkpoint: s.checkpoints[l.Chat]})
 	}
 	r.print("others have changed it: chats that resume %v, letters %v", what.Resumed, what.Letters)
