@@ -229,6 +229,7 @@ func TestFeed_Goroutines(t *testing.T) {
 		tokens[i] = w.token(t, user)
 	}
 	silentEvents(t, w, "chat="+chat, tokens[0])
+	did(t, w.core.WaitIdle(t.Context())) // the groups have begun to read: each has goroutines of its own
 	before := runtime.NumGoroutine()
 	conns := make([]net.Conn, 0, feeds)
 	for i := 1; i < feeds; i++ {
