@@ -104,9 +104,11 @@ func newGuarded(t testing.TB, change ...func(*connect.Config)) *guarded {
 	server := httptest.NewServer(g.handler)
 	t.Cleanup(server.Close)
 	g.url = server.URL
-	wait.Until(t, "the groups exist", func() bool {
+	wait.Until(t, "the groups own their partitions", func() bool { // from then on they start no more goroutines of their own
 		groups, err := core.Groups().List(t.Context())
-		return err == nil && slices.ContainsFunc(groups, func(s chatcore.GroupState) bool { return s.Group == "g" })
+		return err == nil && len(groups) == 2 && !slices.ContainsFunc(groups, func(s chatcore.GroupState) bool {
+			return slices.ContainsFunc(s.Partitions, func(p chatcore.PartitionState) bool { return p.Owner == "" })
+		})
 	})
 	return g
 }
