@@ -31,6 +31,7 @@ type assignment struct {
 	owned   *Partition      // nil while this member does not own it
 	earlier map[queueID]int // handlers of earlier leases that still run
 	lost    bool            // the last lease had read records that were lost, it is unknown which
+	before  bool            // this member has owned it before, whatever the store still knows
 
 	unreserved    map[eventID]groups.EventFailure // starts of earlier leases that the store counts and that were no attempts
 	declinedUntil time.Time                       // by this member, because of an event that it cannot read
@@ -92,7 +93,8 @@ func (m *Member) LostRecords(i int) bool { return m.assignments[i].lost }
 func (m *Member) Acquired(i int, found *groups.Lease, asked, now time.Time) *Partition {
 	a := m.assignments[i]
 	p := newPartition(m, a, found, asked.Add(m.config.Lease-Margin(m.config.Lease)), now)
-	a.owned, a.lost = p, false
+	p.hadOwner = found.HadOwner || a.before
+	a.owned, a.lost, a.before = p, false, true
 	for id, f := range a.unreserved {
 		p.restore(id, f)
 	}

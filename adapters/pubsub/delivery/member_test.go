@@ -152,3 +152,21 @@ func TestEarlierHandlers_AreForgotten(t *testing.T) {
 		t.Errorf("%v run, want none", a.earlier)
 	}
 }
+
+// TestAcquired_AfterTheStateOfTheGroupWasLost has a store forget that a partition had an owner: its state was deleted and made anew. The member that
+// owned it before knows that handlers may have been started.
+func TestAcquired_AfterTheStateOfTheGroupWasLost(t *testing.T) {
+	b := newBench(Config{Concurrency: 8})
+	b.take(t, entryOf("ada", 1))
+	if n := b.m.Deliver(b.now, b.into); n != 1 || b.into[0].Redelivered() {
+		t.Fatalf("%d records are delivered, the first one again", n)
+	}
+	b.m.Completed(b.into[0], b.into[0].Start(), Outcome{}, b.now)
+	b.m.Lost(b.p, false)
+	forgotten := &groups.Lease{Epoch: 2, End: groups.StreamID{Milliseconds: 1}, Left: map[string]groups.ChatState{}, Failing: map[string]groups.Progress{}}
+	b.p = b.m.Acquired(0, forgotten, b.now, b.now)
+	b.take(t, entryOf("ada", 1))
+	if n := b.m.Deliver(b.now, b.into); n != 1 || !b.into[0].Redelivered() {
+		t.Errorf("%d records are delivered, the first one as new", n)
+	}
+}
