@@ -317,7 +317,6 @@ func (p *Partition) addDeadLetter(q *queue, o Outcome, now time.Time) {
 	if p.m.config.Order != ByChat && !c.foreign() {
 		c.failed = true // the commit records that the event is finished, even beyond the checkpoint
 	}
-	p.m.signals.Commit = true
 	p.m.event(Event{Kind: DeadLettered, Partition: p, Chat: c.id, Seq: r.Seq, Record: r, Attempts: r.attempts, Parked: d.Parked, Shared: shared, Cause: o.Cause})
 	if !d.Parked {
 		p.finish(q)
