@@ -23,7 +23,7 @@ func Unordered() SubscribeOption {
 
 // OrderBy makes an event wait only for the earlier events of its chat with the same key: for its message, for example, so that an edit follows its message
 // and other messages do not wait for either. The events of a chat whose keys differ are as independent as those of an [Unordered] group, with the same
-// bounds.
+// bounds. When about 500 events of a chat wait behind a key whose event is retried, the chat's other keys wait too.
 //
 // key is called once for each event that is read, by several goroutines at a time. It must return the same key for the same event, without waiting. An
 // event for which it panics becomes a dead letter. Events of different chats have no order, whatever their keys.

@@ -67,10 +67,15 @@ func (c *chat) mustHold(r *Record) bool {
 	return fresh && (c.retried >= c.p.m.limits.chatWaiting || c.p.retried >= c.p.m.limits.waiting)
 }
 
-// releaseHeld makes the held queues of a chat ready: each is held again if it has to be.
+// releaseHeld makes held queues of a chat ready, as many as may start: a chat with many of them would otherwise try all with each delivery that ends.
+// Each is held again if it has to be.
 func (c *chat) releaseHeld() {
-	for q := c.held.pop(); q != nil; q = c.held.pop() {
-		c.p.show(q)
+	m, n := c.p.m, c.held.size()
+	if most := m.config.ChatConcurrency; most > 0 && c.retried < m.limits.chatWaiting && c.p.retried < m.limits.waiting {
+		n = min(n, max(most-c.running, 0))
+	}
+	for range n {
+		c.p.show(c.held.pop())
 	}
 }
 

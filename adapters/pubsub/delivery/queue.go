@@ -153,6 +153,8 @@ type readyQueue struct {
 	first int
 }
 
+func (ready *readyQueue) size() int { return len(ready.items) - ready.first }
+
 func (ready *readyQueue) push(q *queue) { ready.items = append(ready.items, q) }
 
 func (ready *readyQueue) pop() *queue {
