@@ -42,6 +42,7 @@ func (m *Member) start(q *queue, now time.Time) *Record {
 		p.addDeadLetter(q, Outcome{Kind: Failed, Cause: unended}, now)
 		p.show(q)
 		c.dropQueue(q)
+		c.releaseHeld()
 		return nil
 	}
 	q.inFlight, q.startedAt, r.inFlight = true, now, true
