@@ -25,7 +25,7 @@ func (m *Member) Commits(now time.Time, into []groups.OwnedCommit, partitions []
 
 // build makes the next commit of the changes since the last one. It reports false if there are none and the lease needs no renewal.
 func (p *Partition) build(now time.Time) bool {
-	if len(p.dirty) == 0 && !p.changed && len(p.letters) == 0 && now.Sub(p.sent) < p.m.config.Lease/3 {
+	if len(p.dirty) == 0 && !p.changed && now.Sub(p.sent) < p.m.config.Lease/3 {
 		return false
 	}
 	p.commits++

@@ -25,7 +25,7 @@ func (m *Member) start(q *queue, now time.Time) *Record {
 	c, r := q.chat, q.head
 	p := c.p
 	switch {
-	case p.over || r == nil || q.inFlight || q.waiting:
+	case p.over || r == nil || q.waiting:
 		return nil
 	// stalled until the partition is kept after all, the lease is renewed, or the queue's handler under an earlier lease has ended
 	case p.draining || !now.Before(p.deadline) || p.assignment.earlier[q.id()] > 0:
@@ -38,10 +38,11 @@ func (m *Member) start(q *queue, now time.Time) *Record {
 			p.heldBack = append(p.heldBack, c)
 		}
 		return nil
-	case r.attempts >= m.config.Retry.Attempts && r.letter == "":
+	case r.attempts >= m.config.Retry.Attempts:
 		p.addDeadLetter(q, Outcome{Kind: Failed, Cause: unended}, now)
 		p.show(q)
 		c.dropQueue(q)
+		c.releaseHeld()
 		return nil
 	}
 	q.inFlight, q.startedAt, r.inFlight = true, now, true
@@ -87,7 +88,7 @@ func (m *Member) DeliverBatches(now time.Time, queues, events int) [][]*Record {
 	batches := make([][]*Record, n)
 	for i, r := range heads[:n] {
 		batch := []*Record{r}
-		for r.Seq > 0 && r.letter == "" && len(batch) < events {
+		for r.letter == "" && len(batch) < events {
 			next := r.next
 			if next == nil || next.letter != "" || next.Seq != r.Seq+1 {
 				break

@@ -186,7 +186,7 @@ func (m *Member) Committed() bool {
 }
 
 func (p *Partition) committed() bool {
-	return p.pending == nil && len(p.dirty) == 0 && !p.changed && len(p.letters) == 0
+	return p.pending == nil && len(p.dirty) == 0 && !p.changed
 }
 
 // offer offers a partition to the other members because it has an event that this program cannot read. If all members decline it, the member that it
@@ -233,7 +233,7 @@ func (m *Member) unreserve(q *queue) {
 	p := q.chat.p
 	a, f := p.assignment, groups.EventFailure{Seq: r.Seq, Starts: r.attempts, Epoch: p.epoch}
 	id := eventID{q.chat.id, r.Seq}
-	if now := a.owned; now != nil && now != p {
+	if now := a.owned; now != nil {
 		now.restore(id, f)
 		return
 	}
@@ -301,7 +301,7 @@ func (m *Member) successor(q *queue) *queue {
 // Running calls fn with the records in flight, the longest running first, until fn returns false.
 func (m *Member) Running(fn func(r *Record) bool) {
 	for q := m.flights.first; q != nil; q = q.nextFlight {
-		if q.head != nil && !fn(q.head) {
+		if !fn(q.head) {
 			return
 		}
 	}

@@ -143,7 +143,12 @@ func TestEarlierHandlers_AreForgotten(t *testing.T) {
 	r := entryOf("ada", 1)
 	b.take(t, r)
 	b.m.Deliver(b.now, b.into)
-	b.m.Lost(b.p, false)
+	if !b.m.Lost(b.p, false) {
+		t.Error("the lease was over before")
+	}
+	if b.m.Lost(b.p, false) {
+		t.Error("the lease is lost twice")
+	}
 	a := b.m.assignments[0]
 	if len(a.earlier) != 1 {
 		t.Fatalf("%v run, want one handler", a.earlier)

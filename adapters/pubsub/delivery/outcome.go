@@ -114,7 +114,7 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 	if done > 0 {
 		letters = p.finishTo(q, batch[done-1])
 	}
-	if done < len(batch) && q.head == batch[done] {
+	if done < len(batch) {
 		p.unblockSlow(q)
 		switch {
 		case o.Kind == NotBegun:
@@ -127,7 +127,6 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 		}
 	}
 	for _, r := range slices.Backward(letters) {
-		r.next = nil
 		q.linkBehindHead(r)
 	}
 	p.landedIn(q)
@@ -168,15 +167,11 @@ func (p *Partition) finish(q *queue) {
 	case c.foreign():
 		r.resolved = true
 		p.requestCommit()
-		if c.failed {
-			p.markDirty(c)
-		}
 	default:
 		if r.ordered != "" {
 			delete(p.ordered, c.id)
 			if !r.resolved {
 				p.resolved = append(p.resolved, r.ordered)
-				p.requestCommit()
 			}
 		}
 		c.finished(r.Seq)
@@ -239,21 +234,15 @@ func (p *Partition) waitForAttempt(q *queue, at time.Time) {
 	p.retryAt(q, at)
 }
 
-// retryAt has the head of a queue start again at a time, instead of at any other.
+// retryAt has the head of a queue start again at a time. Of each queue one such timer waits at most: it is set when a flight or a recorded start has ended.
 func (p *Partition) retryAt(q *queue, at time.Time) {
-	q.timer++
-	timer := q.timer
-	p.m.after(at, func(now time.Time) {
-		if q.timer == timer {
-			p.retry(q, now)
-		}
-	})
+	p.m.after(at, func(now time.Time) { p.retry(q, now) })
 }
 
 // retry begins the next start of a queue's head. The next commit records the start first, unless it is the first one.
 func (p *Partition) retry(q *queue, now time.Time) {
 	switch {
-	case p.over || p.m.stopped || !q.waiting || q.head == nil:
+	case p.over || p.m.stopped:
 	case p.draining: // the partition may be kept after all
 		p.retryAt(q, now.Add(heldFor))
 	case q.chat.foreign() || q.head.letter != "" || q.head.attempts == 0: // a first start is not recorded beforehand
@@ -328,7 +317,6 @@ func (p *Partition) addDeadLetter(q *queue, o Outcome, now time.Time) {
 	if p.m.config.Order != ByChat && !c.foreign() {
 		c.failed = true // the commit records that the event is finished, even beyond the checkpoint
 	}
-	p.m.signals.Commit = true
 	p.m.event(Event{Kind: DeadLettered, Partition: p, Chat: c.id, Seq: r.Seq, Record: r, Attempts: r.attempts, Parked: d.Parked, Shared: shared, Cause: o.Cause})
 	if !d.Parked {
 		p.finish(q)

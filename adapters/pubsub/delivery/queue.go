@@ -19,7 +19,6 @@ type queue struct {
 	startedAt  time.Time // when it was delivered
 	waiting    bool      // the head waits for its next attempt
 	retried    bool      // the head counts among the records that are tried again
-	timer      uint64    // of the wait: an older one does nothing
 	ready      bool      // among the member's ready queues
 	reserved   bool      // the head's next start is recorded, or will be: it counts although its end is not known
 	blocked    *blockage // nil while it makes progress

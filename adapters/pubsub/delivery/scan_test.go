@@ -145,6 +145,7 @@ func TestScan_Holes(t *testing.T) {
 	if got := kinds(ports.HeadPage{}); !slices.Equal(got, []EventKind{HoleClosed}) {
 		t.Errorf("the last page: %v", got)
 	}
+	b.p.Compared(ports.HeadPage{Ahead: []ports.ChatHead{{Chat: "ada", Head: 1}}}, groups.StreamID{}, scanPage, b.now)
 	b.m.Lost(b.p, false)
 	b.m.TakeEvents()
 	if got := kinds(ports.HeadPage{Err: errHeads}); len(got) > 0 {
