@@ -86,7 +86,7 @@ type deps struct {
 	codec         *wireformat.Codec
 	helpers       helpers.Control
 	clock         ports.LogClock
-	counters      *group.GroupCounters
+	counters      *group.CountersByGroup
 	progress      *progress
 	telemetry     *telemetry.Telemetry
 	feedState     ports.FeedState

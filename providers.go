@@ -88,7 +88,7 @@ func customClock(b *EventLog, clock ports.Clock) ports.LogClock {
 
 func newProgress() *progress { return &progress{} }
 
-func newCounters() *group.GroupCounters { return &group.GroupCounters{} }
+func newCounters() *group.CountersByGroup { return &group.CountersByGroup{} }
 
 // tracedLog is the event log of the commands: its appends are traced.
 func tracedLog(log app.Log, t *telemetry.Telemetry) app.CommandLog {

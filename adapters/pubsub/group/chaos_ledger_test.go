@@ -25,7 +25,7 @@ type ledger struct {
 
 	mu     sync.Mutex
 	events map[string]*eventRecord
-	queues  map[string][]*startRecord        // running starts by queue
+	queues map[string][]*startRecord        // running starts by queue
 	last   map[string]map[uint64]domain.Seq // queue → epoch → last seq that was started
 	grants map[int][]grant                  // by partition, in the order of their epochs
 	starts int

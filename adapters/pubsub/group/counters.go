@@ -41,14 +41,14 @@ func (c *Counters) blocked(reason groups.BlockReason) *atomic.Int64 {
 	return &c.BlockedTransient
 }
 
-// GroupCounters holds the counters of all consumer groups of a process. The zero value has none. All methods are safe for concurrent use.
-type GroupCounters struct {
+// CountersByGroup holds the counters of all consumer groups of a process. The zero value has none. All methods are safe for concurrent use.
+type CountersByGroup struct {
 	mu     sync.Mutex // guards: groups
 	groups map[string]*Counters
 }
 
 // Of returns the counters of a group. It creates them if there are none.
-func (g *GroupCounters) Of(group string) *Counters {
+func (g *CountersByGroup) Of(group string) *Counters {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.groups[group]
@@ -63,7 +63,7 @@ func (g *GroupCounters) Of(group string) *Counters {
 }
 
 // All returns the counters of every group by group name.
-func (g *GroupCounters) All() map[string]*Counters {
+func (g *CountersByGroup) All() map[string]*Counters {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return maps.Clone(g.groups)
