@@ -95,7 +95,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	}
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, pubSub, iDs, chatcoreProgress)
-	groupCounters := newCounters()
+	countersByGroup := newCounters()
 	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
@@ -110,7 +110,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		codec:         codec,
 		helpers:       control,
 		clock:         logClock,
-		counters:      groupCounters,
+		counters:      countersByGroup,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
 		feedState:     feedState,
@@ -181,7 +181,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		return nil, err
 	}
 	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
-	groupCounters := newCounters()
+	countersByGroup := newCounters()
 	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
@@ -196,7 +196,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		codec:         codec,
 		helpers:       control,
 		clock:         logClock,
-		counters:      groupCounters,
+		counters:      countersByGroup,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
 		feedState:     feedState,
@@ -261,7 +261,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	liveTransport := customTransport(eventLog)
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
-	groupCounters := newCounters()
+	countersByGroup := newCounters()
 	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
@@ -276,7 +276,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		codec:         codec,
 		helpers:       control,
 		clock:         logClock,
-		counters:      groupCounters,
+		counters:      countersByGroup,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
 		feedState:     feedState,
