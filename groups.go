@@ -43,6 +43,8 @@ const (
 	BlockedNewer = groups.BlockedNewer
 	// BlockedSlow is a chat whose handler runs for long.
 	BlockedSlow = groups.BlockedSlow
+	// BlockedPostponed is a chat whose handler keeps postponing its event ([NotNow]).
+	BlockedPostponed = groups.BlockedPostponed
 )
 
 // Errors of consumer groups.

@@ -150,6 +150,14 @@ func Transient(err error) error { return group.Transient(err) }
 // IsTransient reports whether an error that a handler returns never counts as an attempt.
 func IsTransient(err error) bool { return group.IsTransient(err) }
 
+// NotNow returns an error with which a handler says that it cannot handle the event now, because of err, which may be nil: the handler is started again after a
+// pause, and no attempt is counted. With 0 the pause is that of a transient failure. Only the events wait that wait for this one; a chat that waits for more than
+// 10 seconds is named in its group's state.
+func NotNow(after time.Duration, err error) error { return group.NotNow(after, err) }
+
+// RetryAfter marks an error with the pause before the next attempt, instead of that of [DeliveryConfig.Retry]. It counts as an attempt. A nil error stays nil.
+func RetryAfter(err error, after time.Duration) error { return group.RetryAfter(err, after) }
+
 // Live is an event as it reached this process on a live channel: at most once, without promises about order; seqs give the order of durable events,
 // and show gaps between them.
 type Live[T domain.Event] struct {

@@ -316,4 +316,6 @@ func (c *Core) Stats() Stats {
 	return s
 }
 
-func blockReasons() []BlockReason { return []BlockReason{BlockedTransient, BlockedNewer, BlockedSlow} }
+func blockReasons() []BlockReason {
+	return []BlockReason{BlockedTransient, BlockedNewer, BlockedSlow, BlockedPostponed}
+}

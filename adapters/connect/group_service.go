@@ -11,10 +11,14 @@ import (
 	"chatcore"
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
+	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
 )
 
 // groupService implements chatcore.admin.v1.GroupService.
-type groupService struct{ *calls }
+type groupService struct {
+	*calls
+	adminconnect.UnimplementedGroupServiceHandler
+}
 
 func (s *groupService) ListGroups(ctx context.Context, _ *adminv1.ListGroupsRequest) (*adminv1.ListGroupsResponse, error) {
 	list, err := s.core.Groups().List(ctx)

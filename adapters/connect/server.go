@@ -99,7 +99,7 @@ func services(c *calls) []service {
 		}},
 		{v1.File_chatcore_v1_feed_proto.Services().ByName("FeedService"), (&feedService{c}).handler},
 		{adminv1.File_chatcore_admin_v1_group_proto.Services().ByName("GroupService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
-			return adminconnect.NewGroupServiceHandler(&groupService{c}, o...)
+			return adminconnect.NewGroupServiceHandler(&groupService{calls: c}, o...)
 		}},
 		{adminv1.File_chatcore_admin_v1_dead_letter_proto.Services().ByName("DeadLetterService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewDeadLetterServiceHandler(&deadLetterService{c}, o...)

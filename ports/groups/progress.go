@@ -47,4 +47,6 @@ const (
 	BlockedNewer BlockReason = "newer"
 	// BlockedSlow means that the chat's handler runs for long.
 	BlockedSlow BlockReason = "slow"
+	// BlockedPostponed means that the chat's handler keeps postponing its event.
+	BlockedPostponed BlockReason = "postponed"
 )

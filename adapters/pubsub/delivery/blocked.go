@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -21,12 +22,12 @@ type blockage struct {
 }
 
 // hold keeps a queue's head for another handler start that does not count as an attempt.
-func (p *Partition) hold(q *queue, reason groups.BlockReason, cause string, now time.Time) {
+func (p *Partition) hold(q *queue, reason groups.BlockReason, o Outcome, now time.Time) {
 	r := q.head
 	r.redelivered, r.tried = true, true
 	q.wait(true)
 	q.reserved = false
-	p.block(q, reason, now, clip(cause))
+	p.block(q, reason, now, clip(o.Cause))
 	b := q.blocked
 	b.failures++
 	if r.attempts > 0 || p.m.config.Order != ByChat { // the next start may have been recorded as an attempt; other queues finish events beyond this one
@@ -35,7 +36,7 @@ func (p *Partition) hold(q *queue, reason groups.BlockReason, cause string, now 
 	if reason == groups.BlockedNewer || now.Sub(b.since) >= reportAfter {
 		p.report(q)
 	}
-	p.retryAt(q, now.Add(p.m.pause(b.failures, min(p.m.config.Retry.Max, transientMax))))
+	p.retryAt(q, now.Add(cmp.Or(o.After, p.m.pause(b.failures, min(p.m.config.Retry.Max, transientMax)))))
 }
 
 // block records why a queue makes no progress. A queue that is already blocked keeps the earlier time.

@@ -20,6 +20,9 @@ func (m *Member) Deliver(now time.Time, into []*Record) int {
 	return n
 }
 
+// SetConcurrency changes the most records in flight, from 0: those beyond it end first. The caller then calls Deliver.
+func (m *Member) SetConcurrency(n int) { m.config.Concurrency = max(n, 0) }
+
 // start starts the head of a ready queue, if it may start.
 func (m *Member) start(q *queue, now time.Time) *Record {
 	c, r := q.chat, q.head

@@ -130,7 +130,7 @@ func TestCompleted_EarlierStart(t *testing.T) {
 
 // TestOutcomeKind_String names all kinds, and a value that is none.
 func TestOutcomeKind_String(t *testing.T) {
-	for kind, want := range map[OutcomeKind]string{Succeeded: "succeeded", FailedAsNewer: "failed as newer", FailedAsNewer + 1: "OutcomeKind(6)"} {
+	for kind, want := range map[OutcomeKind]string{Succeeded: "succeeded", FailedAsNewer: "failed as newer", Postponed: "postponed", Postponed + 1: "OutcomeKind(7)"} {
 		if got := kind.String(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}

@@ -21,11 +21,12 @@ const (
 	FailedForGood                 // a failed attempt that no retry fixes
 	FailedTransiently             // no attempt: the handler is started again for as long as it fails so
 	FailedAsNewer                 // no attempt: only a later version of the program can read the event
+	Postponed                     // no attempt: the handler cannot handle the event now
 )
 
 // String returns the kind in words.
 func (k OutcomeKind) String() string {
-	names := [...]string{"succeeded", "not begun", "failed", "failed for good", "failed transiently", "failed as newer"}
+	names := [...]string{"succeeded", "not begun", "failed", "failed for good", "failed transiently", "failed as newer", "postponed"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -38,15 +39,17 @@ func (k OutcomeKind) counts() bool { return k == Failed || k == FailedForGood }
 // Outcome is the outcome of a handler start.
 type Outcome struct {
 	Kind       OutcomeKind
-	Cause      string // of a failure
-	Unreadable bool   // the entry cannot be read as an event
+	Cause      string        // of a failure
+	After      time.Duration // pause before the next start, of [Failed] and [Postponed]; 0: as the retry policy says
+	Unreadable bool          // the entry cannot be read as an event
 }
 
-// Completed applies the outcome of a delivered record's start. Only the first outcome of a start counts.
-func (m *Member) Completed(r *Record, start int, o Outcome, now time.Time) {
+// Completed applies the outcome of a delivered record's start. It reports whether the outcome counts: only the first one of a start does, under a lease that
+// has not ended.
+func (m *Member) Completed(r *Record, start int, o Outcome, now time.Time) bool {
 	q := m.landed(r, start)
 	if q == nil {
-		return
+		return false
 	}
 	c := q.chat
 	p := c.p
@@ -56,7 +59,7 @@ func (m *Member) Completed(r *Record, start int, o Outcome, now time.Time) {
 			m.unreserve(q)
 		}
 		m.endEarlier(q)
-		return
+		return false
 	case o.Kind == Succeeded:
 		p.finish(q)
 	case o.Kind == NotBegun:
@@ -66,6 +69,7 @@ func (m *Member) Completed(r *Record, start int, o Outcome, now time.Time) {
 		p.fail(q, o, now)
 	}
 	p.landedIn(q)
+	return true
 }
 
 // landed ends the flight of a record. It returns nil if the record is not in flight with that start.
@@ -202,12 +206,15 @@ func (p *Partition) finishTo(q *queue, last *Record) (letters []*Record) {
 func (p *Partition) fail(q *queue, o Outcome, now time.Time) {
 	switch o.Kind {
 	case FailedAsNewer:
-		p.hold(q, groups.BlockedNewer, o.Cause, now)
+		p.hold(q, groups.BlockedNewer, o, now)
 		p.m.offer(q, o.Cause, now)
 		return
 	case FailedTransiently:
 		p.m.event(Event{Kind: TransientFailure, Partition: p})
-		p.hold(q, groups.BlockedTransient, o.Cause, now)
+		p.hold(q, groups.BlockedTransient, o, now)
+		return
+	case Postponed:
+		p.hold(q, groups.BlockedPostponed, o, now)
 		return
 	case Succeeded, NotBegun, Failed, FailedForGood:
 	}
@@ -220,7 +227,7 @@ func (p *Partition) fail(q *queue, o Outcome, now time.Time) {
 		p.addDeadLetter(q, o, now)
 		return
 	}
-	p.waitForAttempt(q, now.Add(p.m.pause(r.attempts, policy.Max)))
+	p.waitForAttempt(q, now.Add(cmp.Or(o.After, p.m.pause(r.attempts, policy.Max))))
 }
 
 // waitForAttempt makes the head of a queue wait for its next attempt.

@@ -24,7 +24,7 @@ type Counters struct {
 	Holes          Holes         // parts of the log that cannot be read now
 
 	// Chats of this process's partitions that are reported as blocked now.
-	BlockedTransient, BlockedNewer, BlockedSlow atomic.Int64
+	BlockedTransient, BlockedNewer, BlockedSlow, BlockedPostponed atomic.Int64
 }
 
 // Blocked returns the number of chats that are blocked for a reason now.
@@ -36,6 +36,8 @@ func (c *Counters) blocked(reason groups.BlockReason) *atomic.Int64 {
 		return &c.BlockedNewer
 	case groups.BlockedSlow:
 		return &c.BlockedSlow
+	case groups.BlockedPostponed:
+		return &c.BlockedPostponed
 	case groups.BlockedTransient:
 	}
 	return &c.BlockedTransient

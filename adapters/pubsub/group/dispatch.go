@@ -65,11 +65,19 @@ func itemOf(r *delivery.Record) *item {
 	return i
 }
 
-// complete applies the outcome of a start.
-func (m *Member) complete(d Delivery, err error) {
+// complete applies the outcome of a start. It reports whether the outcome counts.
+func (m *Member) complete(d Delivery, err error) bool {
 	outcome := m.outcome(err)
 	m.mu.Lock()
-	m.core.Completed(&d.item.record, d.start, outcome, time.Now())
+	counts := m.core.Completed(&d.item.record, d.start, outcome, time.Now())
+	m.startReady()
+	return counts
+}
+
+// SetConcurrency changes the most deliveries in flight, from 0: those beyond it end first.
+func (m *Member) SetConcurrency(n int) {
+	m.mu.Lock()
+	m.core.SetConcurrency(n)
 	m.startReady()
 }
 

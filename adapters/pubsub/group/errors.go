@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"chatcore/adapters/pubsub/delivery"
 	"chatcore/adapters/wireformat"
@@ -38,6 +39,44 @@ func Permanent(err error) error {
 		return nil
 	}
 	return permanent{err}
+}
+
+// notNow marks the outcome of a handler that cannot handle the event now.
+type notNow struct {
+	error
+
+	after time.Duration
+}
+
+func (n notNow) Unwrap() error { return n.error }
+
+// ErrNotNow is the error of [NotNow] without another one.
+var ErrNotNow = errors.New("not now")
+
+// NotNow returns an error that says that the handler cannot handle the event now: it is started again after a pause, and no attempt is counted. With 0 the
+// pause is that of a transient failure. A nil err is [ErrNotNow].
+func NotNow(after time.Duration, err error) error {
+	if err == nil {
+		err = ErrNotNow
+	}
+	return notNow{err, max(after, 0)}
+}
+
+// retryAfter marks a failed attempt with the pause before the next one.
+type retryAfter struct {
+	error
+
+	after time.Duration
+}
+
+func (r retryAfter) Unwrap() error { return r.error }
+
+// RetryAfter marks an error that counts as an attempt with the pause before the next one, instead of that of the retry policy. A nil error stays nil.
+func RetryAfter(err error, after time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return retryAfter{err, max(after, 0)}
 }
 
 // IsPermanent reports whether [Permanent] marked the error or one that it wraps. The mark wins over every transient error in the same chain.
@@ -104,7 +143,13 @@ func Unreadable(ofLog bool, err error) error {
 // outcomeOf returns the outcome of a handler start that failed.
 func outcomeOf(err error) delivery.Outcome {
 	o := delivery.Outcome{Kind: delivery.Failed, Cause: err.Error(), Unreadable: errors.Is(err, ErrBroken)}
+	if marked, ok := errors.AsType[retryAfter](err); ok {
+		o.After = marked.after
+	}
+	postponed, notNow := errors.AsType[notNow](err)
 	switch {
+	case notNow && !IsPermanent(err):
+		o.Kind, o.After = delivery.Postponed, postponed.after
 	case IsNewer(err):
 		o.Kind = delivery.FailedAsNewer
 	case IsTransient(err):

@@ -123,7 +123,7 @@ func parseFailure(given []string) (f groups.Failure) {
 	f.Starts, _ = strconv.Atoi(parts[1])
 	f.Epoch, _ = strconv.ParseUint(parts[2], 10, 64)
 	switch reason := groups.BlockReason(parts[4]); reason {
-	case groups.BlockedTransient, groups.BlockedNewer, groups.BlockedSlow:
+	case groups.BlockedTransient, groups.BlockedNewer, groups.BlockedSlow, groups.BlockedPostponed:
 		f.Reason, f.Cause = reason, parts[5]
 		if ms, _ := strconv.ParseInt(parts[3], 10, 64); ms != 0 {
 			f.Since = time.UnixMilli(ms).UTC()

@@ -25,6 +25,112 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// GroupKind is the kind of a defined group's handlers.
+type GroupKind int32
+
+const (
+	// Not used.
+	GroupKind_GROUP_KIND_UNSPECIFIED GroupKind = 0
+	// Consumers of ConsumerService.
+	GroupKind_GROUP_KIND_PULL GroupKind = 1
+	// An HTTP endpoint, of WebhookService.
+	GroupKind_GROUP_KIND_WEBHOOK GroupKind = 2
+)
+
+// Enum value maps for GroupKind.
+var (
+	GroupKind_name = map[int32]string{
+		0: "GROUP_KIND_UNSPECIFIED",
+		1: "GROUP_KIND_PULL",
+		2: "GROUP_KIND_WEBHOOK",
+	}
+	GroupKind_value = map[string]int32{
+		"GROUP_KIND_UNSPECIFIED": 0,
+		"GROUP_KIND_PULL":        1,
+		"GROUP_KIND_WEBHOOK":     2,
+	}
+)
+
+func (x GroupKind) Enum() *GroupKind {
+	p := new(GroupKind)
+	*p = x
+	return p
+}
+
+func (x GroupKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GroupKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_admin_v1_group_proto_enumTypes[0].Descriptor()
+}
+
+func (GroupKind) Type() protoreflect.EnumType {
+	return &file_chatcore_admin_v1_group_proto_enumTypes[0]
+}
+
+func (x GroupKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GroupKind.Descriptor instead.
+func (GroupKind) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{0}
+}
+
+// PoisonPolicy says what happens to a chat when one of its events becomes a dead letter.
+type PoisonPolicy int32
+
+const (
+	// The default.
+	PoisonPolicy_POISON_POLICY_UNSPECIFIED PoisonPolicy = 0
+	// The chat goes on with its next event.
+	PoisonPolicy_POISON_POLICY_SKIP PoisonPolicy = 1
+	// The chat waits until the dead letter is retried or dropped. Not in an unordered group.
+	PoisonPolicy_POISON_POLICY_PARK PoisonPolicy = 2
+)
+
+// Enum value maps for PoisonPolicy.
+var (
+	PoisonPolicy_name = map[int32]string{
+		0: "POISON_POLICY_UNSPECIFIED",
+		1: "POISON_POLICY_SKIP",
+		2: "POISON_POLICY_PARK",
+	}
+	PoisonPolicy_value = map[string]int32{
+		"POISON_POLICY_UNSPECIFIED": 0,
+		"POISON_POLICY_SKIP":        1,
+		"POISON_POLICY_PARK":        2,
+	}
+)
+
+func (x PoisonPolicy) Enum() *PoisonPolicy {
+	p := new(PoisonPolicy)
+	*p = x
+	return p
+}
+
+func (x PoisonPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PoisonPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_admin_v1_group_proto_enumTypes[1].Descriptor()
+}
+
+func (PoisonPolicy) Type() protoreflect.EnumType {
+	return &file_chatcore_admin_v1_group_proto_enumTypes[1]
+}
+
+func (x PoisonPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PoisonPolicy.Descriptor instead.
+func (PoisonPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{1}
+}
+
 // Group is the state of a consumer group.
 type Group struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -41,7 +147,9 @@ type Group struct {
 	// Chats that wait for a decision about a dead letter.
 	ParkedChats uint32 `protobuf:"varint,6,opt,name=parked_chats,json=parkedChats,proto3" json:"parked_chats,omitempty"`
 	// The partitions.
-	Partitions    []*Partition `protobuf:"bytes,7,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	Partitions []*Partition `protobuf:"bytes,7,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	// The definition. Not set for a group that the code of processes runs.
+	Definition    *GroupDefinition `protobuf:"bytes,8,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -125,6 +233,365 @@ func (x *Group) GetPartitions() []*Partition {
 	return nil
 }
 
+func (x *Group) GetDefinition() *GroupDefinition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+// GroupDefinition is what was defined about a group.
+type GroupDefinition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kind of its handlers.
+	Kind GroupKind `protobuf:"varint,1,opt,name=kind,proto3,enum=chatcore.admin.v1.GroupKind" json:"kind,omitempty"`
+	// From 1; one more with each change.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Where it started. Not set: with the next event.
+	Start *GroupStart `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
+	// Whether events of a chat do not wait for each other.
+	Unordered bool `protobuf:"varint,4,opt,name=unordered,proto3" json:"unordered,omitempty"`
+	// What may be changed.
+	Settings *GroupSettings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Whether it delivers nothing until it is resumed.
+	Paused bool `protobuf:"varint,6,opt,name=paused,proto3" json:"paused,omitempty"`
+	// Why it is paused. Empty if a person paused it.
+	PauseReason string `protobuf:"bytes,7,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
+	// When it was defined.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it was changed last.
+	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupDefinition) Reset() {
+	*x = GroupDefinition{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupDefinition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupDefinition) ProtoMessage() {}
+
+func (x *GroupDefinition) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupDefinition.ProtoReflect.Descriptor instead.
+func (*GroupDefinition) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GroupDefinition) GetKind() GroupKind {
+	if x != nil {
+		return x.Kind
+	}
+	return GroupKind_GROUP_KIND_UNSPECIFIED
+}
+
+func (x *GroupDefinition) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *GroupDefinition) GetStart() *GroupStart {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *GroupDefinition) GetUnordered() bool {
+	if x != nil {
+		return x.Unordered
+	}
+	return false
+}
+
+func (x *GroupDefinition) GetSettings() *GroupSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *GroupDefinition) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *GroupDefinition) GetPauseReason() string {
+	if x != nil {
+		return x.PauseReason
+	}
+	return ""
+}
+
+func (x *GroupDefinition) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *GroupDefinition) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+// GroupStart says where a new group starts.
+type GroupStart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The place.
+	//
+	// Types that are valid to be assigned to At:
+	//
+	//	*GroupStart_Beginning
+	//	*GroupStart_Time
+	At            isGroupStart_At `protobuf_oneof:"at"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupStart) Reset() {
+	*x = GroupStart{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupStart) ProtoMessage() {}
+
+func (x *GroupStart) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupStart.ProtoReflect.Descriptor instead.
+func (*GroupStart) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GroupStart) GetAt() isGroupStart_At {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *GroupStart) GetBeginning() bool {
+	if x != nil {
+		if x, ok := x.At.(*GroupStart_Beginning); ok {
+			return x.Beginning
+		}
+	}
+	return false
+}
+
+func (x *GroupStart) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.At.(*GroupStart_Time); ok {
+			return x.Time
+		}
+	}
+	return nil
+}
+
+type isGroupStart_At interface {
+	isGroupStart_At()
+}
+
+type GroupStart_Beginning struct {
+	// With the first event of every chat, if true.
+	Beginning bool `protobuf:"varint,1,opt,name=beginning,proto3,oneof"`
+}
+
+type GroupStart_Time struct {
+	// In each chat with the first event of this time or later.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3,oneof"`
+}
+
+func (*GroupStart_Beginning) isGroupStart_At() {}
+
+func (*GroupStart_Time) isGroupStart_At() {}
+
+// GroupSettings are the options of a defined group that may be changed.
+type GroupSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types of the events that it delivers, at most 256. Empty: all.
+	EventTypes []string `protobuf:"bytes,1,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
+	// Chats whose events it delivers, at most 1,024. Empty: all.
+	ChatIds []string `protobuf:"bytes,2,rep,name=chat_ids,json=chatIds,proto3" json:"chat_ids,omitempty"`
+	// What happens to a chat when one of its events becomes a dead letter. Defaults to skip.
+	OnPoison PoisonPolicy `protobuf:"varint,3,opt,name=on_poison,json=onPoison,proto3,enum=chatcore.admin.v1.PoisonPolicy" json:"on_poison,omitempty"`
+	// When failed deliveries are made again.
+	Retry *RetryPolicy `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	// The most deliveries in flight in an instance, 1 to 4,096. Defaults to 1,024 for a pull group, whose consumers bound it further, and to 64 for a webhook.
+	Concurrency   uint32 `protobuf:"varint,5,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupSettings) Reset() {
+	*x = GroupSettings{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupSettings) ProtoMessage() {}
+
+func (x *GroupSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupSettings.ProtoReflect.Descriptor instead.
+func (*GroupSettings) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GroupSettings) GetEventTypes() []string {
+	if x != nil {
+		return x.EventTypes
+	}
+	return nil
+}
+
+func (x *GroupSettings) GetChatIds() []string {
+	if x != nil {
+		return x.ChatIds
+	}
+	return nil
+}
+
+func (x *GroupSettings) GetOnPoison() PoisonPolicy {
+	if x != nil {
+		return x.OnPoison
+	}
+	return PoisonPolicy_POISON_POLICY_UNSPECIFIED
+}
+
+func (x *GroupSettings) GetRetry() *RetryPolicy {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *GroupSettings) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+// RetryPolicy says how often, and when, a failed delivery is made again.
+type RetryPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Attempts before a delivery becomes a dead letter, 1 to 1,000. Defaults to 10 for a pull group, and to 22 for a webhook.
+	Attempts uint32 `protobuf:"varint,1,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Pause before the second attempt, from 1 millisecond; it doubles with each, varied by half. Defaults to 500 milliseconds for a pull group, and to 5 seconds for
+	// a webhook.
+	FirstPause *durationpb.Duration `protobuf:"bytes,2,opt,name=first_pause,json=firstPause,proto3" json:"first_pause,omitempty"`
+	// The longest pause between two attempts, at most 24 hours. Defaults to a minute for a pull group, and to 2 hours for a webhook.
+	MaxPause      *durationpb.Duration `protobuf:"bytes,3,opt,name=max_pause,json=maxPause,proto3" json:"max_pause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryPolicy) Reset() {
+	*x = RetryPolicy{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryPolicy) ProtoMessage() {}
+
+func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
+func (*RetryPolicy) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RetryPolicy) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetFirstPause() *durationpb.Duration {
+	if x != nil {
+		return x.FirstPause
+	}
+	return nil
+}
+
+func (x *RetryPolicy) GetMaxPause() *durationpb.Duration {
+	if x != nil {
+		return x.MaxPause
+	}
+	return nil
+}
+
 // Partition is the state of a consumer group on one partition.
 type Partition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -172,7 +639,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[1]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -184,7 +651,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[1]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -197,7 +664,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{1}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Partition) GetStream() string {
@@ -352,7 +819,7 @@ type BlockedChat struct {
 
 func (x *BlockedChat) Reset() {
 	*x = BlockedChat{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[2]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +831,7 @@ func (x *BlockedChat) String() string {
 func (*BlockedChat) ProtoMessage() {}
 
 func (x *BlockedChat) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[2]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +844,7 @@ func (x *BlockedChat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockedChat.ProtoReflect.Descriptor instead.
 func (*BlockedChat) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{2}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BlockedChat) GetChatId() string {
@@ -424,7 +891,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[3]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +903,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[3]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +916,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{3}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{7}
 }
 
 // ListGroupsResponse is the response of ListGroups.
@@ -463,7 +930,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[4]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +942,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[4]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +955,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{4}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListGroupsResponse) GetGroups() []*Group {
@@ -509,7 +976,7 @@ type RebuildGroupRequest struct {
 
 func (x *RebuildGroupRequest) Reset() {
 	*x = RebuildGroupRequest{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[5]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +988,7 @@ func (x *RebuildGroupRequest) String() string {
 func (*RebuildGroupRequest) ProtoMessage() {}
 
 func (x *RebuildGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[5]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +1001,7 @@ func (x *RebuildGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildGroupRequest.ProtoReflect.Descriptor instead.
 func (*RebuildGroupRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{5}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RebuildGroupRequest) GetGroup() string {
@@ -553,7 +1020,7 @@ type RebuildGroupResponse struct {
 
 func (x *RebuildGroupResponse) Reset() {
 	*x = RebuildGroupResponse{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[6]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +1032,7 @@ func (x *RebuildGroupResponse) String() string {
 func (*RebuildGroupResponse) ProtoMessage() {}
 
 func (x *RebuildGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[6]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +1045,7 @@ func (x *RebuildGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildGroupResponse.ProtoReflect.Descriptor instead.
 func (*RebuildGroupResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{6}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{10}
 }
 
 // DeleteGroupRequest is the request of DeleteGroup.
@@ -592,7 +1059,7 @@ type DeleteGroupRequest struct {
 
 func (x *DeleteGroupRequest) Reset() {
 	*x = DeleteGroupRequest{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[7]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +1071,7 @@ func (x *DeleteGroupRequest) String() string {
 func (*DeleteGroupRequest) ProtoMessage() {}
 
 func (x *DeleteGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[7]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +1084,7 @@ func (x *DeleteGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGroupRequest.ProtoReflect.Descriptor instead.
 func (*DeleteGroupRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{7}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteGroupRequest) GetGroup() string {
@@ -636,7 +1103,7 @@ type DeleteGroupResponse struct {
 
 func (x *DeleteGroupResponse) Reset() {
 	*x = DeleteGroupResponse{}
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[8]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +1115,7 @@ func (x *DeleteGroupResponse) String() string {
 func (*DeleteGroupResponse) ProtoMessage() {}
 
 func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_admin_v1_group_proto_msgTypes[8]
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,14 +1128,427 @@ func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
 func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{8}
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{12}
+}
+
+// CreateGroupRequest is the request of CreateGroup.
+type CreateGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the group, 1 to 128 bytes without spaces. Required.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// Where it starts. Not set: with the next event.
+	Start *GroupStart `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
+	// Whether events of a chat do not wait for each other.
+	Unordered bool `protobuf:"varint,3,opt,name=unordered,proto3" json:"unordered,omitempty"`
+	// Further options. Not set: the defaults.
+	Settings      *GroupSettings `protobuf:"bytes,4,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateGroupRequest) Reset() {
+	*x = CreateGroupRequest{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateGroupRequest) ProtoMessage() {}
+
+func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateGroupRequest.ProtoReflect.Descriptor instead.
+func (*CreateGroupRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CreateGroupRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *CreateGroupRequest) GetStart() *GroupStart {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *CreateGroupRequest) GetUnordered() bool {
+	if x != nil {
+		return x.Unordered
+	}
+	return false
+}
+
+func (x *CreateGroupRequest) GetSettings() *GroupSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// CreateGroupResponse is the response of CreateGroup.
+type CreateGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was defined.
+	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateGroupResponse) Reset() {
+	*x = CreateGroupResponse{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateGroupResponse) ProtoMessage() {}
+
+func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateGroupResponse.ProtoReflect.Descriptor instead.
+func (*CreateGroupResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CreateGroupResponse) GetDefinition() *GroupDefinition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+// UpdateGroupRequest is the request of UpdateGroup.
+type UpdateGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the group. Required.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// The settings from now on, all of them. Required.
+	Settings *GroupSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Version of the definition that is changed. 0: the present one.
+	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGroupRequest) Reset() {
+	*x = UpdateGroupRequest{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGroupRequest) ProtoMessage() {}
+
+func (x *UpdateGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGroupRequest.ProtoReflect.Descriptor instead.
+func (*UpdateGroupRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UpdateGroupRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *UpdateGroupRequest) GetSettings() *GroupSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *UpdateGroupRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// UpdateGroupResponse is the response of UpdateGroup.
+type UpdateGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is defined now.
+	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGroupResponse) Reset() {
+	*x = UpdateGroupResponse{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGroupResponse) ProtoMessage() {}
+
+func (x *UpdateGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGroupResponse.ProtoReflect.Descriptor instead.
+func (*UpdateGroupResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UpdateGroupResponse) GetDefinition() *GroupDefinition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+// PauseGroupRequest is the request of PauseGroup.
+type PauseGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the group. Required.
+	Group         string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseGroupRequest) Reset() {
+	*x = PauseGroupRequest{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseGroupRequest) ProtoMessage() {}
+
+func (x *PauseGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseGroupRequest.ProtoReflect.Descriptor instead.
+func (*PauseGroupRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PauseGroupRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+// PauseGroupResponse is the response of PauseGroup.
+type PauseGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is defined now.
+	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseGroupResponse) Reset() {
+	*x = PauseGroupResponse{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseGroupResponse) ProtoMessage() {}
+
+func (x *PauseGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseGroupResponse.ProtoReflect.Descriptor instead.
+func (*PauseGroupResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *PauseGroupResponse) GetDefinition() *GroupDefinition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+// ResumeGroupRequest is the request of ResumeGroup.
+type ResumeGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the group. Required.
+	Group         string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeGroupRequest) Reset() {
+	*x = ResumeGroupRequest{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeGroupRequest) ProtoMessage() {}
+
+func (x *ResumeGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeGroupRequest.ProtoReflect.Descriptor instead.
+func (*ResumeGroupRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ResumeGroupRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+// ResumeGroupResponse is the response of ResumeGroup.
+type ResumeGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is defined now.
+	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeGroupResponse) Reset() {
+	*x = ResumeGroupResponse{}
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeGroupResponse) ProtoMessage() {}
+
+func (x *ResumeGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_admin_v1_group_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeGroupResponse.ProtoReflect.Descriptor instead.
+func (*ResumeGroupResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_admin_v1_group_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ResumeGroupResponse) GetDefinition() *GroupDefinition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
 }
 
 var File_chatcore_admin_v1_group_proto protoreflect.FileDescriptor
 
 const file_chatcore_admin_v1_group_proto_rawDesc = "" +
 	"\n" +
-	"\x1dchatcore/admin/v1/group.proto\x12\x11chatcore.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x01\n" +
+	"\x1dchatcore/admin/v1/group.proto\x12\x11chatcore.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x02\n" +
 	"\x05Group\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\amembers\x18\x02 \x01(\rR\amembers\x12\x10\n" +
@@ -678,7 +1558,39 @@ const file_chatcore_admin_v1_group_proto_rawDesc = "" +
 	"\fparked_chats\x18\x06 \x01(\rR\vparkedChats\x12<\n" +
 	"\n" +
 	"partitions\x18\a \x03(\v2\x1c.chatcore.admin.v1.PartitionR\n" +
-	"partitions\"\xc7\x05\n" +
+	"partitions\x12B\n" +
+	"\n" +
+	"definition\x18\b \x01(\v2\".chatcore.admin.v1.GroupDefinitionR\n" +
+	"definition\"\x9f\x03\n" +
+	"\x0fGroupDefinition\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.chatcore.admin.v1.GroupKindR\x04kind\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x123\n" +
+	"\x05start\x18\x03 \x01(\v2\x1d.chatcore.admin.v1.GroupStartR\x05start\x12\x1c\n" +
+	"\tunordered\x18\x04 \x01(\bR\tunordered\x12<\n" +
+	"\bsettings\x18\x05 \x01(\v2 .chatcore.admin.v1.GroupSettingsR\bsettings\x12\x16\n" +
+	"\x06paused\x18\x06 \x01(\bR\x06paused\x12!\n" +
+	"\fpause_reason\x18\a \x01(\tR\vpauseReason\x129\n" +
+	"\n" +
+	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"updated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"d\n" +
+	"\n" +
+	"GroupStart\x12\x1e\n" +
+	"\tbeginning\x18\x01 \x01(\bH\x00R\tbeginning\x120\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x04timeB\x04\n" +
+	"\x02at\"\xe1\x01\n" +
+	"\rGroupSettings\x12\x1f\n" +
+	"\vevent_types\x18\x01 \x03(\tR\n" +
+	"eventTypes\x12\x19\n" +
+	"\bchat_ids\x18\x02 \x03(\tR\achatIds\x12<\n" +
+	"\ton_poison\x18\x03 \x01(\x0e2\x1f.chatcore.admin.v1.PoisonPolicyR\bonPoison\x124\n" +
+	"\x05retry\x18\x04 \x01(\v2\x1e.chatcore.admin.v1.RetryPolicyR\x05retry\x12 \n" +
+	"\vconcurrency\x18\x05 \x01(\rR\vconcurrency\"\x9d\x01\n" +
+	"\vRetryPolicy\x12\x1a\n" +
+	"\battempts\x18\x01 \x01(\rR\battempts\x12:\n" +
+	"\vfirst_pause\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"firstPause\x126\n" +
+	"\tmax_pause\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bmaxPause\"\xc7\x05\n" +
 	"\tPartition\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x05R\x06number\x12\x14\n" +
@@ -716,12 +1628,54 @@ const file_chatcore_admin_v1_group_proto_rawDesc = "" +
 	"\x14RebuildGroupResponse\"*\n" +
 	"\x12DeleteGroupRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\"\x15\n" +
-	"\x13DeleteGroupResponse2\xad\x02\n" +
+	"\x13DeleteGroupResponse\"\xbb\x01\n" +
+	"\x12CreateGroupRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x123\n" +
+	"\x05start\x18\x02 \x01(\v2\x1d.chatcore.admin.v1.GroupStartR\x05start\x12\x1c\n" +
+	"\tunordered\x18\x03 \x01(\bR\tunordered\x12<\n" +
+	"\bsettings\x18\x04 \x01(\v2 .chatcore.admin.v1.GroupSettingsR\bsettings\"Y\n" +
+	"\x13CreateGroupResponse\x12B\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\".chatcore.admin.v1.GroupDefinitionR\n" +
+	"definition\"\x82\x01\n" +
+	"\x12UpdateGroupRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12<\n" +
+	"\bsettings\x18\x02 \x01(\v2 .chatcore.admin.v1.GroupSettingsR\bsettings\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"Y\n" +
+	"\x13UpdateGroupResponse\x12B\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\".chatcore.admin.v1.GroupDefinitionR\n" +
+	"definition\")\n" +
+	"\x11PauseGroupRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"X\n" +
+	"\x12PauseGroupResponse\x12B\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\".chatcore.admin.v1.GroupDefinitionR\n" +
+	"definition\"*\n" +
+	"\x12ResumeGroupRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"Y\n" +
+	"\x13ResumeGroupResponse\x12B\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\".chatcore.admin.v1.GroupDefinitionR\n" +
+	"definition*T\n" +
+	"\tGroupKind\x12\x1a\n" +
+	"\x16GROUP_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fGROUP_KIND_PULL\x10\x01\x12\x16\n" +
+	"\x12GROUP_KIND_WEBHOOK\x10\x02*]\n" +
+	"\fPoisonPolicy\x12\x1d\n" +
+	"\x19POISON_POLICY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12POISON_POLICY_SKIP\x10\x01\x12\x16\n" +
+	"\x12POISON_POLICY_PARK\x10\x022\xa2\x05\n" +
 	"\fGroupService\x12^\n" +
 	"\n" +
 	"ListGroups\x12$.chatcore.admin.v1.ListGroupsRequest\x1a%.chatcore.admin.v1.ListGroupsResponse\"\x03\x90\x02\x01\x12_\n" +
 	"\fRebuildGroup\x12&.chatcore.admin.v1.RebuildGroupRequest\x1a'.chatcore.admin.v1.RebuildGroupResponse\x12\\\n" +
-	"\vDeleteGroup\x12%.chatcore.admin.v1.DeleteGroupRequest\x1a&.chatcore.admin.v1.DeleteGroupResponseB(Z&chatcore/gen/chatcore/admin/v1;adminv1b\x06proto3"
+	"\vDeleteGroup\x12%.chatcore.admin.v1.DeleteGroupRequest\x1a&.chatcore.admin.v1.DeleteGroupResponse\x12\\\n" +
+	"\vCreateGroup\x12%.chatcore.admin.v1.CreateGroupRequest\x1a&.chatcore.admin.v1.CreateGroupResponse\x12\\\n" +
+	"\vUpdateGroup\x12%.chatcore.admin.v1.UpdateGroupRequest\x1a&.chatcore.admin.v1.UpdateGroupResponse\x12Y\n" +
+	"\n" +
+	"PauseGroup\x12$.chatcore.admin.v1.PauseGroupRequest\x1a%.chatcore.admin.v1.PauseGroupResponse\x12\\\n" +
+	"\vResumeGroup\x12%.chatcore.admin.v1.ResumeGroupRequest\x1a&.chatcore.admin.v1.ResumeGroupResponseB(Z&chatcore/gen/chatcore/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_chatcore_admin_v1_group_proto_rawDescOnce sync.Once
@@ -735,40 +1689,81 @@ func file_chatcore_admin_v1_group_proto_rawDescGZIP() []byte {
 	return file_chatcore_admin_v1_group_proto_rawDescData
 }
 
-var file_chatcore_admin_v1_group_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_chatcore_admin_v1_group_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_chatcore_admin_v1_group_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_chatcore_admin_v1_group_proto_goTypes = []any{
-	(*Group)(nil),                 // 0: chatcore.admin.v1.Group
-	(*Partition)(nil),             // 1: chatcore.admin.v1.Partition
-	(*BlockedChat)(nil),           // 2: chatcore.admin.v1.BlockedChat
-	(*ListGroupsRequest)(nil),     // 3: chatcore.admin.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),    // 4: chatcore.admin.v1.ListGroupsResponse
-	(*RebuildGroupRequest)(nil),   // 5: chatcore.admin.v1.RebuildGroupRequest
-	(*RebuildGroupResponse)(nil),  // 6: chatcore.admin.v1.RebuildGroupResponse
-	(*DeleteGroupRequest)(nil),    // 7: chatcore.admin.v1.DeleteGroupRequest
-	(*DeleteGroupResponse)(nil),   // 8: chatcore.admin.v1.DeleteGroupResponse
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(GroupKind)(0),                // 0: chatcore.admin.v1.GroupKind
+	(PoisonPolicy)(0),             // 1: chatcore.admin.v1.PoisonPolicy
+	(*Group)(nil),                 // 2: chatcore.admin.v1.Group
+	(*GroupDefinition)(nil),       // 3: chatcore.admin.v1.GroupDefinition
+	(*GroupStart)(nil),            // 4: chatcore.admin.v1.GroupStart
+	(*GroupSettings)(nil),         // 5: chatcore.admin.v1.GroupSettings
+	(*RetryPolicy)(nil),           // 6: chatcore.admin.v1.RetryPolicy
+	(*Partition)(nil),             // 7: chatcore.admin.v1.Partition
+	(*BlockedChat)(nil),           // 8: chatcore.admin.v1.BlockedChat
+	(*ListGroupsRequest)(nil),     // 9: chatcore.admin.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),    // 10: chatcore.admin.v1.ListGroupsResponse
+	(*RebuildGroupRequest)(nil),   // 11: chatcore.admin.v1.RebuildGroupRequest
+	(*RebuildGroupResponse)(nil),  // 12: chatcore.admin.v1.RebuildGroupResponse
+	(*DeleteGroupRequest)(nil),    // 13: chatcore.admin.v1.DeleteGroupRequest
+	(*DeleteGroupResponse)(nil),   // 14: chatcore.admin.v1.DeleteGroupResponse
+	(*CreateGroupRequest)(nil),    // 15: chatcore.admin.v1.CreateGroupRequest
+	(*CreateGroupResponse)(nil),   // 16: chatcore.admin.v1.CreateGroupResponse
+	(*UpdateGroupRequest)(nil),    // 17: chatcore.admin.v1.UpdateGroupRequest
+	(*UpdateGroupResponse)(nil),   // 18: chatcore.admin.v1.UpdateGroupResponse
+	(*PauseGroupRequest)(nil),     // 19: chatcore.admin.v1.PauseGroupRequest
+	(*PauseGroupResponse)(nil),    // 20: chatcore.admin.v1.PauseGroupResponse
+	(*ResumeGroupRequest)(nil),    // 21: chatcore.admin.v1.ResumeGroupRequest
+	(*ResumeGroupResponse)(nil),   // 22: chatcore.admin.v1.ResumeGroupResponse
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
 }
 var file_chatcore_admin_v1_group_proto_depIdxs = []int32{
-	9,  // 0: chatcore.admin.v1.Group.lag_age:type_name -> google.protobuf.Duration
-	1,  // 1: chatcore.admin.v1.Group.partitions:type_name -> chatcore.admin.v1.Partition
-	10, // 2: chatcore.admin.v1.Partition.lease_until:type_name -> google.protobuf.Timestamp
-	10, // 3: chatcore.admin.v1.Partition.oldest_at:type_name -> google.protobuf.Timestamp
-	9,  // 4: chatcore.admin.v1.Partition.lag_age:type_name -> google.protobuf.Duration
-	2,  // 5: chatcore.admin.v1.Partition.longest_blocked:type_name -> chatcore.admin.v1.BlockedChat
-	10, // 6: chatcore.admin.v1.BlockedChat.since:type_name -> google.protobuf.Timestamp
-	0,  // 7: chatcore.admin.v1.ListGroupsResponse.groups:type_name -> chatcore.admin.v1.Group
-	3,  // 8: chatcore.admin.v1.GroupService.ListGroups:input_type -> chatcore.admin.v1.ListGroupsRequest
-	5,  // 9: chatcore.admin.v1.GroupService.RebuildGroup:input_type -> chatcore.admin.v1.RebuildGroupRequest
-	7,  // 10: chatcore.admin.v1.GroupService.DeleteGroup:input_type -> chatcore.admin.v1.DeleteGroupRequest
-	4,  // 11: chatcore.admin.v1.GroupService.ListGroups:output_type -> chatcore.admin.v1.ListGroupsResponse
-	6,  // 12: chatcore.admin.v1.GroupService.RebuildGroup:output_type -> chatcore.admin.v1.RebuildGroupResponse
-	8,  // 13: chatcore.admin.v1.GroupService.DeleteGroup:output_type -> chatcore.admin.v1.DeleteGroupResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	23, // 0: chatcore.admin.v1.Group.lag_age:type_name -> google.protobuf.Duration
+	7,  // 1: chatcore.admin.v1.Group.partitions:type_name -> chatcore.admin.v1.Partition
+	3,  // 2: chatcore.admin.v1.Group.definition:type_name -> chatcore.admin.v1.GroupDefinition
+	0,  // 3: chatcore.admin.v1.GroupDefinition.kind:type_name -> chatcore.admin.v1.GroupKind
+	4,  // 4: chatcore.admin.v1.GroupDefinition.start:type_name -> chatcore.admin.v1.GroupStart
+	5,  // 5: chatcore.admin.v1.GroupDefinition.settings:type_name -> chatcore.admin.v1.GroupSettings
+	24, // 6: chatcore.admin.v1.GroupDefinition.created_at:type_name -> google.protobuf.Timestamp
+	24, // 7: chatcore.admin.v1.GroupDefinition.updated_at:type_name -> google.protobuf.Timestamp
+	24, // 8: chatcore.admin.v1.GroupStart.time:type_name -> google.protobuf.Timestamp
+	1,  // 9: chatcore.admin.v1.GroupSettings.on_poison:type_name -> chatcore.admin.v1.PoisonPolicy
+	6,  // 10: chatcore.admin.v1.GroupSettings.retry:type_name -> chatcore.admin.v1.RetryPolicy
+	23, // 11: chatcore.admin.v1.RetryPolicy.first_pause:type_name -> google.protobuf.Duration
+	23, // 12: chatcore.admin.v1.RetryPolicy.max_pause:type_name -> google.protobuf.Duration
+	24, // 13: chatcore.admin.v1.Partition.lease_until:type_name -> google.protobuf.Timestamp
+	24, // 14: chatcore.admin.v1.Partition.oldest_at:type_name -> google.protobuf.Timestamp
+	23, // 15: chatcore.admin.v1.Partition.lag_age:type_name -> google.protobuf.Duration
+	8,  // 16: chatcore.admin.v1.Partition.longest_blocked:type_name -> chatcore.admin.v1.BlockedChat
+	24, // 17: chatcore.admin.v1.BlockedChat.since:type_name -> google.protobuf.Timestamp
+	2,  // 18: chatcore.admin.v1.ListGroupsResponse.groups:type_name -> chatcore.admin.v1.Group
+	4,  // 19: chatcore.admin.v1.CreateGroupRequest.start:type_name -> chatcore.admin.v1.GroupStart
+	5,  // 20: chatcore.admin.v1.CreateGroupRequest.settings:type_name -> chatcore.admin.v1.GroupSettings
+	3,  // 21: chatcore.admin.v1.CreateGroupResponse.definition:type_name -> chatcore.admin.v1.GroupDefinition
+	5,  // 22: chatcore.admin.v1.UpdateGroupRequest.settings:type_name -> chatcore.admin.v1.GroupSettings
+	3,  // 23: chatcore.admin.v1.UpdateGroupResponse.definition:type_name -> chatcore.admin.v1.GroupDefinition
+	3,  // 24: chatcore.admin.v1.PauseGroupResponse.definition:type_name -> chatcore.admin.v1.GroupDefinition
+	3,  // 25: chatcore.admin.v1.ResumeGroupResponse.definition:type_name -> chatcore.admin.v1.GroupDefinition
+	9,  // 26: chatcore.admin.v1.GroupService.ListGroups:input_type -> chatcore.admin.v1.ListGroupsRequest
+	11, // 27: chatcore.admin.v1.GroupService.RebuildGroup:input_type -> chatcore.admin.v1.RebuildGroupRequest
+	13, // 28: chatcore.admin.v1.GroupService.DeleteGroup:input_type -> chatcore.admin.v1.DeleteGroupRequest
+	15, // 29: chatcore.admin.v1.GroupService.CreateGroup:input_type -> chatcore.admin.v1.CreateGroupRequest
+	17, // 30: chatcore.admin.v1.GroupService.UpdateGroup:input_type -> chatcore.admin.v1.UpdateGroupRequest
+	19, // 31: chatcore.admin.v1.GroupService.PauseGroup:input_type -> chatcore.admin.v1.PauseGroupRequest
+	21, // 32: chatcore.admin.v1.GroupService.ResumeGroup:input_type -> chatcore.admin.v1.ResumeGroupRequest
+	10, // 33: chatcore.admin.v1.GroupService.ListGroups:output_type -> chatcore.admin.v1.ListGroupsResponse
+	12, // 34: chatcore.admin.v1.GroupService.RebuildGroup:output_type -> chatcore.admin.v1.RebuildGroupResponse
+	14, // 35: chatcore.admin.v1.GroupService.DeleteGroup:output_type -> chatcore.admin.v1.DeleteGroupResponse
+	16, // 36: chatcore.admin.v1.GroupService.CreateGroup:output_type -> chatcore.admin.v1.CreateGroupResponse
+	18, // 37: chatcore.admin.v1.GroupService.UpdateGroup:output_type -> chatcore.admin.v1.UpdateGroupResponse
+	20, // 38: chatcore.admin.v1.GroupService.PauseGroup:output_type -> chatcore.admin.v1.PauseGroupResponse
+	22, // 39: chatcore.admin.v1.GroupService.ResumeGroup:output_type -> chatcore.admin.v1.ResumeGroupResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_admin_v1_group_proto_init() }
@@ -776,18 +1771,23 @@ func file_chatcore_admin_v1_group_proto_init() {
 	if File_chatcore_admin_v1_group_proto != nil {
 		return
 	}
+	file_chatcore_admin_v1_group_proto_msgTypes[2].OneofWrappers = []any{
+		(*GroupStart_Beginning)(nil),
+		(*GroupStart_Time)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_admin_v1_group_proto_rawDesc), len(file_chatcore_admin_v1_group_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   9,
+			NumEnums:      2,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_chatcore_admin_v1_group_proto_goTypes,
 		DependencyIndexes: file_chatcore_admin_v1_group_proto_depIdxs,
+		EnumInfos:         file_chatcore_admin_v1_group_proto_enumTypes,
 		MessageInfos:      file_chatcore_admin_v1_group_proto_msgTypes,
 	}.Build()
 	File_chatcore_admin_v1_group_proto = out.File

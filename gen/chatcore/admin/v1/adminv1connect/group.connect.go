@@ -42,6 +42,17 @@ const (
 	// GroupServiceDeleteGroupProcedure is the fully-qualified name of the GroupService's DeleteGroup
 	// RPC.
 	GroupServiceDeleteGroupProcedure = "/chatcore.admin.v1.GroupService/DeleteGroup"
+	// GroupServiceCreateGroupProcedure is the fully-qualified name of the GroupService's CreateGroup
+	// RPC.
+	GroupServiceCreateGroupProcedure = "/chatcore.admin.v1.GroupService/CreateGroup"
+	// GroupServiceUpdateGroupProcedure is the fully-qualified name of the GroupService's UpdateGroup
+	// RPC.
+	GroupServiceUpdateGroupProcedure = "/chatcore.admin.v1.GroupService/UpdateGroup"
+	// GroupServicePauseGroupProcedure is the fully-qualified name of the GroupService's PauseGroup RPC.
+	GroupServicePauseGroupProcedure = "/chatcore.admin.v1.GroupService/PauseGroup"
+	// GroupServiceResumeGroupProcedure is the fully-qualified name of the GroupService's ResumeGroup
+	// RPC.
+	GroupServiceResumeGroupProcedure = "/chatcore.admin.v1.GroupService/ResumeGroup"
 )
 
 // GroupServiceClient is a client for the chatcore.admin.v1.GroupService service.
@@ -52,6 +63,15 @@ type GroupServiceClient interface {
 	RebuildGroup(context.Context, *v1.RebuildGroupRequest) (*v1.RebuildGroupResponse, error)
 	// DeleteGroup removes a group with its dead letters. Events that it has not finished are never delivered to it.
 	DeleteGroup(context.Context, *v1.DeleteGroupRequest) (*v1.DeleteGroupResponse, error)
+	// CreateGroup defines a pull group: every instance runs it from now on, within a few seconds, for the consumers of ConsumerService. Events that are
+	// appended after the response reach it.
+	CreateGroup(context.Context, *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error)
+	// UpdateGroup changes the options of a defined group that its settings name.
+	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
+	// PauseGroup has a defined group deliver nothing until it is resumed. What is in flight may end. Its lag grows meanwhile.
+	PauseGroup(context.Context, *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error)
+	// ResumeGroup ends a pause.
+	ResumeGroup(context.Context, *v1.ResumeGroupRequest) (*v1.ResumeGroupResponse, error)
 }
 
 // NewGroupServiceClient constructs a client for the chatcore.admin.v1.GroupService service. By
@@ -84,6 +104,30 @@ func NewGroupServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(groupServiceMethods.ByName("DeleteGroup")),
 			connect.WithClientOptions(opts...),
 		),
+		createGroup: connect.NewClient[v1.CreateGroupRequest, v1.CreateGroupResponse](
+			httpClient,
+			baseURL+GroupServiceCreateGroupProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("CreateGroup")),
+			connect.WithClientOptions(opts...),
+		),
+		updateGroup: connect.NewClient[v1.UpdateGroupRequest, v1.UpdateGroupResponse](
+			httpClient,
+			baseURL+GroupServiceUpdateGroupProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("UpdateGroup")),
+			connect.WithClientOptions(opts...),
+		),
+		pauseGroup: connect.NewClient[v1.PauseGroupRequest, v1.PauseGroupResponse](
+			httpClient,
+			baseURL+GroupServicePauseGroupProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("PauseGroup")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeGroup: connect.NewClient[v1.ResumeGroupRequest, v1.ResumeGroupResponse](
+			httpClient,
+			baseURL+GroupServiceResumeGroupProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("ResumeGroup")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -92,6 +136,10 @@ type groupServiceClient struct {
 	listGroups   *connect.Client[v1.ListGroupsRequest, v1.ListGroupsResponse]
 	rebuildGroup *connect.Client[v1.RebuildGroupRequest, v1.RebuildGroupResponse]
 	deleteGroup  *connect.Client[v1.DeleteGroupRequest, v1.DeleteGroupResponse]
+	createGroup  *connect.Client[v1.CreateGroupRequest, v1.CreateGroupResponse]
+	updateGroup  *connect.Client[v1.UpdateGroupRequest, v1.UpdateGroupResponse]
+	pauseGroup   *connect.Client[v1.PauseGroupRequest, v1.PauseGroupResponse]
+	resumeGroup  *connect.Client[v1.ResumeGroupRequest, v1.ResumeGroupResponse]
 }
 
 // ListGroups calls chatcore.admin.v1.GroupService.ListGroups.
@@ -121,6 +169,42 @@ func (c *groupServiceClient) DeleteGroup(ctx context.Context, req *v1.DeleteGrou
 	return nil, err
 }
 
+// CreateGroup calls chatcore.admin.v1.GroupService.CreateGroup.
+func (c *groupServiceClient) CreateGroup(ctx context.Context, req *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error) {
+	response, err := c.createGroup.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateGroup calls chatcore.admin.v1.GroupService.UpdateGroup.
+func (c *groupServiceClient) UpdateGroup(ctx context.Context, req *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error) {
+	response, err := c.updateGroup.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PauseGroup calls chatcore.admin.v1.GroupService.PauseGroup.
+func (c *groupServiceClient) PauseGroup(ctx context.Context, req *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error) {
+	response, err := c.pauseGroup.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeGroup calls chatcore.admin.v1.GroupService.ResumeGroup.
+func (c *groupServiceClient) ResumeGroup(ctx context.Context, req *v1.ResumeGroupRequest) (*v1.ResumeGroupResponse, error) {
+	response, err := c.resumeGroup.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GroupServiceHandler is an implementation of the chatcore.admin.v1.GroupService service.
 type GroupServiceHandler interface {
 	// ListGroups returns the state of every consumer group, with its lag.
@@ -129,6 +213,15 @@ type GroupServiceHandler interface {
 	RebuildGroup(context.Context, *v1.RebuildGroupRequest) (*v1.RebuildGroupResponse, error)
 	// DeleteGroup removes a group with its dead letters. Events that it has not finished are never delivered to it.
 	DeleteGroup(context.Context, *v1.DeleteGroupRequest) (*v1.DeleteGroupResponse, error)
+	// CreateGroup defines a pull group: every instance runs it from now on, within a few seconds, for the consumers of ConsumerService. Events that are
+	// appended after the response reach it.
+	CreateGroup(context.Context, *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error)
+	// UpdateGroup changes the options of a defined group that its settings name.
+	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
+	// PauseGroup has a defined group deliver nothing until it is resumed. What is in flight may end. Its lag grows meanwhile.
+	PauseGroup(context.Context, *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error)
+	// ResumeGroup ends a pause.
+	ResumeGroup(context.Context, *v1.ResumeGroupRequest) (*v1.ResumeGroupResponse, error)
 }
 
 // NewGroupServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -157,6 +250,30 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(groupServiceMethods.ByName("DeleteGroup")),
 		connect.WithHandlerOptions(opts...),
 	)
+	groupServiceCreateGroupHandler := connect.NewUnaryHandlerSimple(
+		GroupServiceCreateGroupProcedure,
+		svc.CreateGroup,
+		connect.WithSchema(groupServiceMethods.ByName("CreateGroup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	groupServiceUpdateGroupHandler := connect.NewUnaryHandlerSimple(
+		GroupServiceUpdateGroupProcedure,
+		svc.UpdateGroup,
+		connect.WithSchema(groupServiceMethods.ByName("UpdateGroup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	groupServicePauseGroupHandler := connect.NewUnaryHandlerSimple(
+		GroupServicePauseGroupProcedure,
+		svc.PauseGroup,
+		connect.WithSchema(groupServiceMethods.ByName("PauseGroup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	groupServiceResumeGroupHandler := connect.NewUnaryHandlerSimple(
+		GroupServiceResumeGroupProcedure,
+		svc.ResumeGroup,
+		connect.WithSchema(groupServiceMethods.ByName("ResumeGroup")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatcore.admin.v1.GroupService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case GroupServiceListGroupsProcedure:
@@ -165,6 +282,14 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 			groupServiceRebuildGroupHandler.ServeHTTP(w, r)
 		case GroupServiceDeleteGroupProcedure:
 			groupServiceDeleteGroupHandler.ServeHTTP(w, r)
+		case GroupServiceCreateGroupProcedure:
+			groupServiceCreateGroupHandler.ServeHTTP(w, r)
+		case GroupServiceUpdateGroupProcedure:
+			groupServiceUpdateGroupHandler.ServeHTTP(w, r)
+		case GroupServicePauseGroupProcedure:
+			groupServicePauseGroupHandler.ServeHTTP(w, r)
+		case GroupServiceResumeGroupProcedure:
+			groupServiceResumeGroupHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -184,4 +309,20 @@ func (UnimplementedGroupServiceHandler) RebuildGroup(context.Context, *v1.Rebuil
 
 func (UnimplementedGroupServiceHandler) DeleteGroup(context.Context, *v1.DeleteGroupRequest) (*v1.DeleteGroupResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.admin.v1.GroupService.DeleteGroup is not implemented"))
+}
+
+func (UnimplementedGroupServiceHandler) CreateGroup(context.Context, *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.admin.v1.GroupService.CreateGroup is not implemented"))
+}
+
+func (UnimplementedGroupServiceHandler) UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.admin.v1.GroupService.UpdateGroup is not implemented"))
+}
+
+func (UnimplementedGroupServiceHandler) PauseGroup(context.Context, *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.admin.v1.GroupService.PauseGroup is not implemented"))
+}
+
+func (UnimplementedGroupServiceHandler) ResumeGroup(context.Context, *v1.ResumeGroupRequest) (*v1.ResumeGroupResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.admin.v1.GroupService.ResumeGroup is not implemented"))
 }

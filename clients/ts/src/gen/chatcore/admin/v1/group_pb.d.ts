@@ -4,7 +4,7 @@
 
 // Consumer groups.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -67,6 +67,13 @@ export declare type Group = Message<"chatcore.admin.v1.Group"> & {
    * @generated from field: repeated chatcore.admin.v1.Partition partitions = 7;
    */
   partitions: Partition[];
+
+  /**
+   * The definition. Not set for a group that the code of processes runs.
+   *
+   * @generated from field: chatcore.admin.v1.GroupDefinition definition = 8;
+   */
+  definition?: GroupDefinition | undefined;
 };
 
 /**
@@ -74,6 +81,201 @@ export declare type Group = Message<"chatcore.admin.v1.Group"> & {
  * Use `create(GroupSchema)` to create a new message.
  */
 export declare const GroupSchema: GenMessage<Group>;
+
+/**
+ * GroupDefinition is what was defined about a group.
+ *
+ * @generated from message chatcore.admin.v1.GroupDefinition
+ */
+export declare type GroupDefinition = Message<"chatcore.admin.v1.GroupDefinition"> & {
+  /**
+   * Kind of its handlers.
+   *
+   * @generated from field: chatcore.admin.v1.GroupKind kind = 1;
+   */
+  kind: GroupKind;
+
+  /**
+   * From 1; one more with each change.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * Where it started. Not set: with the next event.
+   *
+   * @generated from field: chatcore.admin.v1.GroupStart start = 3;
+   */
+  start?: GroupStart | undefined;
+
+  /**
+   * Whether events of a chat do not wait for each other.
+   *
+   * @generated from field: bool unordered = 4;
+   */
+  unordered: boolean;
+
+  /**
+   * What may be changed.
+   *
+   * @generated from field: chatcore.admin.v1.GroupSettings settings = 5;
+   */
+  settings?: GroupSettings | undefined;
+
+  /**
+   * Whether it delivers nothing until it is resumed.
+   *
+   * @generated from field: bool paused = 6;
+   */
+  paused: boolean;
+
+  /**
+   * Why it is paused. Empty if a person paused it.
+   *
+   * @generated from field: string pause_reason = 7;
+   */
+  pauseReason: string;
+
+  /**
+   * When it was defined.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 8;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * When it was changed last.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 9;
+   */
+  updatedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.GroupDefinition.
+ * Use `create(GroupDefinitionSchema)` to create a new message.
+ */
+export declare const GroupDefinitionSchema: GenMessage<GroupDefinition>;
+
+/**
+ * GroupStart says where a new group starts.
+ *
+ * @generated from message chatcore.admin.v1.GroupStart
+ */
+export declare type GroupStart = Message<"chatcore.admin.v1.GroupStart"> & {
+  /**
+   * The place.
+   *
+   * @generated from oneof chatcore.admin.v1.GroupStart.at
+   */
+  at: {
+    /**
+     * With the first event of every chat, if true.
+     *
+     * @generated from field: bool beginning = 1;
+     */
+    value: boolean;
+    case: "beginning";
+  } | {
+    /**
+     * In each chat with the first event of this time or later.
+     *
+     * @generated from field: google.protobuf.Timestamp time = 2;
+     */
+    value: Timestamp;
+    case: "time";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message chatcore.admin.v1.GroupStart.
+ * Use `create(GroupStartSchema)` to create a new message.
+ */
+export declare const GroupStartSchema: GenMessage<GroupStart>;
+
+/**
+ * GroupSettings are the options of a defined group that may be changed.
+ *
+ * @generated from message chatcore.admin.v1.GroupSettings
+ */
+export declare type GroupSettings = Message<"chatcore.admin.v1.GroupSettings"> & {
+  /**
+   * Types of the events that it delivers, at most 256. Empty: all.
+   *
+   * @generated from field: repeated string event_types = 1;
+   */
+  eventTypes: string[];
+
+  /**
+   * Chats whose events it delivers, at most 1,024. Empty: all.
+   *
+   * @generated from field: repeated string chat_ids = 2;
+   */
+  chatIds: string[];
+
+  /**
+   * What happens to a chat when one of its events becomes a dead letter. Defaults to skip.
+   *
+   * @generated from field: chatcore.admin.v1.PoisonPolicy on_poison = 3;
+   */
+  onPoison: PoisonPolicy;
+
+  /**
+   * When failed deliveries are made again.
+   *
+   * @generated from field: chatcore.admin.v1.RetryPolicy retry = 4;
+   */
+  retry?: RetryPolicy | undefined;
+
+  /**
+   * The most deliveries in flight in an instance, 1 to 4,096. Defaults to 1,024 for a pull group, whose consumers bound it further, and to 64 for a webhook.
+   *
+   * @generated from field: uint32 concurrency = 5;
+   */
+  concurrency: number;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.GroupSettings.
+ * Use `create(GroupSettingsSchema)` to create a new message.
+ */
+export declare const GroupSettingsSchema: GenMessage<GroupSettings>;
+
+/**
+ * RetryPolicy says how often, and when, a failed delivery is made again.
+ *
+ * @generated from message chatcore.admin.v1.RetryPolicy
+ */
+export declare type RetryPolicy = Message<"chatcore.admin.v1.RetryPolicy"> & {
+  /**
+   * Attempts before a delivery becomes a dead letter, 1 to 1,000. Defaults to 10 for a pull group, and to 22 for a webhook.
+   *
+   * @generated from field: uint32 attempts = 1;
+   */
+  attempts: number;
+
+  /**
+   * Pause before the second attempt, from 1 millisecond; it doubles with each, varied by half. Defaults to 500 milliseconds for a pull group, and to 5 seconds for
+   * a webhook.
+   *
+   * @generated from field: google.protobuf.Duration first_pause = 2;
+   */
+  firstPause?: Duration | undefined;
+
+  /**
+   * The longest pause between two attempts, at most 24 hours. Defaults to a minute for a pull group, and to 2 hours for a webhook.
+   *
+   * @generated from field: google.protobuf.Duration max_pause = 3;
+   */
+  maxPause?: Duration | undefined;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.RetryPolicy.
+ * Use `create(RetryPolicySchema)` to create a new message.
+ */
+export declare const RetryPolicySchema: GenMessage<RetryPolicy>;
 
 /**
  * Partition is the state of a consumer group on one partition.
@@ -372,6 +574,267 @@ export declare type DeleteGroupResponse = Message<"chatcore.admin.v1.DeleteGroup
 export declare const DeleteGroupResponseSchema: GenMessage<DeleteGroupResponse>;
 
 /**
+ * CreateGroupRequest is the request of CreateGroup.
+ *
+ * @generated from message chatcore.admin.v1.CreateGroupRequest
+ */
+export declare type CreateGroupRequest = Message<"chatcore.admin.v1.CreateGroupRequest"> & {
+  /**
+   * Name of the group, 1 to 128 bytes without spaces. Required.
+   *
+   * @generated from field: string group = 1;
+   */
+  group: string;
+
+  /**
+   * Where it starts. Not set: with the next event.
+   *
+   * @generated from field: chatcore.admin.v1.GroupStart start = 2;
+   */
+  start?: GroupStart | undefined;
+
+  /**
+   * Whether events of a chat do not wait for each other.
+   *
+   * @generated from field: bool unordered = 3;
+   */
+  unordered: boolean;
+
+  /**
+   * Further options. Not set: the defaults.
+   *
+   * @generated from field: chatcore.admin.v1.GroupSettings settings = 4;
+   */
+  settings?: GroupSettings | undefined;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.CreateGroupRequest.
+ * Use `create(CreateGroupRequestSchema)` to create a new message.
+ */
+export declare const CreateGroupRequestSchema: GenMessage<CreateGroupRequest>;
+
+/**
+ * CreateGroupResponse is the response of CreateGroup.
+ *
+ * @generated from message chatcore.admin.v1.CreateGroupResponse
+ */
+export declare type CreateGroupResponse = Message<"chatcore.admin.v1.CreateGroupResponse"> & {
+  /**
+   * What was defined.
+   *
+   * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
+   */
+  definition?: GroupDefinition | undefined;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.CreateGroupResponse.
+ * Use `create(CreateGroupResponseSchema)` to create a new message.
+ */
+export declare const CreateGroupResponseSchema: GenMessage<CreateGroupResponse>;
+
+/**
+ * UpdateGroupRequest is the request of UpdateGroup.
+ *
+ * @generated from message chatcore.admin.v1.UpdateGroupRequest
+ */
+export declare type UpdateGroupRequest = Message<"chatcore.admin.v1.UpdateGroupRequest"> & {
+  /**
+   * Name of the group. Required.
+   *
+   * @generated from field: string group = 1;
+   */
+  group: string;
+
+  /**
+   * The settings from now on, all of them. Required.
+   *
+   * @generated from field: chatcore.admin.v1.GroupSettings settings = 2;
+   */
+  settings?: GroupSettings | undefined;
+
+  /**
+   * Version of the definition that is changed. 0: the present one.
+   *
+   * @generated from field: uint64 version = 3;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.UpdateGroupRequest.
+ * Use `create(UpdateGroupRequestSchema)` to create a new message.
+ */
+export declare const UpdateGroupRequestSchema: GenMessage<UpdateGroupRequest>;
+
+/**
+ * UpdateGroupResponse is the response of UpdateGroup.
+ *
+ * @generated from message chatcore.admin.v1.UpdateGroupResponse
+ */
+export declare type UpdateGroupResponse = Message<"chatcore.admin.v1.UpdateGroupResponse"> & {
+  /**
+   * What is defined now.
+   *
+   * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
+   */
+  definition?: GroupDefinition | undefined;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.UpdateGroupResponse.
+ * Use `create(UpdateGroupResponseSchema)` to create a new message.
+ */
+export declare const UpdateGroupResponseSchema: GenMessage<UpdateGroupResponse>;
+
+/**
+ * PauseGroupRequest is the request of PauseGroup.
+ *
+ * @generated from message chatcore.admin.v1.PauseGroupRequest
+ */
+export declare type PauseGroupRequest = Message<"chatcore.admin.v1.PauseGroupRequest"> & {
+  /**
+   * Name of the group. Required.
+   *
+   * @generated from field: string group = 1;
+   */
+  group: string;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.PauseGroupRequest.
+ * Use `create(PauseGroupRequestSchema)` to create a new message.
+ */
+export declare const PauseGroupRequestSchema: GenMessage<PauseGroupRequest>;
+
+/**
+ * PauseGroupResponse is the response of PauseGroup.
+ *
+ * @generated from message chatcore.admin.v1.PauseGroupResponse
+ */
+export declare type PauseGroupResponse = Message<"chatcore.admin.v1.PauseGroupResponse"> & {
+  /**
+   * What is defined now.
+   *
+   * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
+   */
+  definition?: GroupDefinition | undefined;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.PauseGroupResponse.
+ * Use `create(PauseGroupResponseSchema)` to create a new message.
+ */
+export declare const PauseGroupResponseSchema: GenMessage<PauseGroupResponse>;
+
+/**
+ * ResumeGroupRequest is the request of ResumeGroup.
+ *
+ * @generated from message chatcore.admin.v1.ResumeGroupRequest
+ */
+export declare type ResumeGroupRequest = Message<"chatcore.admin.v1.ResumeGroupRequest"> & {
+  /**
+   * Name of the group. Required.
+   *
+   * @generated from field: string group = 1;
+   */
+  group: string;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.ResumeGroupRequest.
+ * Use `create(ResumeGroupRequestSchema)` to create a new message.
+ */
+export declare const ResumeGroupRequestSchema: GenMessage<ResumeGroupRequest>;
+
+/**
+ * ResumeGroupResponse is the response of ResumeGroup.
+ *
+ * @generated from message chatcore.admin.v1.ResumeGroupResponse
+ */
+export declare type ResumeGroupResponse = Message<"chatcore.admin.v1.ResumeGroupResponse"> & {
+  /**
+   * What is defined now.
+   *
+   * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
+   */
+  definition?: GroupDefinition | undefined;
+};
+
+/**
+ * Describes the message chatcore.admin.v1.ResumeGroupResponse.
+ * Use `create(ResumeGroupResponseSchema)` to create a new message.
+ */
+export declare const ResumeGroupResponseSchema: GenMessage<ResumeGroupResponse>;
+
+/**
+ * GroupKind is the kind of a defined group's handlers.
+ *
+ * @generated from enum chatcore.admin.v1.GroupKind
+ */
+export enum GroupKind {
+  /**
+   * Not used.
+   *
+   * @generated from enum value: GROUP_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Consumers of ConsumerService.
+   *
+   * @generated from enum value: GROUP_KIND_PULL = 1;
+   */
+  PULL = 1,
+
+  /**
+   * An HTTP endpoint, of WebhookService.
+   *
+   * @generated from enum value: GROUP_KIND_WEBHOOK = 2;
+   */
+  WEBHOOK = 2,
+}
+
+/**
+ * Describes the enum chatcore.admin.v1.GroupKind.
+ */
+export declare const GroupKindSchema: GenEnum<GroupKind>;
+
+/**
+ * PoisonPolicy says what happens to a chat when one of its events becomes a dead letter.
+ *
+ * @generated from enum chatcore.admin.v1.PoisonPolicy
+ */
+export enum PoisonPolicy {
+  /**
+   * The default.
+   *
+   * @generated from enum value: POISON_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The chat goes on with its next event.
+   *
+   * @generated from enum value: POISON_POLICY_SKIP = 1;
+   */
+  SKIP = 1,
+
+  /**
+   * The chat waits until the dead letter is retried or dropped. Not in an unordered group.
+   *
+   * @generated from enum value: POISON_POLICY_PARK = 2;
+   */
+  PARK = 2,
+}
+
+/**
+ * Describes the enum chatcore.admin.v1.PoisonPolicy.
+ */
+export declare const PoisonPolicySchema: GenEnum<PoisonPolicy>;
+
+/**
  * GroupService administers consumer groups, also those that other processes run. Only a service with the scope admin may.
  *
  * @generated from service chatcore.admin.v1.GroupService
@@ -406,6 +869,47 @@ export declare const GroupService: GenService<{
     methodKind: "unary";
     input: typeof DeleteGroupRequestSchema;
     output: typeof DeleteGroupResponseSchema;
+  },
+  /**
+   * CreateGroup defines a pull group: every instance runs it from now on, within a few seconds, for the consumers of ConsumerService. Events that are
+   * appended after the response reach it.
+   *
+   * @generated from rpc chatcore.admin.v1.GroupService.CreateGroup
+   */
+  createGroup: {
+    methodKind: "unary";
+    input: typeof CreateGroupRequestSchema;
+    output: typeof CreateGroupResponseSchema;
+  },
+  /**
+   * UpdateGroup changes the options of a defined group that its settings name.
+   *
+   * @generated from rpc chatcore.admin.v1.GroupService.UpdateGroup
+   */
+  updateGroup: {
+    methodKind: "unary";
+    input: typeof UpdateGroupRequestSchema;
+    output: typeof UpdateGroupResponseSchema;
+  },
+  /**
+   * PauseGroup has a defined group deliver nothing until it is resumed. What is in flight may end. Its lag grows meanwhile.
+   *
+   * @generated from rpc chatcore.admin.v1.GroupService.PauseGroup
+   */
+  pauseGroup: {
+    methodKind: "unary";
+    input: typeof PauseGroupRequestSchema;
+    output: typeof PauseGroupResponseSchema;
+  },
+  /**
+   * ResumeGroup ends a pause.
+   *
+   * @generated from rpc chatcore.admin.v1.GroupService.ResumeGroup
+   */
+  resumeGroup: {
+    methodKind: "unary";
+    input: typeof ResumeGroupRequestSchema;
+    output: typeof ResumeGroupResponseSchema;
   },
 }>;
 

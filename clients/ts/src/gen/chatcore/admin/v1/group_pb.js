@@ -4,14 +4,14 @@
 
 // Consumer groups.
 
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file chatcore/admin/v1/group.proto.
  */
 export const file_chatcore_admin_v1_group = /*@__PURE__*/
-  fileDesc("Ch1jaGF0Y29yZS9hZG1pbi92MS9ncm91cC5wcm90bxIRY2hhdGNvcmUuYWRtaW4udjEivQEKBUdyb3VwEgwKBG5hbWUYASABKAkSDwoHbWVtYmVycxgCIAEoDRILCgNsYWcYAyABKAQSKgoHbGFnX2FnZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxkZWFkX2xldHRlcnMYBSABKA0SFAoMcGFya2VkX2NoYXRzGAYgASgNEjAKCnBhcnRpdGlvbnMYByADKAsyHC5jaGF0Y29yZS5hZG1pbi52MS5QYXJ0aXRpb24i9QMKCVBhcnRpdGlvbhIOCgZzdHJlYW0YASABKAkSDgoGbnVtYmVyGAIgASgFEg0KBW93bmVyGAMgASgJEi8KC2xlYXNlX3VudGlsGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcG9jaBgFIAEoBBIQCghwb3NpdGlvbhgGIAEoCRILCgNsYWcYByABKAQSLQoJb2xkZXN0X2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgdsYWdfYWdlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDGJlaGluZF9jaGF0cxgKIAEoDRIUCgxwYXJrZWRfY2hhdHMYCyABKA0SFQoNZmFpbGluZ19jaGF0cxgMIAEoDRIVCg1ibG9ja2VkX2NoYXRzGA0gASgNEjcKD2xvbmdlc3RfYmxvY2tlZBgOIAMoCzIeLmNoYXRjb3JlLmFkbWluLnYxLkJsb2NrZWRDaGF0EhQKDGRlYWRfbGV0dGVycxgPIAEoDRIZChFkZWFkX2xldHRlcnNfZnVsbBgQIAEoCBIQCghzY2FubmluZxgRIAEoCBIVCg1zY2FubmVkX2NoYXRzGBIgASgNEhIKCnNjYW5fY2hhdHMYEyABKA0idQoLQmxvY2tlZENoYXQSDwoHY2hhdF9pZBgBIAEoCRILCgNzZXEYAiABKA0SDgoGcmVhc29uGAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcnJvchgFIAEoCSITChFMaXN0R3JvdXBzUmVxdWVzdCI+ChJMaXN0R3JvdXBzUmVzcG9uc2USKAoGZ3JvdXBzGAEgAygLMhguY2hhdGNvcmUuYWRtaW4udjEuR3JvdXAiJAoTUmVidWlsZEdyb3VwUmVxdWVzdBINCgVncm91cBgBIAEoCSIWChRSZWJ1aWxkR3JvdXBSZXNwb25zZSIjChJEZWxldGVHcm91cFJlcXVlc3QSDQoFZ3JvdXAYASABKAkiFQoTRGVsZXRlR3JvdXBSZXNwb25zZTKtAgoMR3JvdXBTZXJ2aWNlEl4KCkxpc3RHcm91cHMSJC5jaGF0Y29yZS5hZG1pbi52MS5MaXN0R3JvdXBzUmVxdWVzdBolLmNoYXRjb3JlLmFkbWluLnYxLkxpc3RHcm91cHNSZXNwb25zZSIDkAIBEl8KDFJlYnVpbGRHcm91cBImLmNoYXRjb3JlLmFkbWluLnYxLlJlYnVpbGRHcm91cFJlcXVlc3QaJy5jaGF0Y29yZS5hZG1pbi52MS5SZWJ1aWxkR3JvdXBSZXNwb25zZRJcCgtEZWxldGVHcm91cBIlLmNoYXRjb3JlLmFkbWluLnYxLkRlbGV0ZUdyb3VwUmVxdWVzdBomLmNoYXRjb3JlLmFkbWluLnYxLkRlbGV0ZUdyb3VwUmVzcG9uc2VCKFomY2hhdGNvcmUvZ2VuL2NoYXRjb3JlL2FkbWluL3YxO2FkbWludjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jaGF0Y29yZS9hZG1pbi92MS9ncm91cC5wcm90bxIRY2hhdGNvcmUuYWRtaW4udjEi9QEKBUdyb3VwEgwKBG5hbWUYASABKAkSDwoHbWVtYmVycxgCIAEoDRILCgNsYWcYAyABKAQSKgoHbGFnX2FnZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxkZWFkX2xldHRlcnMYBSABKA0SFAoMcGFya2VkX2NoYXRzGAYgASgNEjAKCnBhcnRpdGlvbnMYByADKAsyHC5jaGF0Y29yZS5hZG1pbi52MS5QYXJ0aXRpb24SNgoKZGVmaW5pdGlvbhgIIAEoCzIiLmNoYXRjb3JlLmFkbWluLnYxLkdyb3VwRGVmaW5pdGlvbiLJAgoPR3JvdXBEZWZpbml0aW9uEioKBGtpbmQYASABKA4yHC5jaGF0Y29yZS5hZG1pbi52MS5Hcm91cEtpbmQSDwoHdmVyc2lvbhgCIAEoBBIsCgVzdGFydBgDIAEoCzIdLmNoYXRjb3JlLmFkbWluLnYxLkdyb3VwU3RhcnQSEQoJdW5vcmRlcmVkGAQgASgIEjIKCHNldHRpbmdzGAUgASgLMiAuY2hhdGNvcmUuYWRtaW4udjEuR3JvdXBTZXR0aW5ncxIOCgZwYXVzZWQYBiABKAgSFAoMcGF1c2VfcmVhc29uGAcgASgJEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlMKCkdyb3VwU3RhcnQSEwoJYmVnaW5uaW5nGAEgASgISAASKgoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIAEIECgJhdCKuAQoNR3JvdXBTZXR0aW5ncxITCgtldmVudF90eXBlcxgBIAMoCRIQCghjaGF0X2lkcxgCIAMoCRIyCglvbl9wb2lzb24YAyABKA4yHy5jaGF0Y29yZS5hZG1pbi52MS5Qb2lzb25Qb2xpY3kSLQoFcmV0cnkYBCABKAsyHi5jaGF0Y29yZS5hZG1pbi52MS5SZXRyeVBvbGljeRITCgtjb25jdXJyZW5jeRgFIAEoDSJ9CgtSZXRyeVBvbGljeRIQCghhdHRlbXB0cxgBIAEoDRIuCgtmaXJzdF9wYXVzZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCgltYXhfcGF1c2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i9QMKCVBhcnRpdGlvbhIOCgZzdHJlYW0YASABKAkSDgoGbnVtYmVyGAIgASgFEg0KBW93bmVyGAMgASgJEi8KC2xlYXNlX3VudGlsGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcG9jaBgFIAEoBBIQCghwb3NpdGlvbhgGIAEoCRILCgNsYWcYByABKAQSLQoJb2xkZXN0X2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgdsYWdfYWdlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDGJlaGluZF9jaGF0cxgKIAEoDRIUCgxwYXJrZWRfY2hhdHMYCyABKA0SFQoNZmFpbGluZ19jaGF0cxgMIAEoDRIVCg1ibG9ja2VkX2NoYXRzGA0gASgNEjcKD2xvbmdlc3RfYmxvY2tlZBgOIAMoCzIeLmNoYXRjb3JlLmFkbWluLnYxLkJsb2NrZWRDaGF0EhQKDGRlYWRfbGV0dGVycxgPIAEoDRIZChFkZWFkX2xldHRlcnNfZnVsbBgQIAEoCBIQCghzY2FubmluZxgRIAEoCBIVCg1zY2FubmVkX2NoYXRzGBIgASgNEhIKCnNjYW5fY2hhdHMYEyABKA0idQoLQmxvY2tlZENoYXQSDwoHY2hhdF9pZBgBIAEoCRILCgNzZXEYAiABKA0SDgoGcmVhc29uGAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcnJvchgFIAEoCSITChFMaXN0R3JvdXBzUmVxdWVzdCI+ChJMaXN0R3JvdXBzUmVzcG9uc2USKAoGZ3JvdXBzGAEgAygLMhguY2hhdGNvcmUuYWRtaW4udjEuR3JvdXAiJAoTUmVidWlsZEdyb3VwUmVxdWVzdBINCgVncm91cBgBIAEoCSIWChRSZWJ1aWxkR3JvdXBSZXNwb25zZSIjChJEZWxldGVHcm91cFJlcXVlc3QSDQoFZ3JvdXAYASABKAkiFQoTRGVsZXRlR3JvdXBSZXNwb25zZSKYAQoSQ3JlYXRlR3JvdXBSZXF1ZXN0Eg0KBWdyb3VwGAEgASgJEiwKBXN0YXJ0GAIgASgLMh0uY2hhdGNvcmUuYWRtaW4udjEuR3JvdXBTdGFydBIRCgl1bm9yZGVyZWQYAyABKAgSMgoIc2V0dGluZ3MYBCABKAsyIC5jaGF0Y29yZS5hZG1pbi52MS5Hcm91cFNldHRpbmdzIk0KE0NyZWF0ZUdyb3VwUmVzcG9uc2USNgoKZGVmaW5pdGlvbhgBIAEoCzIiLmNoYXRjb3JlLmFkbWluLnYxLkdyb3VwRGVmaW5pdGlvbiJoChJVcGRhdGVHcm91cFJlcXVlc3QSDQoFZ3JvdXAYASABKAkSMgoIc2V0dGluZ3MYAiABKAsyIC5jaGF0Y29yZS5hZG1pbi52MS5Hcm91cFNldHRpbmdzEg8KB3ZlcnNpb24YAyABKAQiTQoTVXBkYXRlR3JvdXBSZXNwb25zZRI2CgpkZWZpbml0aW9uGAEgASgLMiIuY2hhdGNvcmUuYWRtaW4udjEuR3JvdXBEZWZpbml0aW9uIiIKEVBhdXNlR3JvdXBSZXF1ZXN0Eg0KBWdyb3VwGAEgASgJIkwKElBhdXNlR3JvdXBSZXNwb25zZRI2CgpkZWZpbml0aW9uGAEgASgLMiIuY2hhdGNvcmUuYWRtaW4udjEuR3JvdXBEZWZpbml0aW9uIiMKElJlc3VtZUdyb3VwUmVxdWVzdBINCgVncm91cBgBIAEoCSJNChNSZXN1bWVHcm91cFJlc3BvbnNlEjYKCmRlZmluaXRpb24YASABKAsyIi5jaGF0Y29yZS5hZG1pbi52MS5Hcm91cERlZmluaXRpb24qVAoJR3JvdXBLaW5kEhoKFkdST1VQX0tJTkRfVU5TUEVDSUZJRUQQABITCg9HUk9VUF9LSU5EX1BVTEwQARIWChJHUk9VUF9LSU5EX1dFQkhPT0sQAipdCgxQb2lzb25Qb2xpY3kSHQoZUE9JU09OX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKElBPSVNPTl9QT0xJQ1lfU0tJUBABEhYKElBPSVNPTl9QT0xJQ1lfUEFSSxACMqIFCgxHcm91cFNlcnZpY2USXgoKTGlzdEdyb3VwcxIkLmNoYXRjb3JlLmFkbWluLnYxLkxpc3RHcm91cHNSZXF1ZXN0GiUuY2hhdGNvcmUuYWRtaW4udjEuTGlzdEdyb3Vwc1Jlc3BvbnNlIgOQAgESXwoMUmVidWlsZEdyb3VwEiYuY2hhdGNvcmUuYWRtaW4udjEuUmVidWlsZEdyb3VwUmVxdWVzdBonLmNoYXRjb3JlLmFkbWluLnYxLlJlYnVpbGRHcm91cFJlc3BvbnNlElwKC0RlbGV0ZUdyb3VwEiUuY2hhdGNvcmUuYWRtaW4udjEuRGVsZXRlR3JvdXBSZXF1ZXN0GiYuY2hhdGNvcmUuYWRtaW4udjEuRGVsZXRlR3JvdXBSZXNwb25zZRJcCgtDcmVhdGVHcm91cBIlLmNoYXRjb3JlLmFkbWluLnYxLkNyZWF0ZUdyb3VwUmVxdWVzdBomLmNoYXRjb3JlLmFkbWluLnYxLkNyZWF0ZUdyb3VwUmVzcG9uc2USXAoLVXBkYXRlR3JvdXASJS5jaGF0Y29yZS5hZG1pbi52MS5VcGRhdGVHcm91cFJlcXVlc3QaJi5jaGF0Y29yZS5hZG1pbi52MS5VcGRhdGVHcm91cFJlc3BvbnNlElkKClBhdXNlR3JvdXASJC5jaGF0Y29yZS5hZG1pbi52MS5QYXVzZUdyb3VwUmVxdWVzdBolLmNoYXRjb3JlLmFkbWluLnYxLlBhdXNlR3JvdXBSZXNwb25zZRJcCgtSZXN1bWVHcm91cBIlLmNoYXRjb3JlLmFkbWluLnYxLlJlc3VtZUdyb3VwUmVxdWVzdBomLmNoYXRjb3JlLmFkbWluLnYxLlJlc3VtZUdyb3VwUmVzcG9uc2VCKFomY2hhdGNvcmUvZ2VuL2NoYXRjb3JlL2FkbWluL3YxO2FkbWludjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message chatcore.admin.v1.Group.
@@ -21,60 +21,172 @@ export const GroupSchema = /*@__PURE__*/
   messageDesc(file_chatcore_admin_v1_group, 0);
 
 /**
+ * Describes the message chatcore.admin.v1.GroupDefinition.
+ * Use `create(GroupDefinitionSchema)` to create a new message.
+ */
+export const GroupDefinitionSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 1);
+
+/**
+ * Describes the message chatcore.admin.v1.GroupStart.
+ * Use `create(GroupStartSchema)` to create a new message.
+ */
+export const GroupStartSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 2);
+
+/**
+ * Describes the message chatcore.admin.v1.GroupSettings.
+ * Use `create(GroupSettingsSchema)` to create a new message.
+ */
+export const GroupSettingsSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 3);
+
+/**
+ * Describes the message chatcore.admin.v1.RetryPolicy.
+ * Use `create(RetryPolicySchema)` to create a new message.
+ */
+export const RetryPolicySchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 4);
+
+/**
  * Describes the message chatcore.admin.v1.Partition.
  * Use `create(PartitionSchema)` to create a new message.
  */
 export const PartitionSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 1);
+  messageDesc(file_chatcore_admin_v1_group, 5);
 
 /**
  * Describes the message chatcore.admin.v1.BlockedChat.
  * Use `create(BlockedChatSchema)` to create a new message.
  */
 export const BlockedChatSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 2);
+  messageDesc(file_chatcore_admin_v1_group, 6);
 
 /**
  * Describes the message chatcore.admin.v1.ListGroupsRequest.
  * Use `create(ListGroupsRequestSchema)` to create a new message.
  */
 export const ListGroupsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 3);
+  messageDesc(file_chatcore_admin_v1_group, 7);
 
 /**
  * Describes the message chatcore.admin.v1.ListGroupsResponse.
  * Use `create(ListGroupsResponseSchema)` to create a new message.
  */
 export const ListGroupsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 4);
+  messageDesc(file_chatcore_admin_v1_group, 8);
 
 /**
  * Describes the message chatcore.admin.v1.RebuildGroupRequest.
  * Use `create(RebuildGroupRequestSchema)` to create a new message.
  */
 export const RebuildGroupRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 5);
+  messageDesc(file_chatcore_admin_v1_group, 9);
 
 /**
  * Describes the message chatcore.admin.v1.RebuildGroupResponse.
  * Use `create(RebuildGroupResponseSchema)` to create a new message.
  */
 export const RebuildGroupResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 6);
+  messageDesc(file_chatcore_admin_v1_group, 10);
 
 /**
  * Describes the message chatcore.admin.v1.DeleteGroupRequest.
  * Use `create(DeleteGroupRequestSchema)` to create a new message.
  */
 export const DeleteGroupRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 7);
+  messageDesc(file_chatcore_admin_v1_group, 11);
 
 /**
  * Describes the message chatcore.admin.v1.DeleteGroupResponse.
  * Use `create(DeleteGroupResponseSchema)` to create a new message.
  */
 export const DeleteGroupResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_admin_v1_group, 8);
+  messageDesc(file_chatcore_admin_v1_group, 12);
+
+/**
+ * Describes the message chatcore.admin.v1.CreateGroupRequest.
+ * Use `create(CreateGroupRequestSchema)` to create a new message.
+ */
+export const CreateGroupRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 13);
+
+/**
+ * Describes the message chatcore.admin.v1.CreateGroupResponse.
+ * Use `create(CreateGroupResponseSchema)` to create a new message.
+ */
+export const CreateGroupResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 14);
+
+/**
+ * Describes the message chatcore.admin.v1.UpdateGroupRequest.
+ * Use `create(UpdateGroupRequestSchema)` to create a new message.
+ */
+export const UpdateGroupRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 15);
+
+/**
+ * Describes the message chatcore.admin.v1.UpdateGroupResponse.
+ * Use `create(UpdateGroupResponseSchema)` to create a new message.
+ */
+export const UpdateGroupResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 16);
+
+/**
+ * Describes the message chatcore.admin.v1.PauseGroupRequest.
+ * Use `create(PauseGroupRequestSchema)` to create a new message.
+ */
+export const PauseGroupRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 17);
+
+/**
+ * Describes the message chatcore.admin.v1.PauseGroupResponse.
+ * Use `create(PauseGroupResponseSchema)` to create a new message.
+ */
+export const PauseGroupResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 18);
+
+/**
+ * Describes the message chatcore.admin.v1.ResumeGroupRequest.
+ * Use `create(ResumeGroupRequestSchema)` to create a new message.
+ */
+export const ResumeGroupRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 19);
+
+/**
+ * Describes the message chatcore.admin.v1.ResumeGroupResponse.
+ * Use `create(ResumeGroupResponseSchema)` to create a new message.
+ */
+export const ResumeGroupResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_admin_v1_group, 20);
+
+/**
+ * Describes the enum chatcore.admin.v1.GroupKind.
+ */
+export const GroupKindSchema = /*@__PURE__*/
+  enumDesc(file_chatcore_admin_v1_group, 0);
+
+/**
+ * GroupKind is the kind of a defined group's handlers.
+ *
+ * @generated from enum chatcore.admin.v1.GroupKind
+ */
+export const GroupKind = /*@__PURE__*/
+  tsEnum(GroupKindSchema);
+
+/**
+ * Describes the enum chatcore.admin.v1.PoisonPolicy.
+ */
+export const PoisonPolicySchema = /*@__PURE__*/
+  enumDesc(file_chatcore_admin_v1_group, 1);
+
+/**
+ * PoisonPolicy says what happens to a chat when one of its events becomes a dead letter.
+ *
+ * @generated from enum chatcore.admin.v1.PoisonPolicy
+ */
+export const PoisonPolicy = /*@__PURE__*/
+  tsEnum(PoisonPolicySchema);
 
 /**
  * GroupService administers consumer groups, also those that other processes run. Only a service with the scope admin may.
