@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/subscribers"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/ports/groups"
@@ -34,7 +35,7 @@ const (
 
 // Config configures a [Broker].
 type Config struct {
-	// Definitions are the definitions of groups: they say why a group does not run. Required.
+	// Definitions are the definitions of groups: they say why a group does not run. Defaults to none: no group is defined.
 	Definitions groups.Definitions
 	// Relay passes settlements to the processes that made the deliveries. Defaults to none: there is one process.
 	Relay ports.Relay
@@ -76,8 +77,10 @@ func New(c Config) *Broker {
 	}
 }
 
-// Run runs a pull group until Stop. join joins it while it has consumers.
-func (b *Broker) Run(ctx context.Context, d groups.Definition, join group.Joiner) (*Group, error) {
+var _ subscribers.Runner = (*Broker)(nil)
+
+// Run implements [subscribers.Runner]: it runs a pull group until Stop. join joins it while it has consumers.
+func (b *Broker) Run(ctx context.Context, d groups.Definition, join group.Joiner) (subscribers.Running, error) {
 	g := newGroup(b, d, join)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -146,6 +149,9 @@ func (b *Broker) find(ctx context.Context, name string) (*Group, error) {
 
 // whyNot returns why a group has no consumers, or nil if it is defined as one that may have some.
 func (b *Broker) whyNot(ctx context.Context, name string) error {
+	if b.config.Definitions == nil {
+		return groups.ErrNotDefined
+	}
 	d, err := b.config.Definitions.Definition(ctx, name)
 	switch {
 	case err != nil:

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -50,7 +51,7 @@ func (s *Settlement) errorOf() error {
 	case Dead:
 		return group.Permanent(reason)
 	case Postpone:
-		return group.NotNow(s.After, reason)
+		return group.NotNow(cmp.Or(s.After, defaultPostpone), reason)
 	case Retry:
 	}
 	if s.After > 0 {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/subscribers"
 	"chatcore/ports/groups"
 )
 
@@ -42,7 +43,7 @@ type Group struct {
 func newGroup(b *Broker, d groups.Definition, join group.Joiner) *Group {
 	g := &Group{
 		broker: b, name: d.Group, join: join, wake: make(chan struct{}, 1), halt: make(chan struct{}), ended: make(chan struct{}),
-		definition: d, consumers: make(map[*Consumer]struct{}), open: make(map[uint64]*delivery),
+		definition: d.WithDefaults(), consumers: make(map[*Consumer]struct{}), open: make(map[uint64]*delivery),
 	}
 	g.settled = sync.NewCond(&g.mu)
 	return g
@@ -151,15 +152,8 @@ func (g *Group) isOff() bool {
 
 // concurrency returns the concurrency that the member has to have. The mutex is held.
 func (g *Group) concurrency() int {
-	most := g.definition.Concurrency
-	if most == 0 {
-		most = defaultConcurrency
-	}
-	return min(g.shares, most)
+	return min(g.shares, g.definition.Concurrency)
 }
-
-// defaultConcurrency is the concurrency of a group whose definition has none.
-const defaultConcurrency = 1024
 
 // adjust sets the concurrency of the member to the sum of the shares of its consumers. Deliveries that have been started beyond it, and have no consumer, are
 // given back without an attempt.
@@ -195,15 +189,22 @@ func (g *Group) adjust() {
 }
 
 // Update has a group run by a new version of its definition. What the members need of it takes effect when they have left and joined again, which the
-// group does by itself.
-func (g *Group) Update(d groups.Definition) {
+// group does by itself. Update returns true.
+func (g *Group) Update(d groups.Definition) bool {
 	g.mu.Lock()
 	before := g.definition
-	g.definition = d
-	g.restart = g.restart || before.Park != d.Park || before.Retry != d.Retry || !equalFilters(before.Filter, d.Filter)
+	g.definition = d.WithDefaults()
+	g.restart = g.restart || subscribers.NeedsRejoin(before, d) || !equalFilters(before.Filter, d.Filter)
 	g.unlockAndFinish(nil)
 	g.check()
+	return true
 }
+
+// Done implements [subscribers.Running]: a group ends by Stop alone.
+func (g *Group) Done() <-chan struct{} { return nil }
+
+// Err implements [subscribers.Running].
+func (g *Group) Err() error { return nil }
 
 // check has the membership checked.
 func (g *Group) check() {
@@ -215,7 +216,7 @@ func (g *Group) check() {
 
 // Stop ends a group in this process: its consumers get no further deliveries, and may settle what they have, until ctx ends and for [Config].Drain at most.
 // They then end with the reason: the group is deleted or paused, or the process stops. What is not settled by then is given back without an attempt.
-func (g *Group) Stop(ctx context.Context) {
+func (g *Group) Stop(ctx context.Context) error {
 	g.halted.Do(func() {
 		cause := g.broker.endOf(ctx, g.name)
 		g.mu.Lock()
@@ -229,4 +230,5 @@ func (g *Group) Stop(ctx context.Context) {
 		g.endConsumers()
 		<-g.ended
 	}
+	return nil
 }

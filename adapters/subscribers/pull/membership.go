@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	core "chatcore/adapters/pubsub/delivery"
 	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/subscribers"
 	"chatcore/internal/backoff"
 	"chatcore/ports/groups"
 )
@@ -116,7 +116,8 @@ func (g *Group) joinGroup(ctx context.Context) (*membership, error) {
 	d := g.definition
 	g.restart, g.member = false, m
 	g.applied = max(g.concurrency(), 1)
-	c := configOf(d, g.applied)
+	c := subscribers.GroupConfig(d)
+	c.Concurrency = g.applied
 	g.mu.Unlock()
 	joined, err := g.join(ctx, c, g)
 	g.mu.Lock()
@@ -128,23 +129,6 @@ func (g *Group) joinGroup(ctx context.Context) (*membership, error) {
 	m.Membership = joined
 	g.unlockAndFinish(nil)
 	return m, nil
-}
-
-// configOf returns the part of a member's configuration that a definition has.
-func configOf(d groups.Definition, concurrency int) group.Config {
-	c := group.Config{
-		Group: d.Group, Start: d.Start, Concurrency: concurrency,
-		Retry: core.RetryPolicy{
-			Attempts: cmp.Or(d.Retry.Attempts, 10), First: cmp.Or(d.Retry.First, 500*time.Millisecond), Max: cmp.Or(d.Retry.Max, time.Minute),
-		},
-	}
-	if d.Unordered {
-		c.Order = core.Unordered
-	}
-	if d.Park {
-		c.OnPoison = core.Park
-	}
-	return c
 }
 
 // stay waits until the membership has to end: the group is stopped, its definition has changed, or there has been no consumer for the linger. It returns an

@@ -143,3 +143,20 @@ func (b *Broker) settleEverywhere(ctx context.Context, group string, settlements
 	}
 	return nil
 }
+
+// Close stops all groups, and the answers to other processes.
+func (b *Broker) Close() {
+	b.mu.Lock()
+	all := make([]*Group, 0, len(b.groups))
+	for _, g := range b.groups {
+		all = append(all, g)
+	}
+	b.mu.Unlock()
+	for _, g := range all {
+		_ = g.Stop(context.Background()) // it returns nil
+	}
+	if b.answers != nil {
+		b.answers()
+		b.answers = nil
+	}
+}
