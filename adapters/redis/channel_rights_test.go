@@ -51,6 +51,7 @@ func TestLeastRights_OfTheChannels(t *testing.T) {
 				}
 			}
 			hears(keys.Views().Memberships())
+			hears(keys.Relays().Channel("instance"))
 			if sharded {
 				subscribe, publish = client.SSubscribe, client.SPublish
 			}
