@@ -16,6 +16,7 @@ import (
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/rediscmd"
+	"chatcore/adapters/subscribers"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -44,6 +45,8 @@ type Core struct {
 
 	deps
 	live *liveListeners
+
+	definitions *subscribers.Administration
 
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
@@ -197,6 +200,7 @@ func newCore(
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
+	core.definitions = core.newDefinitions()
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
