@@ -30,7 +30,7 @@ func (s State) String() string {
 // Bounds of a breaker.
 const (
 	maxFailures  = 5               // failures in a row that open it
-	minDistinct  = 3               // different events among them: a single event that fails is not an endpoint that is down
+	minDistinct  = 2               // different events among them: a single event that fails is not an endpoint that is down
 	firstPause   = time.Second     // before the first probe; doubles with each failed probe, varied by half
 	longestPause = 5 * time.Minute // before it varies
 	longestAsked = time.Hour       // pause that an endpoint asks for with Retry-After
