@@ -37,6 +37,7 @@ type Stores struct {
 	Cache    ports.CacheStore
 	View     ports.UserView
 	Feeds    ports.FeedState
+	Attempts ports.WebhookAttempts
 
 	// Hold holds back every reply of the store until the returned function is called. A call whose reply is held back must end by itself, but not
 	// within the deadlines of the test, which are below 200 ms.
@@ -270,7 +271,12 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			_, _, err := s.Feeds.Take(ctx, "k")
 			return err
 		},
-		"UserView.Of": func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
+		"WebhookAttempts.Record": func(ctx context.Context, _ int) error {
+			return s.Attempts.Record(ctx, "hook", []ports.WebhookAttempt{{Event: "e"}})
+		},
+		"WebhookAttempts.Attempts": func(ctx context.Context, _ int) error { return failure(s.Attempts.Attempts(ctx, "hook", false)) },
+		"WebhookAttempts.Remove":   func(ctx context.Context, _ int) error { return s.Attempts.Remove(ctx, "hook") },
+		"UserView.Of":              func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
 	}
 }
 
@@ -283,7 +289,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
-		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.OnlineCounter](),
+		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.WebhookAttempts](), reflect.TypeFor[ports.OnlineCounter](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {
