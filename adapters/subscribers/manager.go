@@ -242,16 +242,16 @@ func (m *Manager) joiner(e *entry) group.Joiner {
 		if err := m.isDefined(ctx, e, c.Group); err != nil {
 			return nil, err
 		}
-		existed, err := m.config.Groups.Exists(ctx, c.Group)
+		membership, err := m.config.Join(ctx, c, h)
 		if err != nil {
 			return nil, err
 		}
-		membership, err := m.config.Join(ctx, c, h)
-		if err != nil || existed {
-			return membership, err
-		}
 		if err := m.isDefined(ctx, e, c.Group); errors.Is(err, groups.ErrNotDefined) {
-			return nil, errors.Join(err, membership.Leave(ctx), m.config.Groups.Delete(ctx, c.Group))
+			gone := m.config.Groups.Delete(ctx, c.Group)
+			if errors.Is(gone, groups.ErrGroupNotFound) {
+				gone = nil
+			}
+			return nil, errors.Join(err, membership.Leave(ctx), gone)
 		}
 		return membership, nil
 	}
