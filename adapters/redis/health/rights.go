@@ -167,7 +167,7 @@ func LogRights(k keyspace.Keys) Rights {
 		r.keys = append(r.keys, log.ID(p), log.Stream(p), log.Chats(p), log.Key(p, scratch))
 		r.channels = append(r.channels, log.Live(p))
 	}
-	r.keys = append(r.keys, log.Record())
+	r.keys = append(r.keys, log.Record(), k.Definitions().Key())
 	for _, name := range k.Names().All() {
 		r.keys = append(r.keys, k.Prefix()+name+scratch)
 	}
