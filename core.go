@@ -17,6 +17,7 @@ import (
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/subscribers"
+	"chatcore/adapters/subscribers/pull"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -51,6 +52,8 @@ type Core struct {
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
 	answers  bool                      // queries are answered from the caches once the core runs
+
+	consumers *pull.Broker
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -211,6 +214,7 @@ func newCore(
 	if m.readModels.Views().Kept != nil {
 		chats.ApplyAfterAppend(core.after)
 	}
+	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
 	core.counts = counts()
 	var err error
 	core.unwatch, err = core.watchMetrics(meter)
