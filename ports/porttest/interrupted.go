@@ -38,6 +38,7 @@ type Stores struct {
 	Cache    ports.CacheStore
 	View     ports.UserView
 	Feeds    ports.FeedState
+	Attempts ports.WebhookAttempts
 
 	Definitions groups.Definitions
 
@@ -273,6 +274,11 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			_, _, err := s.Feeds.Take(ctx, "k")
 			return err
 		},
+		"WebhookAttempts.Record": func(ctx context.Context, _ int) error {
+			return s.Attempts.Record(ctx, "hook", []ports.WebhookAttempt{{Event: "e"}})
+		},
+		"WebhookAttempts.Attempts": func(ctx context.Context, _ int) error { return failure(s.Attempts.Attempts(ctx, "hook", false)) },
+		"WebhookAttempts.Remove":   func(ctx context.Context, _ int) error { return s.Attempts.Remove(ctx, "hook") },
 		"Definitions.Definitions": func(ctx context.Context, _ int) error {
 			_, _, err := s.Definitions.Definitions(ctx)
 			return err
@@ -299,7 +305,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
-		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.OnlineCounter](),
+		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.WebhookAttempts](), reflect.TypeFor[ports.OnlineCounter](),
 		reflect.TypeFor[groups.Definitions](),
 	} {
 		for i := range port.NumMethod() {

@@ -43,6 +43,8 @@ import (
 //
 //	cc:definitions               HASH    group → its definition as JSON (see package definitions); "" → the revision of all of them, a number that grows
 //	                                     with each change
+//	cc:webhook-failed:GROUP      LIST    attempts of a webhook that failed, JSON, the latest first: at most 100; for 7 days after the last one
+//	cc:webhook-ok:GROUP          LIST    those that succeeded
 //
 // Presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua). On a Cluster, {p}: precedes each USER, where p is the
 // tag of a partition:
@@ -138,6 +140,9 @@ func (k Keys) Feeds() Feeds { return Feeds(k) }
 
 // Relays returns the channels by which processes ask each other.
 func (k Keys) Relays() Relays { return Relays(k) }
+
+// Webhooks returns the keys of the attempts of webhooks.
+func (k Keys) Webhooks() Webhooks { return Webhooks(k) }
 
 // Definitions returns the key of the definitions of consumer groups.
 func (k Keys) Definitions() Definitions { return Definitions(k) }

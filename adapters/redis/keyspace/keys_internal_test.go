@@ -81,6 +81,8 @@ func TestNames(t *testing.T) {
 		"acme:cc:gcra:send:ada":        spaced.Limits().gcra([]string{"send", "ada"}),
 		"cc:feed:t%3Ax":                plain.Feeds().State("t:x"),
 		"acme:cc:feed:ABC":             spaced.Feeds().State("ABC"),
+		"cc:webhook-failed:h%3Ax":      plain.Webhooks().Failed("h:x"),
+		"acme:cc:webhook-ok:h":         spaced.Webhooks().Succeeded("h"),
 		"cc:definitions":               plain.Definitions().Key(),
 		"acme:cc:definitions":          spaced.Definitions().Key(),
 		"session:user-789:HASH":        plain.Sessions().RecordPrefix("user-789") + "HASH",
