@@ -18,6 +18,7 @@ import (
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/subscribers"
 	"chatcore/adapters/subscribers/pull"
+	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -47,7 +48,9 @@ type Core struct {
 	deps
 	live *liveListeners
 
-	definitions *subscribers.Administration
+	definitions   *subscribers.Administration
+	webhooks      *webhook.Administration
+	webhookRunner *webhook.Runner
 
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
@@ -96,6 +99,8 @@ type deps struct {
 	progress      *progress
 	telemetry     *telemetry.Telemetry
 	feedState     ports.FeedState
+
+	webhookAttempts ports.WebhookAttempts
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -204,6 +209,11 @@ func newCore(
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
 	core.definitions = core.newDefinitions()
+	var err error
+	if core.webhookRunner, err = core.newWebhookRunner(); err != nil {
+		return nil, errors.Join(err, m.backend.close())
+	}
+	core.webhooks = webhook.NewAdministration(core.definitions, core.webhookRunner)
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
@@ -216,7 +226,6 @@ func newCore(
 	}
 	core.consumers = pull.New(pull.Config{Logger: m.config.Logger})
 	core.counts = counts()
-	var err error
 	core.unwatch, err = core.watchMetrics(meter)
 	o.End(err)
 	if err != nil {
