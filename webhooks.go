@@ -19,6 +19,12 @@ type Webhook = webhook.Webhook
 // WebhookAttempt is one request to the endpoint of a webhook.
 type WebhookAttempt = ports.WebhookAttempt
 
+// How long the secret before the present one signs after [Webhooks.Rotate]: by default, and at most.
+const (
+	DefaultKeepOldSecret = webhook.DefaultKeepOld
+	MaxKeepOldSecret     = webhook.MaxKeepOld
+)
+
 // WebhookState is the state of an endpoint.
 type WebhookState = webhook.State
 
