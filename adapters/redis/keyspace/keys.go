@@ -69,6 +69,7 @@ import (
 //
 //	cc:{p}:live                  events of the partition, as they are appended; see [wireformat.Announcement]
 //	cc:memberships               ids of users that gain or lose a chat
+//	cc:relay:INSTANCE            requests to a process, and answers to its own; see package relay
 //
 // The other names are [Names].
 type Keys struct{ base }
@@ -136,6 +137,9 @@ func (k Keys) Limits() Limits { return Limits(k) }
 
 // Feeds returns the keys of the state of feeds.
 func (k Keys) Feeds() Feeds { return Feeds(k) }
+
+// Relays returns the channels by which processes ask each other.
+func (k Keys) Relays() Relays { return Relays(k) }
 
 // Webhooks returns the keys of the attempts of webhooks.
 func (k Keys) Webhooks() Webhooks { return Webhooks(k) }

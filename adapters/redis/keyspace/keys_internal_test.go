@@ -43,6 +43,7 @@ func TestNames(t *testing.T) {
 		"cc:{18}:confirm":                                   plain.Log().Confirm(0),
 		"acme:cc:{18}:live":                                 spaced.Log().Live(0),
 		"acme:cc:memberships":                               spaced.Views().Memberships(),
+		"acme:cc:relay:i":                                   spaced.Relays().Channel("i"),
 		"message-delivery-stream:{18}":                      plain.Log().Stream(0),
 		"acme:message-delivery-stream:{18}":                 spaced.Log().Stream(0),
 		"message-delivery-stream":                           one.Log().Stream(0),
