@@ -271,7 +271,7 @@ func isWebhook(d groups.Definition) error {
 
 // named returns the error of a call about a webhook.
 func named(name string, err error) error {
-	if errors.Is(err, groups.ErrNotDefined) || errors.Is(err, groups.ErrGroupNotFound) || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, groups.ErrNotDefined) || errors.Is(err, groups.ErrGroupNotFound) || errors.Is(err, subscribers.ErrGroupOfCode) || errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("%w: %.128q", ErrNotFound, name)
 	}
 	return err
