@@ -13,4 +13,5 @@ export type { FeedState } from "./feed_stream.js";
 export { newId } from "./ids.js";
 export { Pages, type Page } from "./pages.js";
 export type { SendInput, SendResult } from "./services.js";
+export { verifyWebhook, type WebhookDelivery, type WebhookHeaders, type WebhookRequest } from "./webhook.js";
 export type * from "./models.js";

@@ -140,6 +140,7 @@ export class Group {
 
 /** serveGroup serves a group over HTTP/2, or over HTTP/1.1 alone. hooks may throw, or change what is done. */
 export async function serveGroup(t, group, { version = 2, hooks = {}, port = 0 } = {}) {
+  let stopped = false;
   const streams = [];
   const requests = [];
   const routes = (router) =>
@@ -197,13 +198,13 @@ export async function serveGroup(t, group, { version = 2, hooks = {}, port = 0 }
         }
         link.closed = true;
       },
-      async fetch(request, { requestHeader }) {
+      async fetch(request, { requestHeader, signal }) {
         requests.push(["fetch", requestHeader.get("Authorization")]);
         await hooks.fetch?.(request, requests.length);
         const end = Date.now() + durationMs(request.wait ?? durationFromMs(0));
         for (;;) {
-          const deliveries = group.take(undefined, request.maxDeliveries, durationMs(request.lease));
-          if (deliveries.length > 0 || Date.now() >= end) {
+          const deliveries = signal.aborted || stopped ? [] : group.take(undefined, request.maxDeliveries, durationMs(request.lease));
+          if (signal.aborted || stopped || deliveries.length > 0 || Date.now() >= end) {
             return { deliveries, logId: "log-1" };
           }
           await group.changed();
@@ -226,6 +227,7 @@ export async function serveGroup(t, group, { version = 2, hooks = {}, port = 0 }
   await once(server, "listening");
   const cut = () => sessions.forEach((session) => session.destroy());
   const stop = async () => {
+    stopped = true;
     server.close();
     cut();
   };
