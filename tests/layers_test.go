@@ -66,7 +66,9 @@ var layers = map[string][]string{
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
 	"adapters/redis/conn":         {"chatcore/ports", backoff, rediscmd, goRedis},
 	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", backoff, keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/attempt":      {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/feedstate":    {"chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/definitions":  {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/typing":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/presence":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, goRedis, otelAPI, uuids},
@@ -83,6 +85,7 @@ var layers = map[string][]string{
 	"adapters/pubsub/redisgroup": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", rediscmd, goRedis},
 	"adapters/pubsub/memgroup":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/pubsub/live":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
+	"adapters/subscribers":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, groupRun, backoff},
 	"adapters/memory":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":    {"chatcore/domain"},
 
