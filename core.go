@@ -18,6 +18,7 @@ import (
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/subscribers"
 	"chatcore/adapters/subscribers/pull"
+	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -47,7 +48,11 @@ type Core struct {
 	deps
 	live *liveListeners
 
-	definitions *subscribers.Administration
+	definitions   *subscribers.Administration
+	defined       *subscribers.Manager               // follows the definitions; runs if followsDefinitions
+	runners       map[groups.Kind]subscribers.Runner // of the manager; not changed once the core runs
+	webhooks      *webhook.Administration
+	webhookRunner *webhook.Runner
 
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
@@ -66,19 +71,20 @@ type Core struct {
 	ended   chan struct{} // closed when Run has ended, after runErr was set
 	runErr  error
 
-	mu          sync.Mutex // guards the fields below
-	groups      []*registration
-	listeners   []LiveHandler
-	middlewares []message.HandlerMiddleware
-	teamCaches  map[string]teamCache // by prefix
-	stop        context.CancelFunc   // of Run; nil before it
-	closed      bool
-	router      *pubsub.Router         // of the groups, from Run on; nil before
-	attachments map[string]*Attachment // by group, those that join included
-	stopped     bool                   // the router has ended: nothing is attached any more
-	attaching   sync.WaitGroup         // attachments that have not ended
-	closing     sync.Once
-	closeErr    error
+	mu                 sync.Mutex // guards the fields below
+	groups             []*registration
+	listeners          []LiveHandler
+	middlewares        []message.HandlerMiddleware
+	teamCaches         map[string]teamCache // by prefix
+	stop               context.CancelFunc   // of Run; nil before it
+	closed             bool
+	followsDefinitions bool
+	router             *pubsub.Router         // of the groups, from Run on; nil before
+	attachments        map[string]*Attachment // by group, those that join included
+	stopped            bool                   // the router has ended: nothing is attached any more
+	attaching          sync.WaitGroup         // attachments that have not ended
+	closing            sync.Once
+	closeErr           error
 }
 
 // deps holds the parts of a core.
@@ -99,6 +105,8 @@ type deps struct {
 	progress      *progress
 	telemetry     *telemetry.Telemetry
 	feedState     ports.FeedState
+
+	webhookAttempts ports.WebhookAttempts
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -208,7 +216,6 @@ func newCore(
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
-	core.definitions = core.newDefinitions()
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
@@ -220,8 +227,14 @@ func newCore(
 		chats.ApplyAfterAppend(core.after)
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
-	core.counts = counts()
+	core.openDefinitions()
 	var err error
+	if core.webhookRunner, err = core.newWebhookRunner(); err != nil {
+		return nil, errors.Join(err, m.backend.close())
+	}
+	core.runners[groups.KindWebhook] = core.webhookRunner
+	core.webhooks = webhook.NewAdministration(core.definitions, core.webhookRunner)
+	core.counts = counts()
 	core.unwatch, err = core.watchMetrics(meter)
 	o.End(err)
 	if err != nil {
