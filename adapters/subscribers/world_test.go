@@ -214,7 +214,7 @@ func (r *handlers) Run(ctx context.Context, d groups.Definition, join group.Join
 	if refuse != nil {
 		return nil, refuse
 	}
-	wants := subscribers.Wants(d.Filter)
+	wants := d.Filter.Wants()
 	m, err := join(ctx, subscribers.GroupConfig(d), group.Calls(func(_ context.Context, in ports.Delivery) error {
 		if wants != nil && !wants(in.Event.ChatID(), wireformat.Type(in.Event)) {
 			return nil
