@@ -56,6 +56,12 @@ func (c *Core) instruments() []telemetry.Instrument {
 	list = append(list, telemetry.Instrument{
 		Name: metricDefined, Unit: "{group}", Kind: telemetry.Level, Description: "Defined groups, by kind and by their state in this process.",
 	})
+	list = append(
+		list,
+		telemetry.Instrument{Name: metricWebhookRequests, Unit: "{request}", Description: "Requests of this process to the endpoints of webhooks, by result, since each webhook runs here."},
+		telemetry.Instrument{Name: metricWebhookState, Unit: "{endpoint}", Kind: telemetry.Level, Description: "1 for the state of the endpoint of each webhook in this process, 0 for the others."},
+		telemetry.Instrument{Name: metricWebhookInFlight, Unit: "{request}", Kind: telemetry.Level, Description: "Requests of this process to the endpoint of each webhook that have no answer yet."},
+	)
 	for _, n := range c.counts {
 		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
 			list = append(list, telemetry.Instrument{Name: n.name, Unit: n.unit, Description: n.description})
@@ -106,6 +112,7 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 		}
 		add(metricInFlight, float64(running[group]), telemetry.Group(group))
 	}
+	points = append(points, c.webhookPoints()...)
 	return append(points, c.levels.read(ctx, c)...)
 }
 

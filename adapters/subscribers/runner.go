@@ -5,6 +5,7 @@ import (
 
 	"chatcore/adapters/pubsub/delivery"
 	"chatcore/adapters/pubsub/group"
+	"chatcore/domain"
 	"chatcore/ports/groups"
 )
 
@@ -50,3 +51,6 @@ func GroupConfig(d groups.Definition) group.Config {
 func NeedsRejoin(before, after groups.Definition) bool {
 	return before.Retry != after.Retry || before.Park != after.Park || before.Unordered != after.Unordered
 }
+
+// Wants returns [groups.Filter.Wants] of a filter.
+func Wants(f groups.Filter) func(chat domain.ChatID, typ string) bool { return f.Wants() }
