@@ -22,7 +22,7 @@ func (c *Core) SubscribeDefined() error {
 	if err := c.fresh(); err != nil {
 		return lateCall("SubscribeDefined", err)
 	}
-	c.followsDefinitions = true
+	c.runsDefined = true
 	return nil
 }
 
@@ -48,7 +48,7 @@ func (c *Core) Definitions() *subscribers.Administration { return c.definitions 
 func (c *Core) openDefinitions() {
 	c.runners = map[groups.Kind]subscribers.Runner{groups.KindPull: c.consumers}
 	c.defined = subscribers.NewManager(subscribers.Config{
-		Definitions: c.backend.defined, Groups: c.backend.groups, Join: c.joinDefined, Runners: c.runners, Logger: c.config.Logger,
+		Definitions: c.backend.defined, Groups: c.backend.groups, Join: c.joiner(), Runners: c.runners, Logger: c.config.Logger,
 	})
 	c.definitions = subscribers.NewAdministration(subscribers.AdministrationConfig{
 		Definitions: c.backend.defined, Groups: c.backend.groups, Create: c.createGroup, Reserved: BuiltinGroup, Changed: c.defined.Refresh,
@@ -66,7 +66,7 @@ func (c *Core) runDefined(ctx, stop context.Context) {
 func (c *Core) followsDefined() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.followsDefinitions
+	return c.runsDefined
 }
 
 // DefinedGroup is a defined group as a process runs it.

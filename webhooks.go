@@ -127,7 +127,7 @@ func (c *Core) webhookPoints() (points []telemetry.Point) {
 			if s.State == state {
 				is = 1
 			}
-			points = append(points, telemetry.Point{Name: metricWebhookState, Value: is, By: telemetry.By(group, telemetry.State(state.String()))})
+			points = append(points, telemetry.Point{Name: metricWebhookState, Value: is, By: telemetry.By(group, telemetry.InState(state.String()))})
 		}
 		points = append(points, telemetry.Point{Name: metricWebhookInFlight, Value: float64(s.InFlight), By: telemetry.By(group)})
 	}
