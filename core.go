@@ -48,6 +48,8 @@ type Core struct {
 	live *liveListeners
 
 	definitions *subscribers.Administration
+	defined     *subscribers.Manager               // follows the definitions; runs if followsDefinitions
+	runners     map[groups.Kind]subscribers.Runner // of the manager; not changed once the core runs
 
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
@@ -66,19 +68,20 @@ type Core struct {
 	ended   chan struct{} // closed when Run has ended, after runErr was set
 	runErr  error
 
-	mu          sync.Mutex // guards the fields below
-	groups      []*registration
-	listeners   []LiveHandler
-	middlewares []message.HandlerMiddleware
-	teamCaches  map[string]teamCache // by prefix
-	stop        context.CancelFunc   // of Run; nil before it
-	closed      bool
-	router      *pubsub.Router         // of the groups, from Run on; nil before
-	attachments map[string]*Attachment // by group, those that join included
-	stopped     bool                   // the router has ended: nothing is attached any more
-	attaching   sync.WaitGroup         // attachments that have not ended
-	closing     sync.Once
-	closeErr    error
+	mu                 sync.Mutex // guards the fields below
+	groups             []*registration
+	listeners          []LiveHandler
+	middlewares        []message.HandlerMiddleware
+	teamCaches         map[string]teamCache // by prefix
+	stop               context.CancelFunc   // of Run; nil before it
+	closed             bool
+	followsDefinitions bool
+	router             *pubsub.Router         // of the groups, from Run on; nil before
+	attachments        map[string]*Attachment // by group, those that join included
+	stopped            bool                   // the router has ended: nothing is attached any more
+	attaching          sync.WaitGroup         // attachments that have not ended
+	closing            sync.Once
+	closeErr           error
 }
 
 // deps holds the parts of a core.
@@ -208,7 +211,6 @@ func newCore(
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
-	core.definitions = core.newDefinitions()
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
@@ -220,6 +222,7 @@ func newCore(
 		chats.ApplyAfterAppend(core.after)
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
+	core.openDefinitions()
 	core.counts = counts()
 	var err error
 	core.unwatch, err = core.watchMetrics(meter)

@@ -3,11 +3,28 @@ package chatcore
 import (
 	"context"
 	"errors"
+	"time"
 
 	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/subscribers"
 	"chatcore/ports/groups"
 )
+
+// SubscribeDefined has this process run the groups whose handlers are in other programs, as their definitions say, from the start of the core on: also those
+// that are defined later. The process follows changes of the definitions within about a second. Groups that the code of this process subscribes to have
+// precedence over definitions of the same name, and count first among [DeliveryConfig.MaxGroups]. A group that cannot run is a finding of [Core.Health], is
+// tried again, and hurts no other group.
+//
+// SubscribeDefined returns [ErrRunning] after the start and [ErrClosed] after the end of the core. Calling it twice is calling it once.
+func (c *Core) SubscribeDefined() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.fresh(); err != nil {
+		return lateCall("SubscribeDefined", err)
+	}
+	c.followsDefinitions = true
+	return nil
+}
 
 // Errors of definitions of groups.
 var (
@@ -27,10 +44,44 @@ var (
 // calls [Core.SubscribeDefined] runs them.
 func (c *Core) Definitions() *subscribers.Administration { return c.definitions }
 
-func (c *Core) newDefinitions() *subscribers.Administration {
-	return subscribers.NewAdministration(subscribers.AdministrationConfig{
-		Definitions: c.backend.defined, Groups: c.backend.groups, Create: c.createGroup, Reserved: BuiltinGroup,
+// openDefinitions makes the administration of definitions, and the manager that follows them.
+func (c *Core) openDefinitions() {
+	c.runners = map[groups.Kind]subscribers.Runner{groups.KindPull: c.consumers}
+	c.defined = subscribers.NewManager(subscribers.Config{
+		Definitions: c.backend.defined, Groups: c.backend.groups, Join: c.joinDefined, Runners: c.runners, Logger: c.config.Logger,
 	})
+	c.definitions = subscribers.NewAdministration(subscribers.AdministrationConfig{
+		Definitions: c.backend.defined, Groups: c.backend.groups, Create: c.createGroup, Reserved: BuiltinGroup, Changed: c.defined.Refresh,
+	})
+}
+
+// runDefined runs the defined groups, unless the process does not, until ctx ends. stop bounds the end.
+func (c *Core) runDefined(ctx, stop context.Context) {
+	c.mu.Lock()
+	follows := c.followsDefinitions
+	c.mu.Unlock()
+	if follows {
+		c.defined.Run(ctx, stop)
+	}
+}
+
+// DefinedGroup is a defined group as a process runs it.
+type DefinedGroup struct {
+	Group  string
+	Kind   groups.Kind // "" if the definition cannot be read
+	Paused bool
+	State  subscribers.State
+	Err    error     // why the group does not run, if its state is failed
+	Since  time.Time // of the failure
+}
+
+// definedGroups returns the defined groups that this process runs, by name.
+func (c *Core) definedGroups() (list []DefinedGroup) {
+	for _, s := range c.defined.Statuses() {
+		d := s.Definition
+		list = append(list, DefinedGroup{Group: d.Group, Kind: d.Kind, Paused: d.Paused, State: s.State, Err: s.Err, Since: s.Since})
+	}
+	return list
 }
 
 // createGroup creates a defined group where it does not exist.
