@@ -18,6 +18,7 @@ import (
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/subscribers"
 	"chatcore/adapters/subscribers/pull"
+	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -47,9 +48,11 @@ type Core struct {
 	deps
 	live *liveListeners
 
-	definitions *subscribers.Administration
-	defined     *subscribers.Manager               // follows the definitions; runs if followsDefinitions
-	runners     map[groups.Kind]subscribers.Runner // of the manager; not changed once the core runs
+	definitions   *subscribers.Administration
+	defined       *subscribers.Manager               // follows the definitions; runs if followsDefinitions
+	runners       map[groups.Kind]subscribers.Runner // of the manager; not changed once the core runs
+	webhooks      *webhook.Administration
+	webhookRunner *webhook.Runner
 
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
@@ -102,6 +105,8 @@ type deps struct {
 	progress      *progress
 	telemetry     *telemetry.Telemetry
 	feedState     ports.FeedState
+
+	webhookAttempts ports.WebhookAttempts
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -223,8 +228,13 @@ func newCore(
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
 	core.openDefinitions()
-	core.counts = counts()
 	var err error
+	if core.webhookRunner, err = core.newWebhookRunner(); err != nil {
+		return nil, errors.Join(err, m.backend.close())
+	}
+	core.runners[groups.KindWebhook] = core.webhookRunner
+	core.webhooks = webhook.NewAdministration(core.definitions, core.webhookRunner)
+	core.counts = counts()
 	core.unwatch, err = core.watchMetrics(meter)
 	o.End(err)
 	if err != nil {

@@ -57,12 +57,16 @@ func (c *Core) openDefinitions() {
 
 // runDefined runs the defined groups, unless the process does not, until ctx ends. stop bounds the end.
 func (c *Core) runDefined(ctx, stop context.Context) {
-	c.mu.Lock()
-	follows := c.followsDefinitions
-	c.mu.Unlock()
-	if follows {
+	if c.followsDefined() {
 		c.defined.Run(ctx, stop)
 	}
+}
+
+// followsDefined reports whether the process runs defined groups.
+func (c *Core) followsDefined() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.followsDefinitions
 }
 
 // DefinedGroup is a defined group as a process runs it.
@@ -89,4 +93,29 @@ func (c *Core) createGroup(ctx context.Context, of group.Config) error {
 	config := c.groupConfig(&registration{group: of.Group, start: of.Start}).Config
 	config.Store, config.Partitions = c.backend.groups.Store(of.Group), c.backend.groups.Partitions()
 	return errors.Join(group.Create(ctx, config), config.Store.Close())
+}
+
+// definedCount names defined groups that are counted together.
+type definedCount struct{ kind, state string }
+
+// countDefined returns the number of defined groups by kind and state, with all known kinds and states. It returns nil in a process that runs no defined
+// groups.
+func (c *Core) countDefined() map[definedCount]int {
+	if !c.followsDefined() {
+		return nil
+	}
+	n := make(map[definedCount]int)
+	for _, kind := range groups.Kinds() {
+		for _, state := range subscribers.States() {
+			n[definedCount{string(kind), string(state)}] = 0
+		}
+	}
+	for _, s := range c.defined.Statuses() {
+		kind := string(s.Definition.Kind)
+		if c.runners[s.Definition.Kind] == nil {
+			kind = "unknown"
+		}
+		n[definedCount{kind, string(s.State)}]++
+	}
+	return n
 }

@@ -103,6 +103,9 @@ func services(c *calls) []service {
 		{adminv1.File_chatcore_admin_v1_group_proto.Services().ByName("GroupService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewGroupServiceHandler(&groupService{calls: c}, o...)
 		}},
+		{adminv1.File_chatcore_admin_v1_webhook_proto.Services().ByName("WebhookService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return adminconnect.NewWebhookServiceHandler(&webhookService{c}, o...)
+		}},
 		{adminv1.File_chatcore_admin_v1_dead_letter_proto.Services().ByName("DeadLetterService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewDeadLetterServiceHandler(&deadLetterService{c}, o...)
 		}},

@@ -22,6 +22,7 @@ const (
 	titleArg    argument = "TITLE"
 	groupArg    argument = "GROUP"
 	newGroupArg argument = "NAME"
+	webhookArg  argument = "WEBHOOK"
 	letterArg   argument = "ID"
 	sessionArg  argument = "SESSION"
 	tokenArg    argument = "TOKEN"

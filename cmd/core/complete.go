@@ -46,6 +46,8 @@ func (c *cli) candidates(cmd *cobra.Command, kind argument, args []string) ([]st
 		return c.ask(cmd, chatIDs)
 	case groupArg:
 		return c.ask(cmd, groupNames)
+	case webhookArg:
+		return c.ask(cmd, webhookNames)
 	case userArg:
 		if len(args) == 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp

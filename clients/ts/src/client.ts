@@ -1,6 +1,6 @@
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
-import { DeadLetters, Groups, Health } from "./admin.js";
+import { DeadLetters, Groups, Health, Webhooks } from "./admin.js";
 import { Calls, type CallOptions } from "./calls.js";
 import { invalid } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
@@ -38,7 +38,7 @@ export class Client {
   readonly sessions: Sessions;
   readonly limits: Limits;
   /** Administration. The token needs the scope admin. */
-  readonly admin: { readonly groups: Groups; readonly deadLetters: DeadLetters; readonly health: Health };
+  readonly admin: { readonly groups: Groups; readonly webhooks: Webhooks; readonly deadLetters: DeadLetters; readonly health: Health };
 
   readonly #calls: Calls;
   readonly #urls: readonly string[];
@@ -61,7 +61,7 @@ export class Client {
     this.presence = new Presence(calls);
     this.sessions = new Sessions(calls);
     this.limits = new Limits(calls);
-    this.admin = { groups: new Groups(calls), deadLetters: new DeadLetters(calls), health: new Health(calls) };
+    this.admin = { groups: new Groups(calls), webhooks: new Webhooks(calls), deadLetters: new DeadLetters(calls), health: new Health(calls) };
   }
 
   /**
