@@ -48,7 +48,10 @@ type Core struct {
 	deps
 	live *liveListeners
 
-	definitions   *subscribers.Administration
+	definitions *subscribers.Administration
+	defined     *subscribers.Manager               // follows the definitions; runs if followsDefinitions
+	runners     map[groups.Kind]subscribers.Runner // of the manager; not changed once the core runs
+
 	webhooks      *webhook.Administration
 	webhookRunner *webhook.Runner
 
@@ -69,16 +72,17 @@ type Core struct {
 	ended   chan struct{} // closed when Run has ended, after runErr was set
 	runErr  error
 
-	mu          sync.Mutex // guards the fields below
-	groups      []*registration
-	listeners   []LiveHandler
-	middlewares []message.HandlerMiddleware
-	teamCaches  map[string]teamCache // by prefix
-	stop        context.CancelFunc   // of Run; nil before it
-	closed      bool
-	router      *pubsub.Router // of the groups, from Run on; nil before
-	closing     sync.Once
-	closeErr    error
+	mu                 sync.Mutex // guards the fields below
+	groups             []*registration
+	listeners          []LiveHandler
+	middlewares        []message.HandlerMiddleware
+	teamCaches         map[string]teamCache // by prefix
+	stop               context.CancelFunc   // of Run; nil before it
+	closed             bool
+	followsDefinitions bool
+	router             *pubsub.Router // of the groups, from Run on; nil before
+	closing            sync.Once
+	closeErr           error
 }
 
 // deps holds the parts of a core.
@@ -208,12 +212,6 @@ func newCore(
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
-	core.definitions = core.newDefinitions()
-	var err error
-	if core.webhookRunner, err = core.newWebhookRunner(); err != nil {
-		return nil, errors.Join(err, m.backend.close())
-	}
-	core.webhooks = webhook.NewAdministration(core.definitions, core.webhookRunner)
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
@@ -225,6 +223,11 @@ func newCore(
 		chats.ApplyAfterAppend(core.after)
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
+	core.openDefinitions()
+	if err := core.openWebhooks(); err != nil {
+		return nil, errors.Join(err, m.backend.close())
+	}
+	var err error
 	core.counts = counts()
 	core.unwatch, err = core.watchMetrics(meter)
 	o.End(err)

@@ -35,6 +35,7 @@ const (
 	metricMarks       = "chatcore.read_marks.pending"
 	metricFeeds       = "chatcore.feeds.open"
 	metricFeedChats   = "chatcore.feeds.chats"
+	metricDefined     = "chatcore.groups.defined"
 )
 
 // instruments returns those of all counts, and of the levels.
@@ -52,6 +53,9 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricFeeds, Unit: "{feed}", Kind: telemetry.Level, Description: "Feeds of this process that are open now."},
 		{Name: metricFeedChats, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats that the feeds of this process follow now."},
 	}
+	list = append(list, telemetry.Instrument{
+		Name: metricDefined, Unit: "{group}", Kind: telemetry.Level, Description: "Defined groups, by kind and by their state in this process.",
+	})
 	list = append(
 		list,
 		telemetry.Instrument{Name: metricWebhookRequests, Unit: "{request}", Description: "Requests of this process to the endpoints of webhooks, by result, since each webhook runs here."},
@@ -98,6 +102,9 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 	add(metricMarks, float64(c.Chats.MarkStats().Pending))
 	add(metricFeeds, float64(s.Feeds.Feeds))
 	add(metricFeedChats, float64(s.Feeds.Chats))
+	for of, n := range c.countDefined() {
+		add(metricDefined, float64(n), telemetry.GroupKind(of.kind), telemetry.State(of.state))
+	}
 	running := c.inFlight()
 	for group, counters := range groups {
 		for _, reason := range blockReasons() {

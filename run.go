@@ -89,6 +89,7 @@ func (c *Core) run(ctx context.Context) error {
 	go func() {
 		defer close(quiet)
 		var live sync.WaitGroup
+		live.Go(func() { c.runDefined(ctx, limits.delivery) })
 		err := c.deliver(ctx, &live)
 		c.stop()
 		delivered <- err
