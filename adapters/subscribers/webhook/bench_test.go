@@ -62,7 +62,7 @@ func BenchmarkRunner(b *testing.B) {
 	}
 }
 
-// TestRunner_MemoryOfEndpointsThatAreDown runs 100 webhooks whose endpoints are down, and appends 20,000 events: what the webhooks hold is bounded.
+// TestRunner_MemoryOfEndpointsThatAreDown runs 100 webhooks whose endpoints are down, and appends 25,000 events: what the webhooks hold is bounded.
 func TestRunner_MemoryOfEndpointsThatAreDown(t *testing.T) {
 	w, r := newRealWorld(t)
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -111,14 +111,19 @@ func TestRunner_MemoryOfEndpointsThatAreDown(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return float64(m.HeapAlloc)
 	}
-	before := heap()
-	for range 9 {
-		append1000()
+	grow := func() (grown float64) {
+		before := heap()
+		for range 12 {
+			append1000()
+		}
+		down(endpoints)
+		return (heap() - before) / (1 << 20)
 	}
-	down(endpoints)
-	after := heap()
-	grown := (after - before) / endpoints / 9000
-	t.Logf("heap %.1f MiB before, %.1f MiB after 9,000 more events: %.0f bytes for each webhook and event", before/(1<<20), after/(1<<20), grown)
+	first, second := grow(), grow()
+	t.Logf("the heap grows by %.1f MiB with 12,000 events, and by %.1f MiB with 12,000 more: %.2f MiB for each webhook", first, second, first/endpoints)
+	if second > first/3 {
+		t.Errorf("the heap grows by %.1f MiB with 12,000 events, and by %.1f MiB with 12,000 more", first, second)
+	}
 	if goroutines := runtime.NumGoroutine(); goroutines > endpoints*40 {
 		t.Errorf("%d goroutines", goroutines)
 	}
