@@ -26,27 +26,27 @@ export class Groups extends Service {
   readonly resume = this.part(group.resumeGroup, "definition", "group");
 }
 
-/** Webhooks administers webhooks, whose events verifyWebhook verifies. The token needs the scope webhooks. */
+/** Webhooks administers webhooks: groups that send each event to an HTTP endpoint. */
 export class Webhooks extends Service {
-  /** Defines a webhook and returns its secret, once. Not retried: after a lost response, rotate the secret. */
-  readonly create = this.once(webhook.createWebhook, "name", "url");
+  /** Defines a webhook and returns it with its secret, which no other call returns. A repeated call returns the same secret for 10 minutes. */
+  readonly create = this.repeatable(webhook.createWebhook, "name", "url");
   /** Returns a webhook. */
   readonly get = this.part(webhook.getWebhook, "webhook", "name");
   /** Returns all webhooks, sorted by name. */
   readonly list = this.part(webhook.listWebhooks, "webhooks");
-  /** Changes a webhook. Not retried: a version would not match after a lost response. */
-  readonly update = this.once(webhook.updateWebhook, "name");
-  /** Sends an event of type "webhook:test" to the endpoint, and returns what came of it. Not retried. */
-  readonly test = this.once(webhook.testWebhook, "name");
-  /** Makes a new secret and returns it, once. Not retried: after a lost response, rotate again. */
-  readonly rotateSecret = this.once(webhook.rotateWebhookSecret, "name");
+  /** Changes a webhook. */
+  readonly update = this.part(webhook.updateWebhook, "webhook", "name");
+  /** Sends an event of type webhook:test to the endpoint, once, and returns what came of it. */
+  readonly test = this.part(webhook.testWebhook, "attempt", "name");
+  /** Makes a new secret and returns it with the webhook. The present one signs beside it for a time. */
+  readonly rotateSecret = this.repeatable(webhook.rotateWebhookSecret, "name");
   /** Has a webhook send nothing until it is resumed. */
   readonly pause = this.part(webhook.pauseWebhook, "webhook", "name");
   /** Ends a pause, also one because the endpoint answered 410. */
   readonly resume = this.part(webhook.resumeWebhook, "webhook", "name");
   /** Removes a webhook with its group, its dead letters and its attempts. Not retried. */
   readonly delete = this.once(webhook.deleteWebhook, "name");
-  /** Returns the last attempts of all instances, the latest first: at most 100. */
+  /** Returns the last attempts, the latest first. */
   readonly listAttempts = this.part(webhook.listWebhookAttempts, "attempts", "name");
 }
 
