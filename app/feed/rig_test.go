@@ -82,6 +82,7 @@ type testLog struct {
 	err                          atomic.Pointer[error]
 	reads, searches, loads, bulk atomic.Int64
 	afterSearch, beforeBulk      func()
+	afterRead, afterBulk         func()
 	change                       func([]ports.Record)
 	history                      string // "" for the log's id
 
@@ -131,6 +132,9 @@ func (l *testLog) Read(ctx context.Context, c domain.ChatID, r ports.Range) (por
 	if l.change != nil {
 		l.change(page.Records)
 	}
+	if l.afterRead != nil {
+		l.afterRead()
+	}
 	return page, err
 }
 
@@ -164,7 +168,11 @@ func (l *testLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]por
 			return nil, err
 		}
 	}
-	return l.Log.LoadChats(ctx, loads...)
+	loaded, err := l.Log.LoadChats(ctx, loads...)
+	if l.afterBulk != nil {
+		l.afterBulk()
+	}
+	return loaded, err
 }
 
 // testTail is a tail that counts, and that loses and doubles notices on demand.
