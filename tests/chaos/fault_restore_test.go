@@ -5,6 +5,7 @@ import (
 	_ "embed" // the scripts
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -127,7 +128,8 @@ func (r *restorer) attack(kind string, harm func(dice) string) attack {
 	}}
 }
 
-// evict has a server evict any half of its data, until a writer is refused for that.
+// evict has a server evict any half of its data, until a writer is refused for that. Once the log's id is among the missing keys, no command comes as far as
+// the check of the eviction policy: all writers are refused for the loss.
 func (r *restorer) evict(d dice) string {
 	all := r.servers()
 	s := all[d.IntN(len(all))]
@@ -146,11 +148,18 @@ func (r *restorer) evict(d dice) string {
 		r.t.Errorf("%s does not say %s", s.Addr(), field)
 		return 0
 	}
-	refused, evicted := r.writers.refusedForEviction(), number("stats", "evicted_keys")
+	refused, evicted := r.writers.refusedForDamage(), number("stats", "evicted_keys")
+	defer func() {
+		if r.t.Failed() {
+			r.writers.mu.Lock()
+			defer r.writers.mu.Unlock()
+			r.t.Logf("%d keys were evicted, %d calls refused; the latest failure: %v", number("stats", "evicted_keys")-evicted, r.writers.evicting+r.writers.damaged-refused, r.writers.last)
+		}
+	}()
 	configure(r.t, one, "maxmemory-policy", "allkeys-lru")
 	configure(r.t, one, "maxmemory", strconv.Itoa(number("memory", "used_memory")-number("memory", "used_memory_dataset")/2))
 	wait.Until(r.t, "keys are evicted and a writer is refused for that", func() bool {
-		return number("stats", "evicted_keys") > evicted && r.writers.refusedForEviction() > refused
+		return number("stats", "evicted_keys") > evicted && r.writers.refusedForDamage() > refused
 	})
 	n := number("stats", "evicted_keys") - evicted
 	configure(r.t, one, "maxmemory-policy", "noeviction")
@@ -225,9 +234,14 @@ func (r *restorer) witnesses() map[string]string {
 
 // awaitRaised waits until every writer's process has raised its witness in every partition: it can notice the loss of its present state then.
 func (r *restorer) awaitRaised() {
+	const often = 500 * time.Millisecond
 	before := r.witnesses()
-	r.touch()
+	var touched time.Time
 	wait.Until(r.t, "writers raise their witnesses", func() bool {
+		if time.Since(touched) > often { // again, since a read may have failed
+			r.touch()
+			touched = time.Now()
+		}
 		raised := 0
 		for key, value := range r.witnesses() {
 			_, id, _ := strings.Cut(key, ":witness:")
@@ -239,4 +253,32 @@ func (r *restorer) awaitRaised() {
 		}
 		return raised == len(r.ids)*len(r.probes)
 	})
+}
+
+// TestEvict_LogLost has a server evict keys after all writers have noticed that the log's id is gone, as it is if the id is evicted before the policy was noticed.
+func TestEvict_LogLost(t *testing.T) {
+	server := redistest.Start(t)
+	core := open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}})
+	r := &restorer{t: t, ctx: context.WithoutCancel(t.Context()), servers: func() []*redistest.Server { return []*redistest.Server{server} }}
+	r.writers = write(t, 1, readTranscript(t), core)
+	await := func(what string, n int, count func() int) {
+		wait.Until(t, what, func() bool {
+			r.writers.mu.Lock()
+			defer r.writers.mu.Unlock()
+			return count() > n
+		})
+	}
+	await("the log has much to evict", 200, func() int { return len(r.writers.acks) })
+	client := server.Client(t)
+	ids, err := client.Keys(r.ctx, "cc:{*}:id").Result()
+	if err != nil || len(ids) == 0 {
+		t.Fatalf("ids of the log: %q, %v", ids, err)
+	}
+	if err := client.Del(r.ctx, ids...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	await("every author has tried again", 10*authors, func() int { return r.writers.damaged })
+	if on := r.evict(dice{rand.New(rand.NewPCG(1, 1)), t.Context()}); on == "" { //nolint:gosec // dice
+		t.Error("nothing was evicted")
+	}
 }
