@@ -243,15 +243,18 @@ func (c *chat) runVerification() {
 	defer p.mu.Unlock()
 	c.verifying = false
 	switch {
-	case !used || c.generation != d.generation:
+	case !used:
+	case c.doubts != d.doubts:
+		if c.doubted {
+			c.verify()
+		}
+	case c.generation != d.generation:
 	case d.last == 0 && !doubted:
 		if history != p.history {
 			p.startComparison()
 		}
 	case err != nil:
 		c.notVerified(err)
-	case c.doubts != d.doubts:
-		c.verify()
 	case page.Head < d.head, d.last > 0 && len(page.Records) == 0:
 		c.lose(d.latest(page.Head))
 	case d.last > 0 && d.last == c.last && page.Records[0].ID != c.lastID:

@@ -237,3 +237,23 @@ func TestFeed_LossWhileItOpens(t *testing.T) {
 		expect(t, f, "event c 4")
 	})
 }
+
+// TestFeed_LossDuringAVerification has the tail lose events while the log is asked about a chat for another reason.
+func TestFeed_LossDuringAVerification(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.append(created("c", "owner"))
+		f := r.open(named("", head("c")))
+		expect(t, f, "caught_up c 1")
+		r.log.beforeHistory = func() {
+			r.log.beforeHistory = nil
+			r.messages("c", 1)
+			r.tail.lose("c")
+			time.Sleep(time.Second) // the comparison has ended
+		}
+		r.tail.hear(ports.Notice{Chat: "c", Seq: 1}) // again, and the hub knows no event of the chat
+		time.Sleep(2 * time.Second)
+		expect(t, f, "event c 2")
+		r.messages("c", 1)
+		expect(t, f, "event c 3")
+	})
+}

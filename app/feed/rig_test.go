@@ -83,6 +83,7 @@ type testLog struct {
 	reads, searches, loads, bulk atomic.Int64
 	afterSearch, beforeBulk      func()
 	afterRead, afterBulk         func()
+	beforeHistory                func()
 	change                       func([]ports.Record)
 	history                      string // "" for the log's id
 
@@ -106,7 +107,12 @@ func (l *testLog) damageOf(c domain.ChatID) error {
 }
 
 // History implements [ports.Histories].
-func (l *testLog) History(context.Context) string { return cmp.Or(l.history, l.ID()) }
+func (l *testLog) History(context.Context) string {
+	if l.beforeHistory != nil {
+		l.beforeHistory()
+	}
+	return cmp.Or(l.history, l.ID())
+}
 
 func (l *testLog) fails(err error) {
 	if err == nil {
@@ -274,6 +280,15 @@ func (t *testTail) lose(c domain.ChatID) {
 	w := t.watchers[t.PartitionOf(c)]
 	t.mu.Unlock()
 	w.Lost(t.PartitionOf(c))
+}
+
+// hear has the watcher of a chat's partition hear a notice.
+func (t *testTail) hear(n ports.Notice) {
+	p := t.PartitionOf(n.Chat)
+	t.mu.Lock()
+	w := t.watchers[p]
+	t.mu.Unlock()
+	w.Appended(p, []ports.Notice{n})
 }
 
 // liveChannels are the channels of ephemeral events.
