@@ -72,3 +72,29 @@ func TestCommits_Room(t *testing.T) {
 		t.Errorf("room %v after the commits %+v", room, commits)
 	}
 }
+
+// TestCommitted_Late applies answers that nothing waits for: the second answer of a commit, and one after the lease was lost.
+func TestCommitted_Late(t *testing.T) {
+	b := newCommitBench()
+	b.take(t, entryOf("ada", 1))
+	b.m.Commits(b.now, nil, nil)
+	if !b.p.Committed(b.now, groups.CommitResult{Revision: "2"}) {
+		t.Error("the change of the group is not reported")
+	}
+	if b.p.Committed(b.now, groups.CommitResult{Revision: "3", DeadLetters: 5}) || b.p.deadLetters != 0 {
+		t.Error("an answer without a commit counts")
+	}
+	b.p.requestCommit()
+	b.m.Commits(b.now, nil, nil)
+	b.m.Lost(b.p, false)
+	b.m.TakeEvents()
+	if b.p.Committed(b.now, groups.CommitResult{Revision: "3", DeadLetters: 5, Lost: true}) || b.p.deadLetters != 0 || len(b.m.TakeEvents()) > 0 {
+		t.Error("an answer under a lost lease counts")
+	}
+	if unknown := b.p.Fetched([]*Record{entryOf("bob", 2)}, entryOf("bob", 2).ID, &Checkpoints{}); len(unknown) > 0 {
+		t.Errorf("under a lost lease the checkpoints of %v are needed", unknown)
+	}
+	if n := b.m.Deliver(b.now, b.into); n > 0 {
+		t.Errorf("%d events are delivered under a lost lease", n)
+	}
+}
