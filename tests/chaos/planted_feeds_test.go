@@ -88,7 +88,7 @@ func TestPlantedFeedsAreFound(t *testing.T) {
 		"begun anew after a restart, without an event to compare": {
 			conversation().opens(0).gives(1, 3).opens(50).states(feedreader.Resync, 0, 3, 75).gives(4, 5).restarted(), nil,
 		},
-		"lost between two connections":    {conversation().opens(0).gives(1, 3).givesLost(4).opens(90).gives(5, 5).restored(), nil},
+		"lost between two connections": {conversation().opens(0).gives(1, 3).givesLost(4).opens(90).gives(5, 5).restored(), nil},
 		"internal while a right was taken": {
 			conversation().opens(0).gives(1, 5).closes(rpc.CodeInternal, 15).but(func(e *Evidence) { e.Denied = []Window{{at(10), at(20)}} }), nil,
 		},
