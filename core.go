@@ -228,12 +228,10 @@ func newCore(
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
 	core.openDefinitions()
-	var err error
-	if core.webhookRunner, err = core.newWebhookRunner(); err != nil {
+	if err := core.openWebhooks(); err != nil {
 		return nil, errors.Join(err, m.backend.close())
 	}
-	core.runners[groups.KindWebhook] = core.webhookRunner
-	core.webhooks = webhook.NewAdministration(core.definitions, core.webhookRunner)
+	var err error
 	core.counts = counts()
 	core.unwatch, err = core.watchMetrics(meter)
 	o.End(err)

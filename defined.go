@@ -75,7 +75,7 @@ type DefinedGroup struct {
 	Kind   groups.Kind // "" if the definition cannot be read
 	Paused bool
 	State  subscribers.State
-	Err    error     // why the group does not run, if its state is failed
+	Err    error     // why the group does not run, if its state is failed, or why this process may not reach the endpoint of a webhook
 	Since  time.Time // of the failure
 }
 
@@ -83,7 +83,11 @@ type DefinedGroup struct {
 func (c *Core) definedGroups() (list []DefinedGroup) {
 	for _, s := range c.defined.Statuses() {
 		d := s.Definition
-		list = append(list, DefinedGroup{Group: d.Group, Kind: d.Kind, Paused: d.Paused, State: s.State, Err: s.Err, Since: s.Since})
+		g := DefinedGroup{Group: d.Group, Kind: d.Kind, Paused: d.Paused, State: s.State, Err: s.Err, Since: s.Since}
+		if endpoint, runs := c.webhookRunner.Status(d.Group); runs && g.Err == nil {
+			g.Err = endpoint.Problem
+		}
+		list = append(list, g)
 	}
 	return list
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
@@ -55,6 +54,3 @@ func (t *Telemetry) WebhookRequest(ctx context.Context, r WebhookRequest) (in co
 		}
 	}
 }
-
-// State returns the attribute of a state.
-func State(word string) attribute.KeyValue { return attribute.String("chatcore.state", word) }
