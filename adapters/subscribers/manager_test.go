@@ -131,10 +131,11 @@ func TestManager_ChangesWhileEventsFlow(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test
+				failures := rand.New(rand.NewPCG(seed, 8)) //nolint:gosec // a test
 				fail := func(string, ports.Delivery) error {
 					w.mu.Lock()
 					defer w.mu.Unlock()
-					if random.IntN(9) == 0 {
+					if failures.IntN(9) == 0 {
 						return errors.New("no luck")
 					}
 					return nil
