@@ -142,7 +142,9 @@ func TestManager_ChangesWhileEventsFlow(t *testing.T) {
 				}
 				begin := func(name string) *process {
 					p := w.start(name)
+					p.mu.Lock()
 					p.fail = fail
+					p.mu.Unlock()
 					return p
 				}
 				w.create(groups.Definition{Group: "g", Kind: groups.KindPull, Retry: groups.Retry{Attempts: 1000, First: 10 * time.Millisecond, Max: time.Second}})
@@ -213,7 +215,9 @@ func TestManager_GroupThatCannotRun(t *testing.T) {
 		a := w.start("a")
 		defer a.stop()
 		w.pass(time.Millisecond)
+		a.mu.Lock()
 		a.most = 1
+		a.mu.Unlock()
 		w.create(pull("g1"))
 		w.pass(2 * time.Second)
 		w.create(pull("g2"))
