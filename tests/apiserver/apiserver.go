@@ -71,7 +71,7 @@ func start(t testing.TB) *chatcore.Core {
 		return nil
 	})
 	core, stop := run(t, config, func(core *chatcore.Core) error {
-		return errors.Join(core.SubscribeBuiltins(), core.Subscribe("push", push))
+		return errors.Join(core.SubscribeBuiltins(), core.SubscribeDefined(), core.Subscribe("push", push))
 	})
 	t.Cleanup(stop)
 	return core
