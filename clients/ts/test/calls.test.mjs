@@ -134,7 +134,7 @@ test("calls that are not safe to give again are given once", async () => {
   assert.deepEqual([lostSession.code, lostSession.retryable], ["unavailable", false]);
   assert.deepEqual(once.sort(), [
     "deadLetters.drop", "deadLetters.retry", "groups.create", "groups.delete", "groups.rebuild", "groups.update", "limits.take", "sessions.close",
-    "sessions.closeAll", "sessions.open", "sessions.rotate", "webhooks.create", "webhooks.delete", "webhooks.rotateSecret", "webhooks.test", "webhooks.update",
+    "sessions.closeAll", "sessions.open", "sessions.rotate", "webhooks.delete",
   ]);
 });
 
