@@ -80,7 +80,10 @@ type Core struct {
 	stop               context.CancelFunc   // of Run; nil before it
 	closed             bool
 	followsDefinitions bool
-	router             *pubsub.Router // of the groups, from Run on; nil before
+	router             *pubsub.Router         // of the groups, from Run on; nil before
+	attachments        map[string]*Attachment // by group, those that join included
+	stopped            bool                   // the router has ended: nothing is attached any more
+	attaching          sync.WaitGroup         // attachments that have not ended
 	closing            sync.Once
 	closeErr           error
 }
@@ -153,6 +156,8 @@ type registration struct {
 	concurrency, chatConcurrency int           // 0: the default
 	timeout                      time.Duration // of a handler start; 0: none
 	passing                      bool
+	retry                        RetryPolicy                 // fields of 0 are those of DeliveryConfig.Retry
+	chats                        func(domain.ChatID) bool    // nil: all
 	builtin                      bool                        // a group of the core's own
 	batch                        group.BatchHandler          // of a group of the core's own
 	middlewares                  []message.HandlerMiddleware // of this group, inside those of all groups
@@ -257,19 +262,26 @@ func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 // SubscribeMessages adds a consumer group with a plain Watermill handler, which is given the messages as they are on the stream: the
 // event's JSON as payload, its type and chat in the metadata.
 func (c *Core) SubscribeMessages(group string, handle message.NoPublishHandlerFunc, options ...SubscribeOption) error {
-	return c.subscribe(&registration{
-		group: group, plain: handle, handlers: make(map[string]pubsub.Handler), err: noHandler("SubscribeMessages", handle == nil),
-	}, options)
+	return c.subscribe(messagesRegistration("SubscribeMessages", group, handle), options)
 }
 
-func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
+func messagesRegistration(call, group string, handle message.NoPublishHandlerFunc) *registration {
+	return &registration{group: group, plain: handle, handlers: make(map[string]pubsub.Handler), err: noHandler(call, handle == nil)}
+}
+
+// apply adds options to a registration, and checks it.
+func (s *registration) apply(options []SubscribeOption) error {
 	for i, option := range options {
 		if option == nil {
 			return &domain.InvalidError{Field: "options", Problem: fmt.Sprintf("have nil as option %d", i+1), Allowed: "options such as On"}
 		}
 		option(s)
 	}
-	if err := checkGroup(s); err != nil {
+	return checkGroup(s)
+}
+
+func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
+	if err := s.apply(options); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -277,16 +289,26 @@ func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
 	if err := c.fresh(); err != nil {
 		return lateCall("Subscribe", err)
 	}
-	for _, other := range c.groups {
-		if other.group == s.group {
-			return duplicateGroup(s)
-		}
-	}
-	if most := c.maxGroups(); len(c.groups) >= most {
-		return &TooManyGroupsError{Group: s.group, Allowed: most}
+	if err := c.admit(s); err != nil {
+		return err
 	}
 	c.groups = append(c.groups, s)
 	c.counters.Of(s.group) // exported from now on
+	return nil
+}
+
+// admit returns why the core cannot run another group, or nil. It is called with the mutex held.
+func (c *Core) admit(s *registration) error {
+	_, taken := c.attachments[s.group]
+	for _, other := range c.groups {
+		taken = taken || other.group == s.group
+	}
+	if taken {
+		return duplicateGroup(s)
+	}
+	if most := c.maxGroups(); len(c.groups)+len(c.attachments) >= most {
+		return &TooManyGroupsError{Group: s.group, Allowed: most}
+	}
 	return nil
 }
 

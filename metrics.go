@@ -103,7 +103,7 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 	add(metricFeeds, float64(s.Feeds.Feeds))
 	add(metricFeedChats, float64(s.Feeds.Chats))
 	for of, n := range c.countDefined() {
-		add(metricDefined, float64(n), telemetry.GroupKind(of.kind), telemetry.State(of.state))
+		add(metricDefined, float64(n), telemetry.OfKind(of.kind), telemetry.State(of.state))
 	}
 	running := c.inFlight()
 	for group, counters := range groups {
@@ -179,7 +179,7 @@ func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
 func (c *Core) owned(ctx context.Context) (states []groups.State) {
 	const atATime = 8
 	c.mu.Lock()
-	router, registrations := c.router, c.groups
+	router := c.router
 	c.mu.Unlock()
 	if router == nil {
 		return nil
@@ -187,15 +187,15 @@ func (c *Core) owned(ctx context.Context) (states []groups.State) {
 	var mu sync.Mutex // guards states
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, atATime)
-	for _, s := range registrations {
-		owned := router.Owned(s.group)
+	for _, group := range router.Groups() {
+		owned := router.Owned(group)
 		if len(owned) == 0 {
 			continue
 		}
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			if state, err := c.backend.groups.Inspect(ctx, s.group, owned); err == nil {
+			if state, err := c.backend.groups.Inspect(ctx, group, owned); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				states = append(states, state)

@@ -20,7 +20,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"chatcore"
-	"chatcore/adapters/subscribers/pull"
 	"chatcore/adapters/wireformat"
 	"chatcore/app/feed"
 	"chatcore/domain"
@@ -57,8 +56,6 @@ type Config struct {
 
 	// openFeed opens feeds instead of the core. Tests set it.
 	openFeed func(ctx context.Context, r feed.Request) (feedSource, error)
-	// broker has the pull groups instead of the core's. Tests set it.
-	broker *pull.Broker
 }
 
 // validate returns a [*domain.InvalidError] for the first wrong field.

@@ -60,8 +60,8 @@ func Result(word string) attribute.KeyValue { return keyOutcome.String(word) }
 // Reason returns the attribute that says why something is so.
 func Reason(word string) attribute.KeyValue { return attribute.String("chatcore.reason", word) }
 
-// GroupKind returns the attribute of the kind of a defined group.
-func GroupKind(word string) attribute.KeyValue { return attribute.String("chatcore.kind", word) }
+// OfKind returns the attribute of the kind of a thing.
+func OfKind(word string) attribute.KeyValue { return attribute.String("chatcore.kind", word) }
 
 // State returns the attribute of the state of a thing.
 func State(word string) attribute.KeyValue { return attribute.String("chatcore.state", word) }
