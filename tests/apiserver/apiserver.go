@@ -61,6 +61,8 @@ func start(t testing.TB) *chatcore.Core {
 	config := chatcore.Config{
 		Redis:  chatcore.RedisConfig{URL: redistest.Start(t).URL()},
 		Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}},
+
+		Webhooks: chatcore.WebhooksConfig{Keys: []chatcore.WebhookKey{make([]byte, 32)}},
 	}
 	_, stop := run(t, config, func(core *chatcore.Core) error { return core.Subscribe("reports") })
 	stop()
