@@ -219,9 +219,10 @@ export class Consumer {
     this.giveBack(handlers.close());
     await handlers.ended();
     handlers.settlements.resend();
+    const end = Date.now() + lastSettleMs;
     try {
       while (handlers.settlements.hasQueued) {
-        await settleBatch(context, handlers.settlements.take(), () => true, lastSettleMs);
+        await settleBatch(context, handlers.settlements.take(), () => true, Math.max(1, end - Date.now()));
       }
     } catch (error) {
       this.guarded(this.options.onError ?? logError)(error);

@@ -75,7 +75,7 @@ export class Handlers {
     if (status === SettleStatus.STALE) {
       this.stale(lease);
     } else if (status !== SettleStatus.DONE) {
-      this.settlements.put(lease, lease.outcome ?? input); // the instance of the delivery did not answer in time
+      this.settlements.put(lease, lease.outcome ?? input); // the instance of the delivery did not answer in time: what it knows, it answers as before
     } else if (!("extend" in input)) {
       this.leases.delete(lease);
     } else {
@@ -190,10 +190,10 @@ export class Handlers {
       if (lease.outcome !== undefined || lease.lost) {
         continue;
       }
-      if (now >= lease.endsAt) {
+      if (!lease.unanswered && now >= lease.extendAt) {
+        this.settlements.put(lease, { extend: {} }); // also after the end, when the process was suspended: the server knows
+      } else if (lease.unanswered && now >= lease.endsAt) {
         this.lose(lease, new ChatcoreError("deadline_exceeded", "the lease of the delivery ended"));
-      } else if (now >= lease.extendAt && !lease.unanswered) {
-        this.settlements.put(lease, { extend: {} });
       }
     }
   }
