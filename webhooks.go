@@ -8,6 +8,7 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // Webhooks is the administration of webhooks: groups that send each event to an HTTP endpoint.
@@ -95,24 +96,27 @@ func renamed(err error, field string) error {
 	return err
 }
 
-// newWebhookRunner returns the runner of the webhooks of this process.
-func (c *Core) newWebhookRunner() (*webhook.Runner, error) {
+// openWebhooks makes the runner of the webhooks of this process, and their administration.
+func (c *Core) openWebhooks() error {
 	config := c.config.Webhooks
 	keys, err := config.keyring()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	guard, err := webhook.NewGuard(config.Allow, config.AllowHTTP)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	attempts := c.webhookAttempts
 	if attempts == nil { // a custom log without a store for them
 		attempts = memory.NewWebhookAttempts(systemClock{})
 	}
-	return webhook.NewRunner(webhook.Config{
+	c.webhookRunner = webhook.NewRunner(webhook.Config{
 		Guard: guard, Keys: keys, Codec: c.codec, Attempts: attempts, Pause: webhook.PauseGone(c.definitions), Observer: webhookObserver{c.telemetry}, Logger: c.config.Logger,
-	}), nil
+	})
+	c.runners[groups.KindWebhook] = c.webhookRunner
+	c.webhooks = webhook.NewAdministration(c.definitions, c.webhookRunner)
+	return nil
 }
 
 // webhookPoints measures the webhooks that run here.
@@ -127,7 +131,7 @@ func (c *Core) webhookPoints() (points []telemetry.Point) {
 			if s.State == state {
 				is = 1
 			}
-			points = append(points, telemetry.Point{Name: metricWebhookState, Value: is, By: telemetry.By(group, telemetry.State(state.String()))})
+			points = append(points, telemetry.Point{Name: metricWebhookState, Value: is, By: telemetry.By(group, telemetry.InState(state.String()))})
 		}
 		points = append(points, telemetry.Point{Name: metricWebhookInFlight, Value: float64(s.InFlight), By: telemetry.By(group)})
 	}

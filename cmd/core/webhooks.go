@@ -91,8 +91,7 @@ type endpointFlags struct {
 	timeout time.Duration
 }
 
-func (f *endpointFlags) add(cmd *cobra.Command, urlUsage string) {
-	cmd.Flags().StringVar(&f.url, "url", "", urlUsage)
+func (f *endpointFlags) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "bound of one request, 1s to 1m, by `TIME` (default 15s)")
 }
 
@@ -107,7 +106,7 @@ func (c *cli) webhookCreate() *cobra.Command {
 			"unless a flag says otherwise. The secret is shown once. The configuration needs a key that encrypts it: webhooks.keys.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d := groups.Definition{
-				Group: args[0], Start: groups.Start{Beginning: beginning}, Unordered: unordered, Webhook: &groups.Webhook{URL: endpoint.url, Timeout: endpoint.timeout},
+				Group: args[0], Start: groups.Start{Beginning: beginning}, Unordered: unordered, Webhook: &groups.Webhook{URL: args[1], Timeout: endpoint.timeout},
 			}
 			if startAt != "" {
 				at, err := time.Parse(time.RFC3339, startAt)
@@ -130,13 +129,12 @@ func (c *cli) webhookCreate() *cobra.Command {
 			})
 		},
 	}
-	endpoint.add(cmd, "`URL` of the endpoint (required)")
-	_ = cmd.MarkFlagRequired("url")
+	endpoint.add(cmd)
 	settings.add(cmd)
 	cmd.Flags().BoolVar(&beginning, "from-beginning", false, "start with the first event of every chat")
 	cmd.Flags().StringVar(&startAt, "start-at", "", "start in each chat with the first event of this `TIME` or later, such as 2026-01-31T08:00:00Z")
 	cmd.Flags().BoolVar(&unordered, "unordered", false, "events of a chat do not wait for each other")
-	return c.takes(c.jsonFlag(cmd), newGroupArg)
+	return c.takes(c.jsonFlag(cmd), newGroupArg, urlArg)
 }
 
 func (c *cli) webhookList() *cobra.Command {
@@ -224,7 +222,8 @@ func (c *cli) webhookUpdate() *cobra.Command {
 			})
 		},
 	}
-	endpoint.add(cmd, "`URL` of the endpoint")
+	endpoint.add(cmd)
+	cmd.Flags().StringVar(&endpoint.url, "url", "", "`URL` of the endpoint")
 	settings.add(cmd)
 	cmd.Flags().Uint64Var(&version, "version", 0, "`VERSION` of the definition that is changed; another one is refused (default the present one)")
 	return c.takes(c.jsonFlag(cmd), webhookArg)
