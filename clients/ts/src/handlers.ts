@@ -98,7 +98,7 @@ export class Handlers {
     }
   }
 
-  /** close begins no further handler, and gives back what waits. It returns the deliveries that it gives back. */
+  /** close begins no further handler. It returns the deliveries that wait for one. */
   close(): Lease[] {
     const unbegun = this.waiting;
     this.waiting = [];
@@ -107,7 +107,7 @@ export class Handlers {
     return unbegun;
   }
 
-  /** postpone gives a delivery back that no stream gives back at its end. */
+  /** postpone returns a delivery to the group that no stream returns at its end. */
   postpone(lease: Lease): void {
     this.settlements.put(lease, { postpone: { after: 1, reason: "the consumer closes" } });
   }
