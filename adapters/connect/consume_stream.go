@@ -157,7 +157,7 @@ func (s *consumeStream) serve(ctx context.Context) error {
 	}
 }
 
-// end closes the consumer, gives back what it has, and returns why.
+// end closes the consumer, which returns its deliveries without an attempt, and returns why.
 func (s *consumeStream) end(why error) error {
 	s.consumer.Close()
 	s.writer.hurry()
