@@ -230,6 +230,7 @@ func TestFeed_LossWhileItOpens(t *testing.T) {
 			r.log.afterBulk = nil
 			r.replace(otherHistory("c", 3)...)
 			r.tail.lose("c")
+			time.Sleep(time.Second) // no chat was followed yet, and the comparison has ended
 		}
 		f := r.open(named("", head("c")))
 		expect(t, f, "resync c 3", "caught_up c 3")
@@ -255,5 +256,125 @@ func TestFeed_LossDuringAVerification(t *testing.T) {
 		expect(t, f, "event c 2")
 		r.messages("c", 1)
 		expect(t, f, "event c 3")
+	})
+}
+
+// TestFeed_LossDuringARead has the tail lose events while a page is read that the log has written since it lost the last event of the page before.
+func TestFeed_LossDuringARead(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.log.history = "history"
+		r.append(created("c", "owner"), added("c", "ann"))
+		f := r.open(named("", from("c", 0)))
+		last := r.messages("c", 62) // a page
+		expect(t, f, events("c", 1, last, fmt.Sprintf("caught_up c %d", last))...)
+		r.notices(func(ports.Notice) []ports.Notice { return nil })
+		r.messages("c", 1)
+		r.notices(nil)
+		r.messages("c", 1)
+		r.replace(otherHistory("c", 70)...)
+		r.log.afterRead = func() {
+			r.log.afterRead = nil
+			r.tail.lose("c")
+			time.Sleep(10 * time.Millisecond)
+		}
+		expect(t, f, "resync c 70", "caught_up c 70")
+	})
+}
+
+// TestFeed_LossDuringAComparison has the tail lose events again after the log has answered, in a chat of which no event is known.
+func TestFeed_LossDuringAComparison(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.log.history = "history"
+		r.append(created("c", "owner"), added("c", "ann"))
+		r.messages("c", 6)
+		f := r.open(named("", head("c")))
+		expect(t, f, "caught_up c 8")
+		r.log.afterBulk = func() {
+			r.log.afterBulk = nil
+			r.replace(otherHistory("c", 3)...)
+			r.tail.lose("c")
+		}
+		r.tail.lose("c")
+		synctest.Wait()
+		expect(t, f, "resync c 3", "caught_up c 3")
+	})
+}
+
+// TestFeed_UnreadableWhileDoubted has the log answer the heads of chats, and not the last event of one, which it has lost. The chat can be read again when the
+// next event is heard, or a while later.
+func TestFeed_UnreadableWhileDoubted(t *testing.T) {
+	for name, test := range map[string]struct {
+		then func(r *rig)
+		head int
+	}{
+		"an event is heard": {func(r *rig) { r.messages("c", 1) }, 9},
+		"later":             {func(*rig) { time.Sleep(2 * time.Minute) }, 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+				r.log.history = "history"
+				r.append(created("c", "owner"), added("c", "ann"))
+				f := r.open(named("", from("c", 0)))
+				last := r.messages("c", 6)
+				expect(t, f, events("c", 1, last, fmt.Sprintf("caught_up c %d", last))...)
+				r.replace(otherHistory("c", 8)...)
+				r.log.afterBulk = func() {
+					r.log.afterBulk = nil
+					r.log.damage("c", &ports.CorruptError{Chat: "c", Cause: errors.New("a test")})
+				}
+				r.tail.lose("c")
+				expect(t, f)
+				r.log.damage("c", nil)
+				test.then(r)
+				expect(t, f, fmt.Sprintf("resync c %d", test.head), fmt.Sprintf("caught_up c %d", test.head))
+			})
+		})
+	}
+}
+
+// TestFeed_AnotherHistoryOfOtherChats has one chat compared after the history of the log has changed: the other chats of the partition are compared too.
+func TestFeed_AnotherHistoryOfOtherChats(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.log.history = "history"
+		r.append(created("c", "owner"))
+		other := domain.ChatID("")
+		for i := 0; other == "" || r.tail.PartitionOf(other) != r.tail.PartitionOf("c"); i++ {
+			other = domain.ChatID(fmt.Sprint("o", i))
+		}
+		r.append(created(other, "owner"))
+		f := r.open(named("", head("c")))
+		expect(t, f, "caught_up c 1")
+		r.log.afterBulk = func() {
+			r.log.afterBulk = nil
+			r.tail.lose("c")
+			time.Sleep(time.Second)
+			r.log.history = "another one"
+		}
+		g := r.open(named("", head(other)))
+		expect(t, g, fmt.Sprintf("resync %s 1", other), fmt.Sprintf("caught_up %s 1", other))
+		expect(t, f, "resync c 1", "caught_up c 1")
+	})
+}
+
+// TestFeed_ParkedAmongOthers has a feed of all chats find that a chat cannot be read, and go on with the next one at once. Once the chat can be read, it continues
+// as a chat does that a feed begins with: older events than Config.MaxCatchUp are skipped.
+func TestFeed_ParkedAmongOthers(t *testing.T) {
+	bubble(t, feed.Config{MaxCatchUp: 3}, func(t *testing.T, r *rig) {
+		for _, c := range []domain.ChatID{"bad", "z"} {
+			r.append(created(c, "owner"), added(c, "ann"), sent(c, "m3"), sent(c, "m4"))
+		}
+		f := r.open(feed.Request{User: "ann", AllChats: true, Resume: true, Chats: []feed.Position{from("bad", 3), from("z", 3)}})
+		r.log.damage("bad", &ports.CorruptError{Chat: "bad", Cause: errors.New("a test")})
+		if m, some := f.TryNext(); some {
+			t.Fatalf("came %v", show(m))
+		}
+		synctest.Wait() // both reads have ended
+		expect(t, f, "event z 4", "caught_up z 4")
+		r.messages("bad", 5)
+		r.log.damage("bad", nil)
+		time.Sleep(2 * time.Minute)
+		expect(t, f, "skipped bad 4-6", "event bad 7", "event bad 8", "event bad 9", "caught_up bad 9")
+		r.messages("bad", 1)
+		expect(t, f, "event bad 10")
 	})
 }

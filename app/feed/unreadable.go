@@ -57,12 +57,8 @@ func (f *Feed) park(s *follower, err error) {
 	f.mu.Unlock()
 }
 
-// unpark has the reader advance a parked follower, after the user's membership was read again.
+// unpark has the reader advance a parked follower.
 func (f *Feed) unpark(s *follower) {
-	p := s.chat.part
-	p.mu.Lock()
-	s.check = true
-	p.mu.Unlock()
 	f.mu.Lock()
 	s.parked = false
 	f.mu.Unlock()

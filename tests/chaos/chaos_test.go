@@ -176,7 +176,7 @@ func (s settings) begin(t *testing.T, of system) *run {
 	}
 	r.operator = &operator{t: t, ctx: context.WithoutCancel(t.Context()), history: history, seen: make(map[string]bool)}
 	r.restorer = newRestorer(t, r.operator, cores, of.servers, of.cluster)
-	r.operator.core = open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: of.url}, Presence: lifetimes})
+	r.operator.core = open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: of.url}, Presence: lifetimes, Webhooks: webhooks()})
 	common := workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}
 	var workers []workerConfig
 	for _, url := range of.workers {
@@ -299,7 +299,7 @@ func (r *run) evidence(url string) Evidence {
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
 		Groups: []string{skipping, parking, pulling, posting}, Outside: []string{pulling, posting}, Acks: w.acks, NotDone: w.notDone, Marks: w.marks, Restores: r.restorer.restores, Lossy: r.cluster,
-		Freezes: len(n.windows(freezeWorker)), Endings: r.endings(), Restarts: n.windows(crashRedis, restartRedis, fillDiskAndExit), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
+		Freezes: len(n.windows(freezeWorker)), Endings: r.endings(), Restarts: n.windows(crashRedis, restartRedis, fillDiskAndExit), Denied: n.windows(takeRights), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
 		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}
 	for _, x := range e.Restores { // a read in two steps may see newer data and then older

@@ -113,6 +113,9 @@ func (w *feedWalk) ended(m Fed) {
 	if !m.Stated || slices.Contains([]rpc.Code{rpc.CodeUnavailable, rpc.CodeResourceExhausted, rpc.CodeDeadlineExceeded}, m.Code) {
 		return
 	}
+	if m.Code == rpc.CodeInternal && overlap(w.Denied, w.opened.At, m.At) { // reason no_permission
+		return
+	}
 	if m.Code == rpc.CodeDataLoss && (overlap(w.Damaged, w.opened.At, m.At) || w.evicted(w.opened.At, m.At)) {
 		return
 	}

@@ -117,6 +117,7 @@ type Evidence struct {
 	Freezes  int
 	Endings  []Ending // of leases, before their time
 	Restarts []Window // a server was started again, which may have lost its last writes as far as clients can know
+	Denied   []Window // the user of the cores lacked a right
 	Stale    []Window // a server that was no longer master may have answered reads
 	Damaged  []Window // keys were missing, or an append was half done
 

@@ -65,7 +65,7 @@ func freeAddress(t *testing.T) string {
 
 // webhooks allows the receivers of this machine, and has one key in all processes.
 func webhooks() chatcore.WebhooksConfig {
-	return chatcore.WebhooksConfig{Keys: []string{base64.StdEncoding.EncodeToString(make([]byte, 32))}, Allow: []string{"127.0.0.1"}, AllowHTTP: true}
+	return chatcore.WebhooksConfig{Keys: []chatcore.WebhookKey{make([]byte, 32)}, Allow: []string{"127.0.0.1"}, AllowHTTP: true}
 }
 
 // outsiders defines the groups, and returns the configurations of two consumers and a receiver.
@@ -86,7 +86,9 @@ func (r *run) outsiders(common workerConfig, instances []workerConfig) []workerC
 	d.Group, d.Kind, d.Webhook = posting, groups.KindWebhook, &groups.Webhook{URL: "http://" + common.Listen + "/events", Timeout: outsiderLease}
 	r.operator.untilDone("define a webhook", func(ctx context.Context) error {
 		_, secret, err := r.operator.core.Webhooks().Create(ctx, d)
-		common.Secret = cmp.Or(secret, common.Secret)
+		if err == nil {
+			common.Secret = secret.Text()
+		}
 		return err
 	})
 	as := func(part role) workerConfig {

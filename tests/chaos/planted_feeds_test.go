@@ -88,7 +88,10 @@ func TestPlantedFeedsAreFound(t *testing.T) {
 		"begun anew after a restart, without an event to compare": {
 			conversation().opens(0).gives(1, 3).opens(50).states(feedreader.Resync, 0, 3, 75).gives(4, 5).restarted(), nil,
 		},
-		"lost between two connections":    {conversation().opens(0).gives(1, 3).givesLost(4).opens(90).gives(5, 5).restored(), nil},
+		"lost between two connections": {conversation().opens(0).gives(1, 3).givesLost(4).opens(90).gives(5, 5).restored(), nil},
+		"internal while a right was taken": {
+			conversation().opens(0).gives(1, 5).closes(rpc.CodeInternal, 15).but(func(e *Evidence) { e.Denied = []Window{{at(10), at(20)}} }), nil,
+		},
 		"corrupt while keys were missing": {conversation().opens(0).gives(1, 5).closes(rpc.CodeDataLoss, 15).but(func(e *Evidence) { e.Damaged = []Window{{at(10), at(20)}} }), nil},
 
 		"twice": {
@@ -156,6 +159,10 @@ func TestPlantedFeedsAreFound(t *testing.T) {
 		},
 		"refused": {
 			conversation().opens(0).gives(1, 5).closes(rpc.CodeInternal, 50),
+			[]string{"a feed ends only so that its reader can resume: chat : F ended at 00:00:00.050 with internal"},
+		},
+		"internal after a right was given back": {
+			conversation().opens(0).gives(1, 2).opens(25).gives(3, 5).closes(rpc.CodeInternal, 50).but(func(e *Evidence) { e.Denied = []Window{{at(10), at(20)}} }),
 			[]string{"a feed ends only so that its reader can resume: chat : F ended at 00:00:00.050 with internal"},
 		},
 		"corrupt though nothing was missing": {

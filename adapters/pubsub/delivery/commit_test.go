@@ -24,7 +24,7 @@ func TestCommits_Buffers(t *testing.T) {
 	var partitions []*Partition
 	for range 3 { // the answer is missing: the commit comes again
 		commits, partitions = b.m.Commits(b.now, commits, partitions)
-		if len(commits) != 1 || commits[0].Partition.Stream != "s1" || commits[0].Epoch != 7 || commits[0].Commit.Number != 1 || !slices.Equal(partitions, []*Partition{b.p}) {
+		if len(commits) != 1 || commits[0].Partition.Stream != "s1" || commits[0].Epoch != 7 || commits[0].Number != 1 || !slices.Equal(partitions, []*Partition{b.p}) {
 			t.Fatalf("the commits are %+v of %v", commits, partitions)
 		}
 	}
@@ -46,7 +46,7 @@ func TestCommits_Seen(t *testing.T) {
 		}
 		b.p.requestCommit()
 		commits, _ := b.m.Commits(b.now, nil, nil)
-		if len(commits) != 1 || !slices.Equal(commits[0].Commit.Seen, want) {
+		if len(commits) != 1 || !slices.Equal(commits[0].Seen, want) {
 			t.Fatalf("commit %d: %+v, want the seen entries %v", i, commits, want)
 		}
 		b.p.Committed(b.now, groups.CommitResult{})
@@ -68,7 +68,7 @@ func TestCommits_Room(t *testing.T) {
 	}
 	b.m.Completed(b.into[0], b.into[0].Start(), Outcome{Kind: Succeeded}, b.now)
 	commits, _ := b.m.Commits(b.now, nil, nil)
-	if room, _ := b.p.TakeWakes(); !room || len(commits) != 1 || commits[0].Commit.Passed != 1 || commits[0].Commit.Position != entryOf("ada", 1).ID {
+	if room, _ := b.p.TakeWakes(); !room || len(commits) != 1 || commits[0].Passed != 1 || commits[0].Position != entryOf("ada", 1).ID {
 		t.Errorf("room %v after the commits %+v", room, commits)
 	}
 }
