@@ -423,6 +423,15 @@ func (p *pending) count() int {
 	return n
 }
 
+// missing returns the number of effects that are missing, by group.
+func (p *pending) missing() map[string]int {
+	n := make(map[string]int)
+	for group, places := range p.effects {
+		n[group] = len(places)
+	}
+	return n
+}
+
 // catchUp waits until every event has had its effect in every group, and again where a group was rebuilt, or nothing has happened for a while.
 func (r *run) catchUp(e Evidence) {
 	const patience = wait.Limit
@@ -452,7 +461,7 @@ func (r *run) catchUp(e Evidence) {
 		select {
 		case <-look.C:
 		case <-idle.C:
-			r.t.Logf("nothing has happened for %v, and %d deliveries are missing", patience, p.count())
+			r.t.Logf("nothing has happened for %v, and %d deliveries are missing; effects by group: %v", patience, p.count(), p.missing())
 			return
 		}
 	}

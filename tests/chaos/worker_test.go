@@ -209,6 +209,9 @@ func (w *worker) poison(ctx context.Context, given Delivery) error {
 
 func (w *worker) handle(ctx context.Context, given Delivery) error {
 	mood := moodOf(w.config.Seed, given.Place)
+	if given.Group == posting { // a request that takes longer fails each time
+		mood.takes = min(mood.takes, outsiderLease/4)
+	}
 	if given.Attempt <= mood.fails {
 		return errTransient
 	}
