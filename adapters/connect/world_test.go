@@ -120,6 +120,12 @@ func (w *world) serve(t testing.TB, handler http.Handler, wrap func(http.Handler
 	if wrap != nil {
 		handler = wrap(handler)
 	}
+	w.listen(t, handler)
+}
+
+// listen serves a handler over HTTP/1.1 and HTTP/2 without TLS.
+func (w *world) listen(t testing.TB, handler http.Handler) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
