@@ -330,14 +330,7 @@ func TestConsume_Filters(t *testing.T) {
 			}
 			stream.ack(d)
 		}
-		wait.Until(t, "the group has finished everything", func() bool {
-			state, exists := w.group(t, group)
-			lag := uint64(0)
-			for _, p := range state.Partitions {
-				lag += p.Lag
-			}
-			return exists && lag == 0
-		})
+		wait.Until(t, "the group has finished everything", func() bool { return w.lag(t, group) == 0 })
 		if len(stream.waiting) > 0 {
 			t.Errorf("%v come as well", stream.waiting)
 		}
