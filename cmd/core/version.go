@@ -53,7 +53,7 @@ func (c *cli) version() *cobra.Command {
 		Use: "version", Short: "Show the program's version, commit and Go version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := versionOf()
-			return c.print(v, "core "+v.String())
+			return c.print(v, "core version "+v.String())
 		},
 	})
 }
