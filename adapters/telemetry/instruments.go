@@ -60,6 +60,9 @@ func Result(word string) attribute.KeyValue { return keyOutcome.String(word) }
 // Reason returns the attribute that says why something is so.
 func Reason(word string) attribute.KeyValue { return attribute.String("chatcore.reason", word) }
 
+// Server returns the attribute of a server's address, HOST:PORT.
+func Server(address string) attribute.KeyValue { return attribute.String("chatcore.server", address) }
+
 // Watch makes the instruments, and measures points whenever a reader asks, until stop is called. Points of a name that no instrument has are
 // dropped.
 func Watch(meter metric.Meter, instruments []Instrument, points func(context.Context) []Point) (stop func() error, err error) {
