@@ -54,7 +54,7 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricMarks, Unit: "{mark}", Kind: telemetry.Level, Description: "Accepted read marks of this process that are not recorded yet."},
 		{Name: metricFeeds, Unit: "{feed}", Kind: telemetry.Level, Description: "Feeds of this process that are open now."},
 		{Name: metricFeedChats, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats that the feeds of this process follow now."},
-		{Name: metricReady, Unit: "1", Kind: telemetry.Gauge, Description: "1 while the log accepts events of this process, otherwise 0."},
+		{Name: metricReady, Unit: "{log}", Kind: telemetry.Gauge, Description: "1 while the log accepts events of this process, otherwise 0."},
 		{Name: metricMemory, Unit: "By", Kind: telemetry.Gauge, Description: "Memory of a server of the log that counts toward its limit."},
 		{Name: metricMemoryLimit, Unit: "By", Kind: telemetry.Gauge, Description: "Memory limit of a server of the log; 0 if it has none."},
 	}
