@@ -40,14 +40,14 @@ reproduce:
 package: promtool
 	cd tools/deploy && go test -count 1 -timeout 15m .
 
-completions:
+completions: build
 	@mkdir -p $(BIN)/completions
-	go run ./cmd/core completion bash >$(BIN)/completions/core.bash
-	go run ./cmd/core completion zsh >$(BIN)/completions/_core
-	go run ./cmd/core completion fish >$(BIN)/completions/core.fish
+	$(BIN)/core completion bash >$(BIN)/completions/core.bash
+	$(BIN)/core completion zsh >$(BIN)/completions/_core
+	$(BIN)/core completion fish >$(BIN)/completions/core.fish
 
 man:
-	go run -tags man ./cmd/core man $(BIN)/man
+	CGO_ENABLED=0 GOFLAGS= go run -trimpath -tags man ./cmd/core man $(BIN)/man
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
 test: redis compiler

@@ -310,7 +310,7 @@ func TestPages_Written(t *testing.T) {
 	run(t, ".", "make", "completions", "man", "BIN="+dir)
 	for file, want := range map[string]string{
 		"completions/core.bash": "complete -o default", "completions/_core": "#compdef core", "completions/core.fish": "complete -c core",
-		"man/core.1": ".TH \"CORE\" \"1\"", "man/core-serve.1": "\\-\\-admin", "man/core-chat-create.1": "SEE ALSO",
+		"man/core.1": ".TH \"CORE\" \"1\"", "man/core-serve.1": "--admin", "man/core-chat-create.1": "SEE ALSO",
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil || !strings.Contains(string(text), want) {
