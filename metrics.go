@@ -38,6 +38,7 @@ const (
 	metricReady       = "chatcore.log.ready"
 	metricMemory      = "chatcore.redis.memory.used"
 	metricMemoryLimit = "chatcore.redis.memory.limit"
+	metricDefined     = "chatcore.groups.defined"
 )
 
 // instruments returns those of all counts, and of the levels.
@@ -58,6 +59,15 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricMemory, Unit: "By", Kind: telemetry.Gauge, Description: "Memory of a server of the log that counts toward its limit."},
 		{Name: metricMemoryLimit, Unit: "By", Kind: telemetry.Gauge, Description: "Memory limit of a server of the log; 0 if it has none."},
 	}
+	list = append(list, telemetry.Instrument{
+		Name: metricDefined, Unit: "{group}", Kind: telemetry.Level, Description: "Defined groups, by kind and by their state in this process.",
+	})
+	list = append(
+		list,
+		telemetry.Instrument{Name: metricWebhookRequests, Unit: "{request}", Description: "Requests of this process to the endpoints of webhooks, by result, since each webhook runs here."},
+		telemetry.Instrument{Name: metricWebhookState, Unit: "{endpoint}", Kind: telemetry.Level, Description: "1 for the state of the endpoint of each webhook in this process, 0 for the others."},
+		telemetry.Instrument{Name: metricWebhookInFlight, Unit: "{request}", Kind: telemetry.Level, Description: "Requests of this process to the endpoint of each webhook that have no answer yet."},
+	)
 	for _, n := range c.counts {
 		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
 			list = append(list, telemetry.Instrument{Name: n.name, Unit: n.unit, Description: n.description})
@@ -98,6 +108,9 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 	add(metricMarks, float64(c.Chats.MarkStats().Pending))
 	add(metricFeeds, float64(s.Feeds.Feeds))
 	add(metricFeedChats, float64(s.Feeds.Chats))
+	for of, n := range c.countDefined() {
+		add(metricDefined, float64(n), telemetry.OfKind(of.kind), telemetry.State(of.state))
+	}
 	running := c.inFlight()
 	for group, counters := range groups {
 		for _, reason := range blockReasons() {
@@ -105,6 +118,7 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 		}
 		add(metricInFlight, float64(running[group]), telemetry.Group(group))
 	}
+	points = append(points, c.webhookPoints()...)
 	return append(append(points, c.memoryLevels()...), c.levels.read(ctx, c)...)
 }
 
@@ -201,7 +215,7 @@ func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
 func (c *Core) owned(ctx context.Context) (states []groups.State) {
 	const atATime = 8
 	c.mu.Lock()
-	router, registrations := c.router, c.groups
+	router := c.router
 	c.mu.Unlock()
 	if router == nil {
 		return nil
@@ -209,15 +223,15 @@ func (c *Core) owned(ctx context.Context) (states []groups.State) {
 	var mu sync.Mutex // guards states
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, atATime)
-	for _, s := range registrations {
-		owned := router.Owned(s.group)
+	for _, group := range router.Groups() {
+		owned := router.Owned(group)
 		if len(owned) == 0 {
 			continue
 		}
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			if state, err := c.backend.groups.Inspect(ctx, s.group, owned); err == nil {
+			if state, err := c.backend.groups.Inspect(ctx, group, owned); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				states = append(states, state)

@@ -84,8 +84,14 @@ func errorClasses() []errorClass {
 		{err: domain.ErrMessageNotFound, code: rpc.CodeNotFound, reason: "message_not_found"},
 		{err: chatcore.ErrGroupNotFound, code: rpc.CodeNotFound, reason: "group_not_found"},
 		{err: chatcore.ErrGroupDeleted, code: rpc.CodeNotFound, reason: "group_not_found"},
+		{err: chatcore.ErrWebhookNotFound, code: rpc.CodeNotFound, reason: "webhook_not_found"},
+		{err: chatcore.ErrNoWebhookKey, code: rpc.CodeFailedPrecondition, reason: "webhook_key_missing"},
+		{err: chatcore.ErrWebhookKeyMissing, code: rpc.CodeFailedPrecondition, reason: "webhook_key_missing"},
 		{err: chatcore.ErrDeadLetterNotFound, code: rpc.CodeNotFound, reason: "dead_letter_not_found"},
 
+		{err: chatcore.ErrGroupNotDefined, code: rpc.CodeNotFound, reason: "group_not_defined"},
+
+		{err: chatcore.ErrGroupDefined, code: rpc.CodeAlreadyExists, reason: "group_defined"},
 		{err: domain.ErrChatExists, code: rpc.CodeAlreadyExists, reason: "chat_exists"},
 		{err: domain.ErrMessageExists, code: rpc.CodeAlreadyExists, reason: "message_exists"},
 		{err: domain.ErrCommandReused, code: rpc.CodeAlreadyExists, reason: "command_reused"},
@@ -95,6 +101,7 @@ func errorClasses() []errorClass {
 		{err: domain.ErrNotAuthor, code: rpc.CodePermissionDenied, reason: "not_author"},
 		{err: domain.ErrRefused, code: rpc.CodePermissionDenied, reason: "refused"},
 
+		{err: chatcore.ErrGroupOfCode, code: rpc.CodeFailedPrecondition, reason: "group_of_code"},
 		{err: domain.ErrArchived, code: rpc.CodeFailedPrecondition, reason: "archived"},
 		{err: domain.ErrLastOwner, code: rpc.CodeFailedPrecondition, reason: "last_owner"},
 		{err: domain.ErrMessageDeleted, code: rpc.CodeFailedPrecondition, reason: "message_deleted"},
@@ -117,6 +124,7 @@ func errorClasses() []errorClass {
 		{err: feed.ErrEnded, code: rpc.CodeUnavailable, reason: "feed_ended"},
 
 		{err: ports.ErrConflict, code: rpc.CodeAborted, reason: "conflict"},
+		{err: chatcore.ErrDefinitionChanged, code: rpc.CodeAborted, reason: "definition_changed"},
 
 		{err: ports.ErrLogLost, code: rpc.CodeDataLoss, reason: "log_lost", text: sentinel},
 		{err: ports.ErrCorrupt, code: rpc.CodeDataLoss, reason: "corrupt", text: sentinel},
@@ -124,6 +132,7 @@ func errorClasses() []errorClass {
 		{err: chatcore.ErrNoFsck, code: rpc.CodeUnimplemented, reason: "findings_unsupported"},
 
 		{err: ports.ErrNewerLog, code: rpc.CodeUnavailable, reason: "newer_log", text: sentinel},
+		{err: chatcore.ErrNewerDefinition, code: rpc.CodeUnavailable, reason: "newer_definition", text: sentinel},
 		{err: ports.ErrNewerVersion, code: rpc.CodeUnavailable, reason: "newer_version"},
 		{err: app.ErrGateFailed, code: rpc.CodeUnavailable, reason: "gate_failed", text: sentinel},
 		{err: chatcore.ErrNoViews, code: rpc.CodeUnavailable, reason: "no_views", text: sentinel},

@@ -63,6 +63,12 @@ func Reason(word string) attribute.KeyValue { return attribute.String("chatcore.
 // Server returns the attribute of a server's address, HOST:PORT.
 func Server(address string) attribute.KeyValue { return attribute.String("chatcore.server", address) }
 
+// OfKind returns the attribute of the kind of a thing.
+func OfKind(word string) attribute.KeyValue { return attribute.String("chatcore.kind", word) }
+
+// State returns the attribute of the state of a thing.
+func State(word string) attribute.KeyValue { return attribute.String("chatcore.state", word) }
+
 // Watch makes the instruments, and measures points whenever a reader asks, until stop is called. Points of a name that no instrument has are
 // dropped.
 func Watch(meter metric.Meter, instruments []Instrument, points func(context.Context) []Point) (stop func() error, err error) {

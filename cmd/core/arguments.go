@@ -11,21 +11,23 @@ type argument string
 
 // Kinds of arguments. Completions are read from Redis.
 const (
-	chatArg    argument = "CHAT"
-	messageArg argument = "MESSAGE"
-	userArg    argument = "USER"
-	roleArg    argument = "ROLE"
-	statusArg  argument = "STATUS"
-	emojiArg   argument = "EMOJI"
-	entityArg  argument = "ENTITY"
-	textArg    argument = "TEXT"
-	titleArg   argument = "TITLE"
-	groupArg   argument = "GROUP"
-	letterArg  argument = "ID"
-	sessionArg argument = "SESSION"
-	tokenArg   argument = "TOKEN"
-	fileArg    argument = "FILE"
-	serviceArg argument = "SERVICE"
+	chatArg     argument = "CHAT"
+	messageArg  argument = "MESSAGE"
+	userArg     argument = "USER"
+	roleArg     argument = "ROLE"
+	statusArg   argument = "STATUS"
+	emojiArg    argument = "EMOJI"
+	entityArg   argument = "ENTITY"
+	textArg     argument = "TEXT"
+	titleArg    argument = "TITLE"
+	groupArg    argument = "GROUP"
+	newGroupArg argument = "NAME"
+	webhookArg  argument = "WEBHOOK"
+	letterArg   argument = "ID"
+	sessionArg  argument = "SESSION"
+	tokenArg    argument = "TOKEN"
+	fileArg     argument = "FILE"
+	serviceArg  argument = "SERVICE"
 )
 
 // takes gives a command its positional arguments: exactly these.

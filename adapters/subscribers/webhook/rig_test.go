@@ -137,10 +137,11 @@ func (w *world) run() *webhook.Endpoint {
 		},
 		Transport: func(int) http.RoundTripper { return &transport{w, member} },
 	})
-	e, err := r.Run(w.t.Context(), w.definition, w.join)
+	running, err := r.Run(w.t.Context(), w.definition, w.join)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	e := running.(*webhook.Endpoint)
 	w.runners, w.endpoints = append(w.runners, r), append(w.endpoints, e)
 	return e
 }
