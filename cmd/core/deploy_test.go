@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -93,6 +95,11 @@ func TestDeploy_MetricsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &shell{t: t, base: []string{"--redis-url", redistest.Start(t, "--maxmemory", "1gb", "--maxmemory-policy", "noeviction").URL()}}
+	t.Setenv("CHATCORE_WEBHOOKS_KEYS", base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	t.Setenv("CHATCORE_WEBHOOKS_ALLOW", "127.0.0.1")
+	t.Setenv("CHATCORE_WEBHOOKS_ALLOW_HTTP", "true")
+	endpoint := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(endpoint.Close)
 	out, _, stop := s.follow("serve", "--listen", "127.0.0.1:0", "--admin", admin)
 	defer stop()
 	wait.Until(t, "the address of the API", func() bool { return strings.Contains(out.String(), "\n") })
@@ -108,6 +115,7 @@ func TestDeploy_MetricsExist(t *testing.T) {
 			t.Fatalf("%s: %d %s", method, response.StatusCode, text)
 		}
 	}
+	s.do("webhook", "create", "crm", "--url", endpoint.URL)
 	post("ChatService/CreateChat", `{"chat_id":"garden","actor_id":"ada","command_id":"c1"}`)
 	post("MessageService/SendMessage", `{"chat_id":"garden","actor_id":"ada","message_id":"m1","content":"hello"}`)
 
