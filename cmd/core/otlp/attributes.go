@@ -38,7 +38,7 @@ func anyValue(v attribute.Value) *commonpb.AnyValue {
 	case attribute.EMPTY:
 		return &commonpb.AnyValue{}
 	}
-	return stringValue(v.Emit()) // of a type that is newer than this package
+	return stringValue(v.String()) // of a type that is newer than this package
 }
 
 func boolValue(b bool) *commonpb.AnyValue {

@@ -255,7 +255,7 @@ func TestAttributes_EveryType(t *testing.T) {
 	c.received()[0].decode(t, &message)
 	for i, m := range message.ResourceMetrics[0].ScopeMetrics[0].Metrics {
 		if got := m.GetGauge().DataPoints[0].Attributes[0].Value; !proto.Equal(got, want[values[i]]) {
-			t.Errorf("%v of type %v is sent as %v", values[i].Emit(), values[i].Type(), got)
+			t.Errorf("%v of type %v is sent as %v", values[i].String(), values[i].Type(), got)
 		}
 	}
 	if err := exporter.Shutdown(t.Context()); err != nil {

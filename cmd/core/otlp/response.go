@@ -42,10 +42,9 @@ func field(message []byte, number protowire.Number) (content []byte, value uint6
 			return content, value
 		}
 		if num == number {
-			switch kind {
-			case protowire.BytesType:
+			if kind == protowire.BytesType {
 				content, _ = protowire.ConsumeBytes(message)
-			case protowire.VarintType:
+			} else if kind == protowire.VarintType {
 				value, _ = protowire.ConsumeVarint(message)
 			}
 		}
