@@ -1,4 +1,4 @@
-.PHONY: help build reproduce package completions man promtool test quick race race-ci vet chaos interop lint check bench mutants run socketio generate proto proto-check proto-release redis compiler
+.PHONY: help build reproduce package completions man promtool systemd test quick race race-ci vet chaos interop lint check bench mutants run socketio generate proto proto-check proto-release redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
@@ -37,7 +37,7 @@ reproduce:
 	@sh scripts/reproduce.sh
 
 # The program's size, the steps of the Dockerfile without an engine, the schemas of deploy/, the alerts, systemd's checks, manual pages.
-package: promtool
+package: promtool systemd
 	cd tools/deploy && go test -count 1 -timeout 15m .
 
 completions: build
@@ -139,8 +139,8 @@ clients/ts/node_modules: clients/ts/package-lock.json
 redis:
 	@sh scripts/ensure.sh redis
 
-promtool:
-	@sh scripts/ensure.sh promtool
+promtool systemd:
+	@sh scripts/ensure.sh $@
 
 # The race detector and tests/redistest need a C compiler.
 compiler:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# ensure.sh redis | node | chromium | postgresql | compiler | promtool installs a program that tests need: the private redis-servers that they start, the
+# ensure.sh redis | node | chromium | postgresql | compiler | promtool | systemd installs a program that tests need: the private redis-servers that they start, the
 # other side of the interop tests, the browser of the client's tests, the database of examples/effects, or the C compiler of the race detector and of
 # tests/redistest. promtool, which checks the alerts, is put into bin/ where apt-get is: its package would start a server. Where it may not install (it needs
 # root, or sudo without a password), it prints the one command that does.
@@ -11,9 +11,10 @@ node) programs="node npm" deb="nodejs npm" rpm="nodejs npm" apk="nodejs npm" bre
 chromium) programs="chromium" deb="chromium" rpm="chromium" apk="chromium" brew="--cask chromium" ;;
 postgresql) programs="postgres psql" deb="postgresql" rpm="postgresql-server postgresql" apk="postgresql postgresql-client" brew="postgresql@17" ;;
 compiler) programs="gcc" deb="gcc libc6-dev" rpm="gcc" apk="gcc musl-dev" brew="gcc" ;;
+systemd) programs="systemd-analyze" deb="systemd" rpm="systemd" apk="systemd" brew="systemd" ;;
 promtool) programs="promtool" deb="prometheus" rpm="golang-github-prometheus" apk="prometheus" brew="prometheus" ;;
 *)
-	echo "usage: ensure.sh redis | node | chromium | postgresql | compiler | promtool" >&2
+	echo "usage: ensure.sh redis | node | chromium | postgresql | compiler | promtool | systemd" >&2
 	exit 2
 	;;
 esac

@@ -4,15 +4,19 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
@@ -191,4 +195,43 @@ func scrape(t *testing.T, url string) exported {
 		}
 	}
 	return page
+}
+
+// TestDeploy_SettingsExist compares the variables that the files of deploy/ and the Dockerfile set with the settings of the program.
+func TestDeploy_SettingsExist(t *testing.T) {
+	known := make(map[string]bool)
+	for _, setting := range newSettings(pflag.NewFlagSet("", pflag.ContinueOnError)).list {
+		known[variableOf(setting.key)] = true
+	}
+	found := 0
+	err := filepath.WalkDir("../../deploy", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path) //nolint:gosec // of this repository
+		if err != nil {
+			return err
+		}
+		for _, variable := range regexp.MustCompile(`\bCHATCORE_[A-Z0-9_]+\b`).FindAllString(string(text), -1) {
+			if found++; !known[variable] {
+				t.Errorf("%s sets %s, which is no setting", path, variable)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, variable := range regexp.MustCompile(`\bCHATCORE_[A-Z0-9_]+\b`).FindAllString(string(image), -1) {
+		if found++; !known[variable] {
+			t.Errorf("the Dockerfile sets %s, which is no setting", variable)
+		}
+	}
+	if found < 15 {
+		t.Errorf("%d variables were found", found)
+	}
 }

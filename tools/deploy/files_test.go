@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -212,20 +213,60 @@ func TestGrafana_Schema(t *testing.T) {
 	}
 }
 
-// TestPrometheus_Rules has promtool check the configuration and run the tests of the rules: each rule has one.
-func TestPrometheus_Rules(t *testing.T) {
-	promtool := "promtool"
-	if _, err := exec.LookPath(promtool); err != nil {
-		if promtool, err = filepath.Abs(filepath.Join(root, "bin/promtool")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(promtool); err != nil {
-			t.Fatal("there is no promtool; sh scripts/ensure.sh promtool installs it")
+// promtool returns the path of promtool.
+func promtool(t *testing.T) string {
+	t.Helper()
+	if path, err := exec.LookPath("promtool"); err == nil {
+		return path
+	}
+	path, err := filepath.Abs(filepath.Join(root, "bin/promtool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal("there is no promtool; sh scripts/ensure.sh promtool installs it")
+	}
+	return path
+}
+
+// TestGrafana_Queries has promtool parse every query of the dashboard, as rules of a file.
+func TestGrafana_Queries(t *testing.T) {
+	var board struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	if err := json.Unmarshal(read(t, "deploy/grafana/chatcore.json"), &board); err != nil {
+		t.Fatal(err)
+	}
+	type rule struct {
+		Record string `json:"record"`
+		Expr   string `json:"expr"`
+	}
+	var rules []rule
+	values := strings.NewReplacer("$__rate_interval", "1m", "$job", "chatcore", "$instance", ".*", "$group", ".*")
+	for _, panel := range board.Panels {
+		for _, target := range panel.Targets {
+			rules = append(rules, rule{Record: fmt.Sprintf("query:%d", len(rules)), Expr: values.Replace(target.Expr)})
 		}
 	}
+	if len(rules) < 40 {
+		t.Errorf("%d queries", len(rules))
+	}
+	text, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, ".", promtool(t), "check", "rules", "--lint-fatal", file)
+}
+
+// TestPrometheus_Rules has promtool check the configuration and run the tests of the rules: each rule has one.
+func TestPrometheus_Rules(t *testing.T) {
 	const dir = "deploy/prometheus"
-	run(t, dir, promtool, "check", "config", "prometheus.yaml")
-	run(t, dir, promtool, "test", "rules", "alerts_test.yaml")
+	run(t, dir, promtool(t), "check", "config", "prometheus.yaml")
+	run(t, dir, promtool(t), "test", "rules", "alerts_test.yaml")
 	var rules struct {
 		Groups []struct {
 			Rules []struct {
@@ -276,7 +317,7 @@ func TestSystemd_Unit(t *testing.T) {
 		}
 	}
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Fatalf("there is no systemd-analyze, which the package systemd has: %v", err)
+		t.Fatal("there is no systemd-analyze; sh scripts/ensure.sh systemd installs it")
 	}
 	cmd := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--root", dir, "--man=no", "chatcore.service")
 	out, err := cmd.CombinedOutput()
