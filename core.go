@@ -49,7 +49,7 @@ type Core struct {
 	live *liveListeners
 
 	definitions   *subscribers.Administration
-	defined       *subscribers.Manager               // follows the definitions; runs if followsDefinitions
+	defined       *subscribers.Manager               // follows the definitions; runs if runsDefined
 	runners       map[groups.Kind]subscribers.Runner // of the manager; not changed once the core runs
 	webhooks      *webhook.Administration
 	webhookRunner *webhook.Runner
@@ -71,20 +71,20 @@ type Core struct {
 	ended   chan struct{} // closed when Run has ended, after runErr was set
 	runErr  error
 
-	mu                 sync.Mutex // guards the fields below
-	groups             []*registration
-	listeners          []LiveHandler
-	middlewares        []message.HandlerMiddleware
-	teamCaches         map[string]teamCache // by prefix
-	stop               context.CancelFunc   // of Run; nil before it
-	closed             bool
-	followsDefinitions bool
-	router             *pubsub.Router         // of the groups, from Run on; nil before
-	attachments        map[string]*Attachment // by group, those that join included
-	stopped            bool                   // the router has ended: nothing is attached any more
-	attaching          sync.WaitGroup         // attachments that have not ended
-	closing            sync.Once
-	closeErr           error
+	mu          sync.Mutex // guards the fields below
+	groups      []*registration
+	listeners   []LiveHandler
+	middlewares []message.HandlerMiddleware
+	teamCaches  map[string]teamCache // by prefix
+	stop        context.CancelFunc   // of Run; nil before it
+	closed      bool
+	router      *pubsub.Router         // of the groups, from Run on; nil before
+	attachments map[string]*Attachment // by group, those that join included
+	stopped     bool                   // the router has ended: nothing is attached any more
+	attaching   sync.WaitGroup         // attachments that have not ended
+	runsDefined bool                   // by SubscribeDefined
+	closing     sync.Once
+	closeErr    error
 }
 
 // deps holds the parts of a core.
@@ -228,12 +228,10 @@ func newCore(
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
 	core.openDefinitions()
-	var err error
-	if core.webhookRunner, err = core.newWebhookRunner(); err != nil {
+	if err := core.openWebhooks(); err != nil {
 		return nil, errors.Join(err, m.backend.close())
 	}
-	core.runners[groups.KindWebhook] = core.webhookRunner
-	core.webhooks = webhook.NewAdministration(core.definitions, core.webhookRunner)
+	var err error
 	core.counts = counts()
 	core.unwatch, err = core.watchMetrics(meter)
 	o.End(err)

@@ -22,7 +22,7 @@ func (c *Core) SubscribeDefined() error {
 	if err := c.fresh(); err != nil {
 		return lateCall("SubscribeDefined", err)
 	}
-	c.followsDefinitions = true
+	c.runsDefined = true
 	return nil
 }
 
@@ -48,7 +48,7 @@ func (c *Core) Definitions() *subscribers.Administration { return c.definitions 
 func (c *Core) openDefinitions() {
 	c.runners = map[groups.Kind]subscribers.Runner{groups.KindPull: c.consumers}
 	c.defined = subscribers.NewManager(subscribers.Config{
-		Definitions: c.backend.defined, Groups: c.backend.groups, Join: c.joinDefined, Runners: c.runners, Logger: c.config.Logger,
+		Definitions: c.backend.defined, Groups: c.backend.groups, Join: c.joiner(), Runners: c.runners, Logger: c.config.Logger,
 	})
 	c.definitions = subscribers.NewAdministration(subscribers.AdministrationConfig{
 		Definitions: c.backend.defined, Groups: c.backend.groups, Create: c.createGroup, Reserved: BuiltinGroup, Changed: c.defined.Refresh,
@@ -66,7 +66,7 @@ func (c *Core) runDefined(ctx, stop context.Context) {
 func (c *Core) followsDefined() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.followsDefinitions
+	return c.runsDefined
 }
 
 // DefinedGroup is a defined group as a process runs it.
@@ -75,7 +75,7 @@ type DefinedGroup struct {
 	Kind   groups.Kind // "" if the definition cannot be read
 	Paused bool
 	State  subscribers.State
-	Err    error     // why the group does not run, if its state is failed
+	Err    error     // why the group does not run, if its state is failed, or why this process may not reach the endpoint of a webhook
 	Since  time.Time // of the failure
 }
 
@@ -83,7 +83,11 @@ type DefinedGroup struct {
 func (c *Core) definedGroups() (list []DefinedGroup) {
 	for _, s := range c.defined.Statuses() {
 		d := s.Definition
-		list = append(list, DefinedGroup{Group: d.Group, Kind: d.Kind, Paused: d.Paused, State: s.State, Err: s.Err, Since: s.Since})
+		g := DefinedGroup{Group: d.Group, Kind: d.Kind, Paused: d.Paused, State: s.State, Err: s.Err, Since: s.Since}
+		if endpoint, runs := c.webhookRunner.Status(d.Group); runs && g.Err == nil {
+			g.Err = endpoint.Problem
+		}
+		list = append(list, g)
 	}
 	return list
 }

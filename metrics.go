@@ -109,7 +109,7 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 	add(metricFeeds, float64(s.Feeds.Feeds))
 	add(metricFeedChats, float64(s.Feeds.Chats))
 	for of, n := range c.countDefined() {
-		add(metricDefined, float64(n), telemetry.OfKind(of.kind), telemetry.State(of.state))
+		add(metricDefined, float64(n), telemetry.OfKind(of.kind), telemetry.InState(of.state))
 	}
 	running := c.inFlight()
 	for group, counters := range groups {

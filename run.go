@@ -89,7 +89,10 @@ func (c *Core) run(ctx context.Context) error {
 	go func() {
 		defer close(quiet)
 		var live sync.WaitGroup
-		live.Go(func() { c.runDefined(ctx, limits.delivery) })
+		live.Go(func() {
+			c.runDefined(ctx, limits.delivery)
+			c.consumers.Close()
+		})
 		err := c.deliver(ctx, &live)
 		c.stop()
 		delivered <- err

@@ -7,19 +7,10 @@ import (
 	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
 	"chatcore/domain"
-	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
-// Webhooks is the administration of webhooks: groups that send each event to an HTTP endpoint.
-type Webhooks = webhook.Administration
-
-// Webhook is a webhook, and its state in this process.
-type Webhook = webhook.Webhook
-
-// WebhookAttempt is one request to the endpoint of a webhook.
-type WebhookAttempt = ports.WebhookAttempt
-
-// How long the secret before the present one signs after [Webhooks.Rotate]: by default, and at most.
+// How long the secret before the present one signs after a rotation: by default, and at most.
 const (
 	DefaultKeepOldSecret = webhook.DefaultKeepOld
 	MaxKeepOldSecret     = webhook.MaxKeepOld
@@ -69,7 +60,7 @@ type WebhooksConfig struct {
 }
 
 // Webhooks returns the administration of webhooks. Processes that call [Core.SubscribeDefined] send the events.
-func (c *Core) Webhooks() *Webhooks { return c.webhooks }
+func (c *Core) Webhooks() *webhook.Administration { return c.webhooks }
 
 // keyring returns the keys of the configuration.
 func (c WebhooksConfig) keyring() (webhook.Keyring, error) {
@@ -95,24 +86,27 @@ func renamed(err error, field string) error {
 	return err
 }
 
-// newWebhookRunner returns the runner of the webhooks of this process.
-func (c *Core) newWebhookRunner() (*webhook.Runner, error) {
+// openWebhooks makes the runner of the webhooks of this process, and their administration.
+func (c *Core) openWebhooks() error {
 	config := c.config.Webhooks
 	keys, err := config.keyring()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	guard, err := webhook.NewGuard(config.Allow, config.AllowHTTP)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	attempts := c.webhookAttempts
 	if attempts == nil { // a custom log without a store for them
 		attempts = memory.NewWebhookAttempts(systemClock{})
 	}
-	return webhook.NewRunner(webhook.Config{
+	c.webhookRunner = webhook.NewRunner(webhook.Config{
 		Guard: guard, Keys: keys, Codec: c.codec, Attempts: attempts, Pause: webhook.PauseGone(c.definitions), Observer: webhookObserver{c.telemetry}, Logger: c.config.Logger,
-	}), nil
+	})
+	c.runners[groups.KindWebhook] = c.webhookRunner
+	c.webhooks = webhook.NewAdministration(c.definitions, c.webhookRunner)
+	return nil
 }
 
 // webhookPoints measures the webhooks that run here.
@@ -127,7 +121,7 @@ func (c *Core) webhookPoints() (points []telemetry.Point) {
 			if s.State == state {
 				is = 1
 			}
-			points = append(points, telemetry.Point{Name: metricWebhookState, Value: is, By: telemetry.By(group, telemetry.State(state.String()))})
+			points = append(points, telemetry.Point{Name: metricWebhookState, Value: is, By: telemetry.By(group, telemetry.InState(state.String()))})
 		}
 		points = append(points, telemetry.Point{Name: metricWebhookInFlight, Value: float64(s.InFlight), By: telemetry.By(group)})
 	}

@@ -236,6 +236,9 @@ func addServiceRows(rows map[string]accessRow) {
 	only("chatcore.admin.v1.DeadLetterService.GetDeadLetter", auth.ScopeAdmin, absent, letter)
 	only("chatcore.admin.v1.DeadLetterService.RetryDeadLetter", auth.ScopeAdmin, absent, letter)
 	only("chatcore.admin.v1.DeadLetterService.DropDeadLetter", auth.ScopeAdmin, absent, letter)
+	only("chatcore.consumer.v1.ConsumerService.Consume", auth.ScopeConsumeAll, absent, object{"start": object{"group": "none"}})
+	only("chatcore.consumer.v1.ConsumerService.Fetch", auth.ScopeConsumeAll, absent, object{"group": "none"})
+	only("chatcore.consumer.v1.ConsumerService.Settle", auth.ScopeConsumeAll, "", object{"group": "none"})
 	only("chatcore.admin.v1.HealthService.GetHealth", auth.ScopeAdmin, "", object{})
 	only("chatcore.admin.v1.HealthService.ListFindings", auth.ScopeAdmin, "", object{})
 }

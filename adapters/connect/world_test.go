@@ -79,7 +79,7 @@ func newWorld(t testing.TB, c worldConfig, core *chatcore.Core, err error) *worl
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(core.SubscribeBuiltins(), subscribeFailing(core)); err != nil {
+	if err := errors.Join(core.SubscribeBuiltins(), core.SubscribeDefined(), subscribeFailing(core)); err != nil {
 		t.Fatal(err)
 	}
 	running, stop := context.WithCancel(context.Background())

@@ -66,8 +66,8 @@ func Server(address string) attribute.KeyValue { return attribute.String("chatco
 // OfKind returns the attribute of the kind of a thing.
 func OfKind(word string) attribute.KeyValue { return attribute.String("chatcore.kind", word) }
 
-// State returns the attribute of the state of a thing.
-func State(word string) attribute.KeyValue { return attribute.String("chatcore.state", word) }
+// InState returns the attribute of the state of a thing.
+func InState(word string) attribute.KeyValue { return attribute.String("chatcore.state", word) }
 
 // Watch makes the instruments, and measures points whenever a reader asks, until stop is called. Points of a name that no instrument has are
 // dropped.

@@ -23,6 +23,7 @@ const (
 	groupArg    argument = "GROUP"
 	newGroupArg argument = "NAME"
 	webhookArg  argument = "WEBHOOK"
+	urlArg      argument = "URL"
 	letterArg   argument = "ID"
 	sessionArg  argument = "SESSION"
 	tokenArg    argument = "TOKEN"

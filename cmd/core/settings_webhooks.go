@@ -15,7 +15,7 @@ type webhookKeys struct{ target *[]chatcore.WebhookKey }
 
 func (*webhookKeys) isList() {}
 
-const webhookKeysType = "base64 keys of 32 bytes with commas between them, as openssl rand -base64 32 makes one"
+const webhookKeysType = "list of base64 keys of 32 bytes with commas between them, as openssl rand -base64 32 makes one"
 
 // Type implements pflag.Value.
 func (*webhookKeys) Type() string { return webhookKeysType }

@@ -105,6 +105,7 @@ type Evidence struct {
 	LogID    string
 	Log      map[domain.ChatID][]Logged // in the order of the log
 	Groups   []string                   // each has an effect for every event
+	Outside  []string                   // those of them whose handlers are in programs that own no partition
 	Acks     []Ack
 	NotDone  []NotDone
 	Marks    []MarkAnswer
@@ -113,10 +114,12 @@ type Evidence struct {
 	// Lossy is set if a master could be lost before its replica had its writes: an unacknowledged event may then be gone, with an effect or without.
 	Lossy bool
 	// Freezes is how often a worker was frozen. Each time it may have been just about to call a handler.
-	Freezes int
-	Endings []Ending // of leases, before their time
-	Stale   []Window // a server that was no longer master may have answered reads
-	Damaged []Window // keys were missing, or an append was half done
+	Freezes  int
+	Endings  []Ending // of leases, before their time
+	Restarts []Window // a server was started again, which may have lost its last writes as far as clients can know
+	Denied   []Window // the user of the cores lacked a right
+	Stale    []Window // a server that was no longer master may have answered reads
+	Damaged  []Window // keys were missing, or an append was half done
 
 	Reads    []Read
 	Heard    []Heard

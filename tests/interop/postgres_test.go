@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -22,7 +23,11 @@ import (
 func startPostgres(t *testing.T) string {
 	t.Helper()
 	account := postgresAccount(t)
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "chatcore-postgres") //nolint:usetesting // the directories of tests are closed to the other account
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if account != nil {
 		if err := os.Chown(dir, int(account.Uid), int(account.Gid)); err != nil {
 			t.Fatal(err)
@@ -38,7 +43,10 @@ func startPostgres(t *testing.T) string {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
 	port := freePort(t)
-	process, err := child.Start(command("postgres", "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", "", "-F"))
+	var log bytes.Buffer // readable once the process has exited
+	server := command("postgres", "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", "", "-F")
+	server.Stdout, server.Stderr = &log, &log
+	process, err := child.Start(server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +55,7 @@ func startPostgres(t *testing.T) string {
 	wait.Until(t, "PostgreSQL accepts connections", func() bool {
 		select {
 		case <-process.Exited():
-			t.Fatalf("postgres ended: %v", process.Err())
+			t.Fatalf("postgres ended: %v\n%s", process.Err(), log.String())
 		default:
 		}
 		return exec.CommandContext(t.Context(), postgresProgram(t, "psql"), database, "-c", "select 1").Run() == nil //nolint:gosec // a program of the machine

@@ -40,7 +40,7 @@ func (k OutcomeKind) counts() bool { return k == Failed || k == FailedForGood }
 type Outcome struct {
 	Kind       OutcomeKind
 	Cause      string        // of a failure
-	After      time.Duration // pause before the next start, of [Failed] and [Postponed]; 0: as the retry policy says
+	After      time.Duration // pause before the next start of a failed or postponed record; 0: as the retry policy says
 	Unreadable bool          // the entry cannot be read as an event
 }
 
@@ -255,6 +255,8 @@ func (p *Partition) retry(q *queue, now time.Time) {
 	case q.chat.foreign() || q.head.letter != "" || q.head.attempts == 0: // a first start is not recorded beforehand
 		q.wait(false)
 		p.show(q)
+	case p.m.config.Concurrency == 0:
+		p.paused = append(p.paused, q)
 	default:
 		q.reserved = true
 		p.markDirty(q.chat)

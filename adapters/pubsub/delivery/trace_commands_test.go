@@ -87,14 +87,16 @@ func traceCommands() map[string]traceCommand {
 		"transient":  complete(delivery.FailedTransiently),
 		"newer":      complete(delivery.FailedAsNewer),
 		"not-begun":  complete(delivery.NotBegun),
-		"batched":    (*trace).completeBatch, // EVENT DONE KIND [later=DURATION]: EVENT is the batch's first one
-		"commit":     (*trace).commit,        // [answer-lost|not-sent]
-		"read-log":   (*trace).readLog,       // [begin|end|all|fails] [PARTITION]: the next step of a partition that catches up
-		"scan":       (*trace).scan,          // [fails]: the next step of the head scan
-		"move":       (*trace).move,          // PARTITION: it is assigned to another member
-		"keep":       (*trace).keep,          // PARTITION: it is assigned to this member again
-		"lost":       (*trace).lost,          // another loop learns that the last lease is lost with records that were read
-		"release":    (*trace).release,       // the partitions that were drained
+		"postpone":   complete(delivery.Postponed), // [after=DURATION] EVENT …: CAUSE; so does fail
+		"concurrent": (*trace).setConcurrency,      // N
+		"batched":    (*trace).completeBatch,       // EVENT DONE KIND [later=DURATION]: EVENT is the batch's first one
+		"commit":     (*trace).commit,              // [answer-lost|not-sent]
+		"read-log":   (*trace).readLog,             // [begin|end|all|fails] [PARTITION]: the next step of a partition that catches up
+		"scan":       (*trace).scan,                // [fails]: the next step of the head scan
+		"move":       (*trace).move,                // PARTITION: it is assigned to another member
+		"keep":       (*trace).keep,                // PARTITION: it is assigned to this member again
+		"lost":       (*trace).lost,                // another loop learns that the last lease is lost with records that were read
+		"release":    (*trace).release,             // the partitions that were drained
 		"leave":      (*trace).leave,
 		"drain":      (*trace).drain,
 		"signals":    (*trace).signals, // prints which loops of the runtime have something to do
@@ -345,6 +347,12 @@ func (r *trace) wait(m *traceMember, args []string, _ string) error {
 		m.Tick(end)
 	}
 	return nil
+}
+
+func (r *trace) setConcurrency(m *traceMember, args []string, _ string) error {
+	n, err := strconv.Atoi(args[0])
+	m.SetConcurrency(n, r.now)
+	return err
 }
 
 func (r *trace) crash(m *traceMember, _ []string, _ string) error {

@@ -90,7 +90,7 @@ func (m *Member) ignore(d Delivery) {
 // SetConcurrency changes the most deliveries in flight, from 0: those beyond it end first.
 func (m *Member) SetConcurrency(n int) {
 	m.mu.Lock()
-	m.core.SetConcurrency(n)
+	m.core.SetConcurrency(n, time.Now())
 	m.startReady()
 }
 

@@ -115,7 +115,7 @@ func (c *Consumer) Take(taken []Delivery, most int) ([]Delivery, error) {
 		g.open[e.dispatch] = e
 		g.begin(e, deadline)
 		begun = append(begun, e)
-		size += len(e.Payload())
+		size += e.size
 	}
 	if c.pending.first != nil {
 		c.wake()
@@ -137,7 +137,7 @@ func (e *delivery) read() (ports.Delivery, error) {
 	if !e.IsTimely() { // the process was suspended, and another may own the partition by now
 		return ports.Delivery{}, group.ErrNotBegun
 	}
-	return e.Read()
+	return e.in, e.unread
 }
 
 // endAll ends deliveries with an outcome that no settlement has decided.
@@ -206,7 +206,7 @@ func (c *Consumer) IsSettled() bool {
 }
 
 // Close ends a consumer. What it has not settled is given back without an attempt.
-func (c *Consumer) Close() { c.close(ErrClosed, group.ErrNotBegun) }
+func (c *Consumer) Close() { c.close(ErrClosed, errGivenBack) }
 
 // Break ends a consumer that is gone: what it has taken and not settled has failed.
 func (c *Consumer) Break() { c.close(ErrClosed, errBroke) }

@@ -41,7 +41,7 @@ export class Client {
   readonly sessions: Sessions;
   readonly limits: Limits;
   /** Administration. The token needs the scope admin, for webhooks the scope webhooks. */
-  readonly admin: { readonly groups: Groups; readonly deadLetters: DeadLetters; readonly health: Health; readonly webhooks: Webhooks };
+  readonly admin: { readonly groups: Groups; readonly webhooks: Webhooks; readonly deadLetters: DeadLetters; readonly health: Health };
 
   readonly #calls: Calls;
   readonly #urls: readonly string[];
@@ -69,7 +69,7 @@ export class Client {
     this.presence = new Presence(calls);
     this.sessions = new Sessions(calls);
     this.limits = new Limits(calls);
-    this.admin = { groups: new Groups(calls), deadLetters: new DeadLetters(calls), health: new Health(calls), webhooks: new Webhooks(calls) };
+    this.admin = { groups: new Groups(calls), webhooks: new Webhooks(calls), deadLetters: new DeadLetters(calls), health: new Health(calls) };
   }
 
   /**
