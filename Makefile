@@ -1,10 +1,14 @@
-.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run socketio generate proto proto-check proto-release redis compiler
+.PHONY: help build reproduce package completions man promtool systemd test quick race race-ci vet chaos interop lint check bench mutants run socketio generate proto proto-check proto-release redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
 
 help:
 	@echo 'run        a demo on an embedded Redis'
+	@echo 'build      bin/core: static, stripped, reproducible, with the version of git'
+	@echo 'package    the build, the image, deploy/ and the manual pages are checked'
+	@echo 'reproduce  two builds in different directories, with empty caches, are the same'
+	@echo 'completions, man   bin/completions and bin/man'
 	@echo 'test       all tests; starts private redis-servers'
 	@echo 'quick      vet, tests without Redis and one suite on Redis, within a minute'
 	@echo 'check      lint, vet, all tests with the race detector'
@@ -19,6 +23,31 @@ help:
 	@echo 'proto      Go and TypeScript of proto/'
 	@echo 'proto-check    lint of proto/, no break of the released API, generated code fresh'
 	@echo 'proto-release  image of the released API'
+
+# The state of the sources in "core version". A build without git, as in an image, gets it from the caller.
+BUILD ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null)
+BIN ?= bin
+
+# The same command on the same sources writes the same bytes, whatever the directory: paths are trimmed, and no time or place is stamped.
+build:
+	CGO_ENABLED=0 GOFLAGS= go build -trimpath -buildvcs=false -ldflags '-s -w -X main.build=$(BUILD)' -o $(BIN)/core ./cmd/core
+
+# Takes a few minutes: nothing is shared between the two builds.
+reproduce:
+	@sh scripts/reproduce.sh
+
+# The program's size, the steps of the Dockerfile without an engine, the schemas of deploy/, the alerts, systemd's checks, manual pages.
+package: promtool systemd
+	cd tools/deploy && go test -count 1 -timeout 15m .
+
+completions: build
+	@mkdir -p $(BIN)/completions
+	$(BIN)/core completion bash >$(BIN)/completions/core.bash
+	$(BIN)/core completion zsh >$(BIN)/completions/_core
+	$(BIN)/core completion fish >$(BIN)/completions/core.fish
+
+man:
+	CGO_ENABLED=0 GOFLAGS= go run -trimpath -tags man ./cmd/core man $(BIN)/man
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
 test: redis compiler
@@ -109,6 +138,9 @@ clients/ts/node_modules: clients/ts/package-lock.json
 
 redis:
 	@sh scripts/ensure.sh redis
+
+promtool systemd:
+	@sh scripts/ensure.sh $@
 
 # The race detector and tests/redistest need a C compiler.
 compiler:
