@@ -324,3 +324,25 @@ func (f *formerMembers) Set(text string) error {
 	}
 	return &domain.InvalidError{Field: "access.former-members", Problem: fmt.Sprintf("is %.80q", text), Allowed: "until-removal, nothing"}
 }
+
+// enabled is a setting that is on unless it is set to false. It implements [pflag.Value].
+type enabled struct{ off *bool }
+
+// Type implements pflag.Value.
+func (*enabled) Type() string { return "bool" }
+
+// String implements pflag.Value.
+func (e *enabled) String() string { return strconv.FormatBool(e.off == nil || !*e.off) }
+
+// Set implements pflag.Value.
+func (e *enabled) Set(text string) error {
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return err
+	}
+	*e.off = !on
+	return nil
+}
+
+// IsBoolFlag lets the flag stand without a value.
+func (*enabled) IsBoolFlag() bool { return true }
