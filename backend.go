@@ -19,6 +19,7 @@ import (
 	"chatcore/adapters/pubsub/memgroup"
 	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/definitions"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
@@ -31,6 +32,7 @@ import (
 type backend struct {
 	logID      string
 	groups     groups.Stores
+	defined    groups.Definitions
 	backlog    ports.Backlog
 	live       message.Subscriber
 	tail       ports.Tail  // nil on a custom log without one
@@ -59,7 +61,7 @@ type onRedis struct {
 
 func newRedisBackend(r *onRedis) *backend {
 	return &backend{
-		logID: r.log.ID(), groups: r.groups, backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
+		logID: r.log.ID(), groups: r.groups, defined: definitions.New(r.clients.Commands.UniversalClient, r.keys.Definitions()), backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
 	}
 }
 
@@ -74,9 +76,9 @@ func (r *onRedis) close() error {
 }
 
 // newMemoryBackend returns the backend of a core whose data ends with the process.
-func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *memgroup.Groups) *backend {
+func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *memgroup.Groups, clock ports.Clock) *backend {
 	return &backend{
-		logID: log.ID(), groups: groups, backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
+		logID: log.ID(), groups: groups, defined: memory.NewDefinitions(clock), backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
 		close: func() error {
 			log.Close() // and with it commands and queries
 			tail.Close()
@@ -85,12 +87,16 @@ func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, grou
 	}
 }
 
-func newCustomBackend(log *EventLog) *backend {
+func newCustomBackend(log *EventLog, clock ports.Clock) *backend {
 	end := log.Close
 	if end == nil {
 		end = func() error { return nil }
 	}
-	return &backend{logID: log.ID, groups: log.Groups, backlog: log.backlog(), live: log.Live, tail: log.Tail, close: end}
+	defined := log.Definitions
+	if defined == nil {
+		defined = memory.NewDefinitions(clock)
+	}
+	return &backend{logID: log.ID, groups: log.Groups, defined: defined, backlog: log.backlog(), live: log.Live, tail: log.Tail, close: end}
 }
 
 // probe returns nil if the log accepts events: on Redis it proves all rights and makes a small write in every partition.

@@ -16,6 +16,8 @@ import (
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/rediscmd"
+	"chatcore/adapters/subscribers"
+	"chatcore/adapters/subscribers/pull"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -45,9 +47,13 @@ type Core struct {
 	deps
 	live *liveListeners
 
+	definitions *subscribers.Administration
+
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
 	answers  bool                      // queries are answered from the caches once the core runs
+
+	consumers *pull.Broker
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -197,6 +203,7 @@ func newCore(
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
+	core.definitions = core.newDefinitions()
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
@@ -207,6 +214,7 @@ func newCore(
 	if m.readModels.Views().Kept != nil {
 		chats.ApplyAfterAppend(core.after)
 	}
+	core.consumers = pull.New(pull.Config{Logger: m.config.Logger})
 	core.counts = counts()
 	var err error
 	core.unwatch, err = core.watchMetrics(meter)

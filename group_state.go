@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"chatcore/adapters/subscribers"
 	"chatcore/domain"
 	"chatcore/ports/groups"
 )
@@ -96,7 +97,15 @@ func partitionState(p groups.PartitionState) PartitionState {
 }
 
 // administration implements [Groups] on the consumer groups of a log.
-type administration struct{ groups.Admin }
+type administration struct {
+	groups.Admin
+	definitions *subscribers.Administration
+}
+
+// Delete implements [Groups].
+func (a administration) Delete(ctx context.Context, group string) error {
+	return a.definitions.Delete(ctx, group)
+}
 
 // List implements [Groups].
 func (a administration) List(ctx context.Context) ([]GroupState, error) {

@@ -27,8 +27,8 @@ type Groups interface {
 	// Drop removes a dead letter. A chat that is parked for it flows again, with the event after it.
 	Drop(ctx context.Context, group, id string) error
 	// Delete removes a group with its dead letters: events that it has not finished are never delivered to it. Its subscriptions in running
-	// processes end with [ErrGroupDeleted]; a process subscribes to the group again, as a new one, when it is started again. [ErrGroupNotFound]
-	// is returned if there is none of that name.
+	// processes end with [ErrGroupDeleted]; a process subscribes to the group again, as a new one, when it is started again. The definition of a
+	// group goes as well. [ErrGroupNotFound] is returned if there is none of that name.
 	Delete(ctx context.Context, group string) error
 }
 
@@ -58,4 +58,4 @@ var (
 )
 
 // Groups returns the administration of the consumer groups of the log: on Redis, in the process's memory, or those of [EventLog].Groups.
-func (c *Core) Groups() Groups { return administration{c.backend.groups} }
+func (c *Core) Groups() Groups { return administration{c.backend.groups, c.definitions} }

@@ -93,9 +93,11 @@ type EventLog struct {
 	Clock     ports.LogClock  // stamps events and decides edit windows; nil: the clock of [WithClock]
 	Groups    groups.Stores   // the state of the log's consumer groups; memgroup.New returns those of a log in the process's memory
 	Backlog   ports.Backlog   // reads the log by the partitions of Groups, for groups that are behind; may be nil if Log is a [ports.Backlog]
-	Live      LiveTransport
-	Tail      ports.Tail   // may be nil: then there are no feeds, and listeners hear only what Live delivers
-	Close     func() error // may be nil; called once, at the end
+	// Definitions stores the definitions of groups for all processes; nil: the process keeps them in its memory
+	Definitions groups.Definitions
+	Live        LiveTransport
+	Tail        ports.Tail   // may be nil: then there are no feeds, and listeners hear only what Live delivers
+	Close       func() error // may be nil; called once, at the end
 }
 
 // LiveTransport carries live events by the names of their types.

@@ -163,7 +163,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	tail := newMemoryTail(config, log, clock, local, chatcoreStores)
 	chatcoreProgress := newProgress()
 	groups := newMemoryGroups(log, codec, clock, chatcoreProgress)
-	chatcoreBackend := newMemoryBackend(log, local, tail, groups)
+	chatcoreBackend := newMemoryBackend(log, local, tail, groups, clock)
 	presenceStore := chatcoreStores.Presence
 	logger := config.Logger
 	sweeper := app.NewSweeper(presenceStore, clock, logger)
@@ -224,9 +224,9 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 
 func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) {
 	eventLog := customEventLog(p)
-	chatcoreBackend := newCustomBackend(eventLog)
-	config2 := memoryConfig(config)
 	clock := newClock(p)
+	chatcoreBackend := newCustomBackend(eventLog, clock)
+	config2 := memoryConfig(config)
 	publisher := customPublisher(eventLog)
 	codec := newCodec(p)
 	iDs := newIDs(p)

@@ -67,6 +67,7 @@ var layers = map[string][]string{
 	"adapters/redis/conn":         {"chatcore/ports", backoff, rediscmd, goRedis},
 	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", backoff, keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/feedstate":    {"chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/definitions":  {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/typing":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/presence":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, goRedis, otelAPI, uuids},
@@ -83,6 +84,7 @@ var layers = map[string][]string{
 	"adapters/pubsub/redisgroup": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", rediscmd, goRedis},
 	"adapters/pubsub/memgroup":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/pubsub/live":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
+	"adapters/subscribers":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, groupRun, backoff},
 	"adapters/memory":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":    {"chatcore/domain"},
 

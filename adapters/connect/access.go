@@ -41,6 +41,10 @@ type rule struct {
 
 	// single marks a method that must not be given again after a lost response: its effect would happen twice.
 	single bool
+	// consumes marks a method of consumers: the scope is that of the group that the request names. Before the request is read, any such scope is enough.
+	consumes bool
+	// waits marks a method that waits for events: its calls are counted as streams of the caller.
+	waits bool
 }
 
 // rules returns the rule of each method, by full name. A method without a row cannot be served.
@@ -55,6 +59,7 @@ func rules() map[string]rule {
 		groups    = "chatcore.admin.v1.GroupService."
 		letters   = "chatcore.admin.v1.DeadLetterService."
 		adminView = "chatcore.admin.v1.HealthService."
+		consumers = "chatcore.consumer.v1.ConsumerService."
 	)
 	const feeds = "chatcore.v1.FeedService."
 	reads := rule{who: usersAndServices, scope: auth.ScopeChatsRead}
@@ -131,6 +136,10 @@ func rules() map[string]rule {
 		letters + "DropDeadLetter":  admin,
 		adminView + "GetHealth":     admin,
 		adminView + "ListFindings":  admin,
+
+		consumers + "Consume": {who: servicesOnly, consumes: true},
+		consumers + "Fetch":   {who: servicesOnly, consumes: true, waits: true},
+		consumers + "Settle":  {who: servicesOnly, consumes: true},
 	}
 }
 
@@ -138,6 +147,11 @@ func rules() map[string]rule {
 func (r rule) check(p auth.Principal) error {
 	if r.who == everyone {
 		return nil
+	}
+	if r.consumes {
+		if r.scope = consumeScope(p); r.scope == "" {
+			r.scope = auth.ScopeConsume("GROUP")
+		}
 	}
 	switch p := p.(type) {
 	case auth.Service:
@@ -159,6 +173,17 @@ func (r rule) check(p auth.Principal) error {
 	default:
 		return errNoCredential
 	}
+}
+
+// consumeScope returns a scope of a principal to consume a group, or "" if it has none.
+func consumeScope(p auth.Principal) auth.Scope {
+	s, _ := p.(auth.Service)
+	for _, scope := range s.Scopes {
+		if scope.Consumes() {
+			return scope
+		}
+	}
+	return ""
 }
 
 // accessError is returned for a call that the caller's kind or scopes do not allow, or that is about a user that the caller may not act for.

@@ -118,6 +118,14 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serveStream(w, r, found, principal)
 		return
 	}
+	if found.method.rule.waits {
+		release, err := e.streams.acquire(principal.String())
+		if err != nil {
+			e.refuse(w, r, found.method, err)
+			return
+		}
+		defer release()
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
 	defer cancel()
 	r = r.WithContext(ctx)
@@ -159,11 +167,15 @@ func (e *entry) serveStream(w http.ResponseWriter, r *http.Request, found *route
 		e.refuse(w, r, found.method, &callError{rpc.CodeResourceExhausted, "too_many_streams", err.Error()})
 		return
 	}
-	if found.duplex {
+	access := found.method.rule
+	if found.duplex && !access.consumes {
 		found.handler.ServeHTTP(w, r)
 		return
 	}
-	writer, ctx, closed := e.openStream(w, r, found.method.rule)
+	if access.consumes {
+		access.scope = consumeScope(principal)
+	}
+	writer, ctx, closed := e.openStream(w, r, access)
 	defer closed()
 	found.handler.ServeHTTP(writer, r.WithContext(ctx))
 }
@@ -175,7 +187,7 @@ func (e *entry) openStream(w http.ResponseWriter, r *http.Request, access rule) 
 		draining = server.Draining(r.Context())
 	}
 	writer = newStreamWriter(w)
-	ctx, closed = e.open.open(r.Context(), draining, access.scope, writer)
+	ctx, closed = e.open.open(r.Context(), draining, access.scope, writer, access.consumes)
 	return writer, writer.with(ctx), closed
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/connect/auth"
+	"chatcore/adapters/subscribers/pull"
 	"chatcore/app"
 	"chatcore/app/feed"
 	"chatcore/domain"
@@ -101,6 +102,13 @@ func errorClasses() []errorClass {
 		{err: domain.ErrEditWindow, code: rpc.CodeFailedPrecondition, reason: "edit_window"},
 		{err: domain.ErrCapReached, code: rpc.CodeFailedPrecondition, reason: "cap_reached"},
 		{err: domain.ErrSeqRange, code: rpc.CodeOutOfRange, reason: "seq_range"},
+
+		{err: pull.ErrOtherKind, code: rpc.CodeFailedPrecondition, reason: "not_a_pull_group"},
+		{err: pull.ErrPaused, code: rpc.CodeFailedPrecondition, reason: "group_paused"},
+		{err: pull.ErrDeleted, code: rpc.CodeFailedPrecondition, reason: "group_deleted"},
+		{err: pull.ErrNotRunning, code: rpc.CodeUnavailable, reason: "group_not_running"},
+		{err: pull.ErrStopping, code: rpc.CodeUnavailable, reason: "draining"},
+		{err: pull.ErrUnanswered, code: rpc.CodeUnavailable, reason: "unanswered"},
 
 		{err: domain.ErrTooSoon, code: rpc.CodeResourceExhausted, reason: "too_soon", undone: true},
 		{err: ports.ErrRateLimited, code: rpc.CodeResourceExhausted, reason: "rate_limited", undone: true},

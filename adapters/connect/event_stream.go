@@ -13,6 +13,7 @@ import (
 	"chatcore/adapters/connect/auth"
 	"chatcore/adapters/connect/server"
 	"chatcore/domain"
+	consumerconnect "chatcore/gen/chatcore/consumer/v1/consumerv1connect"
 	v1 "chatcore/gen/chatcore/v1"
 	v1connect "chatcore/gen/chatcore/v1/chatcorev1connect"
 )
@@ -25,7 +26,11 @@ const (
 
 // BeginsStream reports whether a request asks for a feed: see [server.Config.BeginsStream].
 func BeginsStream(r *http.Request) bool {
-	return r.URL.Path == eventsPath || r.URL.Path == v1connect.FeedServiceWatchProcedure
+	switch r.URL.Path {
+	case eventsPath, v1connect.FeedServiceWatchProcedure, consumerconnect.ConsumerServiceConsumeProcedure:
+		return true
+	}
+	return false
 }
 
 // Pauses after which a browser connects again: each connection has another one, so that those of one server do not come back at once.

@@ -33,9 +33,43 @@ type serverStreams struct {
 // openStream is one stream.
 type openStream struct {
 	credential auth.Credential
-	scope      auth.Scope
 	cancel     context.CancelCauseFunc
 	writer     *streamWriter
+	drained    chan struct{} // closed when the server stops, for a handler that ends the stream by itself then; nil for another one
+
+	mu    sync.Mutex
+	scope auth.Scope // mu guards
+}
+
+// narrow sets the scope without which the stream ends.
+func (s *openStream) narrow(scope auth.Scope) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scope = scope
+}
+
+// revoked reports whether the credential has lost the stream's scope.
+func (s *openStream) revoked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.credential.Revoked(s.scope)
+}
+
+type openStreamKey struct{}
+
+// openStreamOf returns the open stream of the context of its handler.
+func openStreamOf(ctx context.Context) *openStream {
+	s, _ := ctx.Value(openStreamKey{}).(*openStream)
+	return s
+}
+
+// drain ends a stream because the server stops, or has its handler do so.
+func (s *openStream) drain() {
+	if s.drained == nil {
+		s.end(errEnding)
+		return
+	}
+	close(s.drained)
 }
 
 // end ends the context of a stream with a cause, and has its last writes hurry.
@@ -49,10 +83,15 @@ func newOpenStreams(live func(ctx context.Context, refs []ports.SessionRef) ([]b
 }
 
 // open adds a stream until closed is called. The context that it returns ends with ctx, with the cause errEnding when the server stops, and with
-// errCredentialEnded when the credential of ctx ends or loses the scope. ctx is that of the request.
-func (o *openStreams) open(ctx context.Context, draining <-chan struct{}, scope auth.Scope, w *streamWriter) (stream context.Context, closed func()) {
+// errCredentialEnded when the credential of ctx ends or loses the scope. ctx is that of the request. With drains, the handler ends the stream by itself when
+// the server stops.
+func (o *openStreams) open(ctx context.Context, draining <-chan struct{}, scope auth.Scope, w *streamWriter, drains bool) (stream context.Context, closed func()) {
 	stream, cancel := context.WithCancelCause(ctx)
 	s := &openStream{credential: auth.CredentialFrom(ctx), scope: scope, cancel: cancel, writer: w}
+	if drains {
+		s.drained = make(chan struct{})
+		stream = context.WithValue(stream, openStreamKey{}, s)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	of := o.servers[draining]
@@ -64,7 +103,7 @@ func (o *openStreams) open(ctx context.Context, draining <-chan struct{}, scope 
 	of.all[s] = struct{}{}
 	switch {
 	case of.drained:
-		s.end(errEnding)
+		s.drain()
 	case s.credential.Expired(time.Now()):
 		s.end(errCredentialEnded)
 	}
@@ -129,7 +168,7 @@ func (o *openStreams) drain(of *serverStreams) {
 	defer o.mu.Unlock()
 	of.drained = true
 	for s := range of.all {
-		s.end(errEnding)
+		s.drain()
 	}
 }
 
@@ -142,7 +181,7 @@ func (o *openStreams) checkLocally(of *serverStreams) map[ports.SessionRef][]*op
 	for s := range of.all {
 		ref, session := s.credential.Session()
 		switch {
-		case s.credential.Expired(now) || s.credential.Revoked(s.scope):
+		case s.credential.Expired(now) || s.revoked():
 			s.end(errCredentialEnded)
 		case session:
 			refs[ref] = append(refs[ref], s)

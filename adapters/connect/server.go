@@ -20,11 +20,13 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"chatcore"
+	"chatcore/adapters/subscribers/pull"
 	"chatcore/adapters/wireformat"
 	"chatcore/app/feed"
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
 	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
+	consumerv1 "chatcore/gen/chatcore/consumer/v1"
 	v1 "chatcore/gen/chatcore/v1"
 	v1connect "chatcore/gen/chatcore/v1/chatcorev1connect"
 )
@@ -55,6 +57,8 @@ type Config struct {
 
 	// openFeed opens feeds instead of the core. Tests set it.
 	openFeed func(ctx context.Context, r feed.Request) (feedSource, error)
+	// broker has the pull groups instead of the core's. Tests set it.
+	broker *pull.Broker
 }
 
 // validate returns a [*domain.InvalidError] for the first wrong field.
@@ -98,6 +102,7 @@ func services(c *calls) []service {
 			return v1connect.NewLimitServiceHandler(&limitService{c}, o...)
 		}},
 		{v1.File_chatcore_v1_feed_proto.Services().ByName("FeedService"), (&feedService{c}).handler},
+		{consumerv1.File_chatcore_consumer_v1_consumer_proto.Services().ByName("ConsumerService"), (&consumerService{c}).handler},
 		{adminv1.File_chatcore_admin_v1_group_proto.Services().ByName("GroupService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewGroupServiceHandler(&groupService{calls: c}, o...)
 		}},

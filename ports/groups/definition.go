@@ -16,12 +16,15 @@ var (
 	ErrNotDefined = errors.New("the consumer group has no definition")
 	// ErrDefinitionChanged is returned for a change of a version of a definition that is not the present one.
 	ErrDefinitionChanged = errors.New("the definition has changed since it was read")
+	// ErrNewerDefinition is returned for a change of a definition that a later version of the program has written: this one would lose a part of it.
+	// A process of the later version can make the change; any process can delete the definition.
+	ErrNewerDefinition = errors.New("the definition was written by a later version of the program")
 )
 
 // Definition describes a consumer group whose handlers are outside of the processes of the log. Every process that runs defined groups runs it.
 type Definition struct {
 	Group   string
-	Kind    Kind
+	Kind    Kind   // "" if the definition cannot be read; it then has a Group alone
 	Version uint64 // from 1; one more with each change. A store sets it
 
 	Filter      Filter
@@ -81,15 +84,17 @@ type SealedSecret struct {
 type Definitions interface {
 	// Definitions returns all definitions, sorted by group, and their revision.
 	Definitions(ctx context.Context) (all []Definition, revision uint64, err error)
-	// Revision returns the revision of all definitions: it grows with each change.
+	// Revision returns the revision of all definitions: it grows with each change. After a loss of data it may be a lower one, but none that it had before.
 	Revision(ctx context.Context) (uint64, error)
 	// Definition returns the definition of a group, or [ErrNotDefined].
 	Definition(ctx context.Context, group string) (Definition, error)
 	// Define adds a definition, as version 1. It returns [ErrDefined] if the group has one.
 	Define(ctx context.Context, d Definition) (Definition, error)
-	// Redefine replaces the definition whose version is d's, and returns the new one. It returns [ErrDefinitionChanged] if another version is the present
-	// one, and [ErrNotDefined] if there is none.
+	// Redefine replaces the definition whose version is d's, and returns the new one, which keeps kind, start, order and the time of its creation. It
+	// returns [ErrDefinitionChanged] if another version is the present one, [ErrNotDefined] if there is none, and [ErrNewerDefinition] if the present
+	// one has fields that this program does not know, or is of a kind that it does not know.
 	Redefine(ctx context.Context, d Definition) (Definition, error)
-	// Undefine removes a definition. It returns [ErrNotDefined] if there is none.
+	// Undefine removes a definition, also one that cannot be read. It returns [ErrNotDefined] if there is none. Of concurrent calls more than one may
+	// return nil.
 	Undefine(ctx context.Context, group string) error
 }

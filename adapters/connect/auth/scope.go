@@ -34,6 +34,9 @@ const allowedScopes = "chats:read, chats:write, presence, sessions, consume:GROU
 // ScopeConsume returns the scope to consume a group.
 func ScopeConsume(group string) Scope { return Scope(consumePrefix + group) }
 
+// Consumes reports whether the scope allows to consume a group, or all.
+func (s Scope) Consumes() bool { return strings.HasPrefix(string(s), consumePrefix) }
+
 // AllScopes returns every scope, with the one to consume any group.
 func AllScopes() Scopes {
 	return Scopes{ScopeAdmin, ScopeChatsRead, ScopeChatsWrite, ScopeConsumeAll, ScopePresence, ScopeSessions, ScopeWebhooks}

@@ -79,6 +79,16 @@ func Join(ctx context.Context, c Config, h Handler) (*Member, error) {
 	return m, nil
 }
 
+// Create creates a group where it does not exist, as Join does, without a member: events that are appended after Create has returned reach the group. Of the
+// configuration it needs what a start needs: Group, Store, Partitions, LogID, Backlog, Codec and Start.
+func Create(ctx context.Context, c Config) error {
+	c, err := c.withDefaults()
+	if err != nil {
+		return err
+	}
+	return (&Member{config: c}).prepare(ctx)
+}
+
 // prepareLimit is how long prepare waits while the store is unavailable.
 const prepareLimit = 30 * time.Second
 

@@ -39,6 +39,11 @@ import (
 //	                                     : epoch of the rebuild, and a minus at the end if there is no field; " " → log id; " #" → number
 //	                                     of fields
 //
+// Definitions of consumer groups whose handlers are in other programs:
+//
+//	cc:definitions               HASH    group → its definition as JSON (see package definitions); "" → the revision of all of them, a number that grows
+//	                                     with each change
+//
 // Presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua). On a Cluster, {p}: precedes each USER, where p is the
 // tag of a partition:
 //
@@ -129,6 +134,9 @@ func (k Keys) Limits() Limits { return Limits(k) }
 
 // Feeds returns the keys of the state of feeds.
 func (k Keys) Feeds() Feeds { return Feeds(k) }
+
+// Definitions returns the key of the definitions of consumer groups.
+func (k Keys) Definitions() Definitions { return Definitions(k) }
 
 // Sessions returns the keys of sessions.
 func (k Keys) Sessions() Sessions { return Sessions(k) }

@@ -80,6 +80,8 @@ func TestNames(t *testing.T) {
 		"acme:cc:gcra:send:ada":        spaced.Limits().gcra([]string{"send", "ada"}),
 		"cc:feed:t%3Ax":                plain.Feeds().State("t:x"),
 		"acme:cc:feed:ABC":             spaced.Feeds().State("ABC"),
+		"cc:definitions":               plain.Definitions().Key(),
+		"acme:cc:definitions":          spaced.Definitions().Key(),
 		"session:user-789:HASH":        plain.Sessions().RecordPrefix("user-789") + "HASH",
 		"acme:session:a%3A%2A:HASH":    spaced.Sessions().RecordPrefix("a:*") + "HASH",
 		"session:{a%7Bb%7D}:HASH":      cluster.Sessions().RecordPrefix("a{b}") + "HASH",

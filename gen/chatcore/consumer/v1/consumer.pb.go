@@ -37,6 +37,8 @@ const (
 	// It did not: the delivery is not the consumer's any more, because its lease ended, another outcome was settled, or another instance owns the partition. The
 	// event may be delivered again, to this consumer or another one.
 	SettleStatus_SETTLE_STATUS_STALE SettleStatus = 2
+	// The instance of the delivery has not answered: the settlement may have taken effect, and may be repeated. Only on a stream: Settle fails with unavailable.
+	SettleStatus_SETTLE_STATUS_UNANSWERED SettleStatus = 3
 )
 
 // Enum value maps for SettleStatus.
@@ -45,11 +47,13 @@ var (
 		0: "SETTLE_STATUS_UNSPECIFIED",
 		1: "SETTLE_STATUS_DONE",
 		2: "SETTLE_STATUS_STALE",
+		3: "SETTLE_STATUS_UNANSWERED",
 	}
 	SettleStatus_value = map[string]int32{
 		"SETTLE_STATUS_UNSPECIFIED": 0,
 		"SETTLE_STATUS_DONE":        1,
 		"SETTLE_STATUS_STALE":       2,
+		"SETTLE_STATUS_UNANSWERED":  3,
 	}
 )
 
@@ -1211,7 +1215,8 @@ type FetchRequest struct {
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	// The most deliveries that it returns, 1 to 1,024. Defaults to 64.
 	MaxDeliveries uint32 `protobuf:"varint,2,opt,name=max_deliveries,json=maxDeliveries,proto3" json:"max_deliveries,omitempty"`
-	// How long it waits for the first one, at most 30 seconds. Defaults to 0: it returns what is there.
+	// How long it waits for the first one, at most 30 seconds, and half a second less than the deadline of the call. Defaults to 2 seconds. With 0 it returns what
+	// is there: nothing, if the instance had no consumer of the group in the last 10 seconds, because it joins the group first.
 	Wait *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Lease of each delivery, 1 second to 1 hour. Defaults to 30 seconds.
 	Lease         *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
@@ -1519,11 +1524,12 @@ const file_chatcore_consumer_v1_consumer_proto_rawDesc = "" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12B\n" +
 	"\vsettlements\x18\x02 \x03(\v2 .chatcore.consumer.v1.SettlementR\vsettlements\"N\n" +
 	"\x0eSettleResponse\x12<\n" +
-	"\aresults\x18\x01 \x03(\v2\".chatcore.consumer.v1.SettleResultR\aresults*^\n" +
+	"\aresults\x18\x01 \x03(\v2\".chatcore.consumer.v1.SettleResultR\aresults*|\n" +
 	"\fSettleStatus\x12\x1d\n" +
 	"\x19SETTLE_STATUS_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SETTLE_STATUS_DONE\x10\x01\x12\x17\n" +
-	"\x13SETTLE_STATUS_STALE\x10\x022\x94\x02\n" +
+	"\x13SETTLE_STATUS_STALE\x10\x02\x12\x1c\n" +
+	"\x18SETTLE_STATUS_UNANSWERED\x10\x032\x94\x02\n" +
 	"\x0fConsumerService\x12Z\n" +
 	"\aConsume\x12$.chatcore.consumer.v1.ConsumeRequest\x1a%.chatcore.consumer.v1.ConsumeResponse(\x010\x01\x12P\n" +
 	"\x05Fetch\x12\".chatcore.consumer.v1.FetchRequest\x1a#.chatcore.consumer.v1.FetchResponse\x12S\n" +

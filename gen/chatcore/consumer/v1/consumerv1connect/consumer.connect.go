@@ -46,12 +46,14 @@ const (
 type ConsumerServiceClient interface {
 	// Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. A consumer that ends its side gives back
 	// what it has not settled: no attempt is counted. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
-	// or deleted; what is not settled then is given back as well.
+	// or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and the rest is given back as well. A message that is
+	// refused ends the stream with invalid_argument, as one that breaks.
 	Consume(context.Context) (*connect.BidiStreamForClientSimple[v1.ConsumeRequest, v1.ConsumeResponse], error)
 	// Fetch returns the next deliveries, and waits for the first of them. It is for callers without HTTP/2.
 	Fetch(context.Context, *v1.FetchRequest) (*v1.FetchResponse, error)
 	// Settle ends deliveries, or extends their leases. Any instance takes any token. It may be called again with the same settlements after a lost
-	// response: the answer is the same.
+	// response, and after unavailable: the answer is the same until the lease would have ended. If a token is of no delivery of the group, others of the call
+	// may have taken effect nevertheless.
 	Settle(context.Context, *v1.SettleRequest) (*v1.SettleResponse, error)
 }
 
@@ -121,12 +123,14 @@ func (c *consumerServiceClient) Settle(ctx context.Context, req *v1.SettleReques
 type ConsumerServiceHandler interface {
 	// Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. A consumer that ends its side gives back
 	// what it has not settled: no attempt is counted. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
-	// or deleted; what is not settled then is given back as well.
+	// or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and the rest is given back as well. A message that is
+	// refused ends the stream with invalid_argument, as one that breaks.
 	Consume(context.Context, *connect.BidiStream[v1.ConsumeRequest, v1.ConsumeResponse]) error
 	// Fetch returns the next deliveries, and waits for the first of them. It is for callers without HTTP/2.
 	Fetch(context.Context, *v1.FetchRequest) (*v1.FetchResponse, error)
 	// Settle ends deliveries, or extends their leases. Any instance takes any token. It may be called again with the same settlements after a lost
-	// response: the answer is the same.
+	// response, and after unavailable: the answer is the same until the lease would have ended. If a token is of no delivery of the group, others of the call
+	// may have taken effect nevertheless.
 	Settle(context.Context, *v1.SettleRequest) (*v1.SettleResponse, error)
 }
 

@@ -564,7 +564,8 @@ export declare type FetchRequest = Message<"chatcore.consumer.v1.FetchRequest"> 
   maxDeliveries: number;
 
   /**
-   * How long it waits for the first one, at most 30 seconds. Defaults to 0: it returns what is there.
+   * How long it waits for the first one, at most 30 seconds, and half a second less than the deadline of the call. Defaults to 2 seconds. With 0 it returns what
+   * is there: nothing, if the instance had no consumer of the group in the last 10 seconds, because it joins the group first.
    *
    * @generated from field: google.protobuf.Duration wait = 3;
    */
@@ -685,6 +686,13 @@ export enum SettleStatus {
    * @generated from enum value: SETTLE_STATUS_STALE = 2;
    */
   STALE = 2,
+
+  /**
+   * The instance of the delivery has not answered: the settlement may have taken effect, and may be repeated. Only on a stream: Settle fails with unavailable.
+   *
+   * @generated from enum value: SETTLE_STATUS_UNANSWERED = 3;
+   */
+  UNANSWERED = 3,
 }
 
 /**
@@ -706,7 +714,8 @@ export declare const ConsumerService: GenService<{
   /**
    * Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. A consumer that ends its side gives back
    * what it has not settled: no attempt is counted. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
-   * or deleted; what is not settled then is given back as well.
+   * or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and the rest is given back as well. A message that is
+   * refused ends the stream with invalid_argument, as one that breaks.
    *
    * @generated from rpc chatcore.consumer.v1.ConsumerService.Consume
    */
@@ -727,7 +736,8 @@ export declare const ConsumerService: GenService<{
   },
   /**
    * Settle ends deliveries, or extends their leases. Any instance takes any token. It may be called again with the same settlements after a lost
-   * response: the answer is the same.
+   * response, and after unavailable: the answer is the same until the lease would have ended. If a token is of no delivery of the group, others of the call
+   * may have taken effect nevertheless.
    *
    * @generated from rpc chatcore.consumer.v1.ConsumerService.Settle
    */
