@@ -34,7 +34,7 @@ await build({
   build: {
     outDir,
     emptyOutDir: true,
-    target: "es2022",
+    target: ["chrome125", "firefox128", "safari18"],
     modulePreload: false,
     sourcemap: false,
     reportCompressedSize: false,

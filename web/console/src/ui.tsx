@@ -7,11 +7,12 @@ import { Problem } from "./session";
 
 /** hueOf returns one of eight hues for an id, the same each time. */
 export function hueOf(id: string): number {
-  let hash = 0;
+  let hash = 0x811c9dc5;
   for (let i = 0; i < id.length; i++) {
-    hash = (hash * 31 + id.charCodeAt(i)) >>> 0;
+    hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193) >>> 0;
   }
-  return hash % 8;
+  hash ^= hash >>> 15;
+  return (hash >>> 0) % 8;
 }
 
 /** Avatar shows the first letters of an id in its color; with a status, a dot. */
