@@ -22,6 +22,7 @@ import (
 	"chatcore/adapters/redis/definitions"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/redis/relay"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -33,6 +34,7 @@ type backend struct {
 	logID      string
 	groups     groups.Stores
 	defined    groups.Definitions
+	relay      ports.Relay // nil on a custom log: its processes do not reach each other
 	backlog    ports.Backlog
 	live       message.Subscriber
 	tail       ports.Tail  // nil on a custom log without one
@@ -57,10 +59,16 @@ type onRedis struct {
 	groups  *redisgroup.Groups
 	codec   *wireformat.Codec
 	clients *redis.Clients
+
+	relay    *relay.Relay
+	relaying *live.PubSub // subscriptions of relay
 }
 
 func newRedisBackend(r *onRedis) *backend {
+	r.relaying = live.NewPubSub(live.PubSubConfig{Client: r.clients.PubSub.UniversalClient})
+	r.relay = relay.New(relay.Config{Client: r.clients.Commands.UniversalClient, Subscriptions: r.relaying, Keys: r.keys.Relays()})
 	return &backend{
+		relay: r.relay,
 		logID: r.log.ID(), groups: r.groups, defined: definitions.New(r.clients.Commands.UniversalClient, r.keys.Definitions()), backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
 	}
 }
@@ -69,8 +77,9 @@ func newRedisBackend(r *onRedis) *backend {
 func (r *onRedis) close() error {
 	var ending sync.WaitGroup
 	ending.Go(r.log.Close)
+	r.relay.Close()
 	r.tail.Close() // before the connection that it shares with live
-	err := errors.Join(r.live.Close(), r.groups.Close())
+	err := errors.Join(r.relaying.Close(), r.live.Close(), r.groups.Close())
 	ending.Wait()
 	return errors.Join(err, r.clients.Close())
 }
@@ -78,7 +87,7 @@ func (r *onRedis) close() error {
 // newMemoryBackend returns the backend of a core whose data ends with the process.
 func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *memgroup.Groups, clock ports.Clock) *backend {
 	return &backend{
-		logID: log.ID(), groups: groups, defined: memory.NewDefinitions(clock), backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
+		logID: log.ID(), groups: groups, defined: memory.NewDefinitions(clock), relay: memory.NewRelay(), backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
 		close: func() error {
 			log.Close() // and with it commands and queries
 			tail.Close()

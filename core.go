@@ -214,7 +214,7 @@ func newCore(
 	if m.readModels.Views().Kept != nil {
 		chats.ApplyAfterAppend(core.after)
 	}
-	core.consumers = pull.New(pull.Config{Logger: m.config.Logger})
+	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
 	core.counts = counts()
 	var err error
 	core.unwatch, err = core.watchMetrics(meter)

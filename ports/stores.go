@@ -14,6 +14,8 @@ type Stores struct {
 	Counters  Counters
 	Sets      Sets
 	FeedState FeedState // tickets and cursors of feeds
+
+	WebhookAttempts WebhookAttempts // the last requests to the endpoints of webhooks
 }
 
 // Or returns the stores, with those of others in the place of missing ones.
@@ -23,7 +25,7 @@ func (s Stores) Or(others Stores) Stores {
 		Limiter: or(s.Limiter, others.Limiter), Effects: or(s.Effects, others.Effects), Caches: or(s.Caches, others.Caches),
 		UserChats: or(s.UserChats, others.UserChats), Unread: or(s.Unread, others.Unread),
 		Values: or(s.Values, others.Values), Counters: or(s.Counters, others.Counters), Sets: or(s.Sets, others.Sets),
-		FeedState: or(s.FeedState, others.FeedState),
+		FeedState: or(s.FeedState, others.FeedState), WebhookAttempts: or(s.WebhookAttempts, others.WebhookAttempts),
 	}
 }
 

@@ -66,6 +66,7 @@ var layers = map[string][]string{
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
 	"adapters/redis/conn":         {"chatcore/ports", backoff, rediscmd, goRedis},
 	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", backoff, keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/attempt":      {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/feedstate":    {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/definitions":  {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
 	v1 "chatcore/gen/chatcore/v1"
+	"chatcore/ports/groups"
 	"chatcore/tests/wait"
 )
 
@@ -73,6 +75,16 @@ func (w *world) nextDoomed(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprint("doomed-", w.doomed.Add(1)-1)
 	wait.Until(t, "the group exists", func() bool { _, ok := w.group(t, name); return ok })
+	return name
+}
+
+// defined returns a new pull group.
+func (w *world) defined(t *testing.T) string {
+	t.Helper()
+	name := w.id("pull")
+	if _, err := w.core.Definitions().Create(t.Context(), groups.Definition{Group: name, Kind: groups.KindPull}); err != nil {
+		t.Fatal(err)
+	}
 	return name
 }
 
@@ -175,11 +187,56 @@ func groupRows() map[string]row {
 			w.letter(t)
 			return expect(&adminv1.ListGroupsRequest{}, func(t *testing.T, res *adminv1.ListGroupsResponse) {
 				for _, g := range res.GetGroups() {
-					if g.GetName() == failing && g.GetMembers() == 1 && g.GetDeadLetters() > 0 && len(g.GetPartitions()) > 0 && g.GetPartitions()[0].GetStream() != "" {
+					if g.GetName() == failing && g.GetDefinition() == nil && g.GetMembers() == 1 && g.GetDeadLetters() > 0 && len(g.GetPartitions()) > 0 && g.GetPartitions()[0].GetStream() != "" {
 						return
 					}
 				}
 				t.Errorf("the groups are %v", res)
+			})
+		}},
+		service + "CreateGroup": {prepare: func(t *testing.T, w *world) prepared {
+			settings := &adminv1.GroupSettings{
+				EventTypes: []string{"message:new", "poll:made"}, ChatIds: []string{"c"}, OnPoison: adminv1.PoisonPolicy_POISON_POLICY_PARK, Concurrency: 7,
+				Retry: &adminv1.RetryPolicy{Attempts: 3, FirstPause: durationpb.New(time.Second), MaxPause: durationpb.New(time.Hour)},
+			}
+			start := &adminv1.GroupStart{At: &adminv1.GroupStart_Beginning{Beginning: true}}
+			name := w.id("pull")
+			return expect(&adminv1.CreateGroupRequest{Group: name, Start: start, Settings: settings}, func(t *testing.T, res *adminv1.CreateGroupResponse) {
+				d := res.GetDefinition()
+				if d.GetKind() != adminv1.GroupKind_GROUP_KIND_PULL || d.GetVersion() != 1 || !proto.Equal(d.GetSettings(), settings) || !proto.Equal(d.GetStart(), start) || d.GetCreatedAt() == nil {
+					t.Errorf("the definition is %v", d)
+				}
+				if _, exists := w.group(t, name); !exists {
+					t.Error("the group does not exist")
+				}
+			})
+		}},
+		service + "UpdateGroup": {prepare: func(t *testing.T, w *world) prepared {
+			name := w.defined(t)
+			settings := &adminv1.GroupSettings{ChatIds: []string{"c"}, Concurrency: 3}
+			return expect(&adminv1.UpdateGroupRequest{Group: name, Settings: settings, Version: 1}, func(t *testing.T, res *adminv1.UpdateGroupResponse) {
+				d := res.GetDefinition()
+				if d.GetVersion() != 2 || d.GetSettings().GetConcurrency() != 3 || d.GetSettings().GetChatIds()[0] != "c" || d.GetSettings().GetRetry().GetAttempts() != 10 {
+					t.Errorf("the definition is %v", d)
+				}
+			})
+		}},
+		service + "PauseGroup": {prepare: func(t *testing.T, w *world) prepared {
+			return expect(&adminv1.PauseGroupRequest{Group: w.defined(t)}, func(t *testing.T, res *adminv1.PauseGroupResponse) {
+				if d := res.GetDefinition(); !d.GetPaused() || d.GetPauseReason() != "" {
+					t.Errorf("the definition is %v", d)
+				}
+			})
+		}},
+		service + "ResumeGroup": {prepare: func(t *testing.T, w *world) prepared {
+			name := w.defined(t)
+			if _, err := w.core.Definitions().Pause(t.Context(), name, "why"); err != nil {
+				t.Fatal(err)
+			}
+			return expect(&adminv1.ResumeGroupRequest{Group: name}, func(t *testing.T, res *adminv1.ResumeGroupResponse) {
+				if d := res.GetDefinition(); d.GetPaused() || d.GetPauseReason() != "" || d.GetVersion() != 3 {
+					t.Errorf("the definition is %v", d)
+				}
 			})
 		}},
 		service + "RebuildGroup": {prepare: func(t *testing.T, w *world) prepared {

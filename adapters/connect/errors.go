@@ -87,6 +87,9 @@ func errorClasses() []errorClass {
 		{err: chatcore.ErrGroupDeleted, code: rpc.CodeNotFound, reason: "group_not_found"},
 		{err: chatcore.ErrDeadLetterNotFound, code: rpc.CodeNotFound, reason: "dead_letter_not_found"},
 
+		{err: chatcore.ErrGroupNotDefined, code: rpc.CodeNotFound, reason: "group_not_defined"},
+
+		{err: chatcore.ErrGroupDefined, code: rpc.CodeAlreadyExists, reason: "group_defined"},
 		{err: domain.ErrChatExists, code: rpc.CodeAlreadyExists, reason: "chat_exists"},
 		{err: domain.ErrMessageExists, code: rpc.CodeAlreadyExists, reason: "message_exists"},
 		{err: domain.ErrCommandReused, code: rpc.CodeAlreadyExists, reason: "command_reused"},
@@ -96,6 +99,7 @@ func errorClasses() []errorClass {
 		{err: domain.ErrNotAuthor, code: rpc.CodePermissionDenied, reason: "not_author"},
 		{err: domain.ErrRefused, code: rpc.CodePermissionDenied, reason: "refused"},
 
+		{err: chatcore.ErrGroupOfCode, code: rpc.CodeFailedPrecondition, reason: "group_of_code"},
 		{err: domain.ErrArchived, code: rpc.CodeFailedPrecondition, reason: "archived"},
 		{err: domain.ErrLastOwner, code: rpc.CodeFailedPrecondition, reason: "last_owner"},
 		{err: domain.ErrMessageDeleted, code: rpc.CodeFailedPrecondition, reason: "message_deleted"},
@@ -118,6 +122,7 @@ func errorClasses() []errorClass {
 		{err: feed.ErrEnded, code: rpc.CodeUnavailable, reason: "feed_ended"},
 
 		{err: ports.ErrConflict, code: rpc.CodeAborted, reason: "conflict"},
+		{err: chatcore.ErrDefinitionChanged, code: rpc.CodeAborted, reason: "definition_changed"},
 
 		{err: ports.ErrLogLost, code: rpc.CodeDataLoss, reason: "log_lost", text: sentinel},
 		{err: ports.ErrCorrupt, code: rpc.CodeDataLoss, reason: "corrupt", text: sentinel},
@@ -125,6 +130,7 @@ func errorClasses() []errorClass {
 		{err: chatcore.ErrNoFsck, code: rpc.CodeUnimplemented, reason: "findings_unsupported"},
 
 		{err: ports.ErrNewerLog, code: rpc.CodeUnavailable, reason: "newer_log", text: sentinel},
+		{err: chatcore.ErrNewerDefinition, code: rpc.CodeUnavailable, reason: "newer_definition", text: sentinel},
 		{err: ports.ErrNewerVersion, code: rpc.CodeUnavailable, reason: "newer_version"},
 		{err: app.ErrGateFailed, code: rpc.CodeUnavailable, reason: "gate_failed", text: sentinel},
 		{err: chatcore.ErrNoViews, code: rpc.CodeUnavailable, reason: "no_views", text: sentinel},

@@ -96,6 +96,12 @@ func badValues(f protoreflect.FieldDescriptor) []protoreflect.Value {
 	case protoreflect.Uint32Kind:
 		values = []protoreflect.Value{protoreflect.ValueOfUint32(0), protoreflect.ValueOfUint32(257), protoreflect.ValueOfUint32(1<<32 - 1)}
 	case protoreflect.Int64Kind:
+		switch f.ContainingMessage().FullName() { // JSON has no others
+		case "google.protobuf.Timestamp":
+			return []protoreflect.Value{protoreflect.ValueOfInt64(-62135596800), protoreflect.ValueOfInt64(253402300799)}
+		case "google.protobuf.Duration":
+			return []protoreflect.Value{protoreflect.ValueOfInt64(-1), protoreflect.ValueOfInt64(315576000000)}
+		}
 		values = []protoreflect.Value{protoreflect.ValueOfInt64(-1), protoreflect.ValueOfInt64(1<<63 - 1)}
 	case protoreflect.EnumKind:
 		values = []protoreflect.Value{protoreflect.ValueOfEnum(0), protoreflect.ValueOfEnum(77)}

@@ -2,7 +2,9 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,21 +14,90 @@ import (
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
 	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
+	"chatcore/ports/groups"
 )
 
 // groupService implements chatcore.admin.v1.GroupService.
-type groupService struct {
-	*calls
-	adminconnect.UnimplementedGroupServiceHandler
-}
+type groupService struct{ *calls }
 
+var _ adminconnect.GroupServiceHandler = (*groupService)(nil)
+
+// ListGroups also lists groups that were defined and that no process runs yet.
 func (s *groupService) ListGroups(ctx context.Context, _ *adminv1.ListGroupsRequest) (*adminv1.ListGroupsResponse, error) {
+	definitions, err := s.core.Definitions().List(ctx)
+	if err != nil {
+		return nil, err
+	}
 	list, err := s.core.Groups().List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out output
-	return &adminv1.ListGroupsResponse{Groups: each(list, out.group)}, out.err
+	listed := each(list, out.group)
+	for _, d := range definitions {
+		i := slices.IndexFunc(listed, func(g *adminv1.Group) bool { return g.GetName() == d.Group })
+		if i < 0 {
+			i, listed = len(listed), append(listed, &adminv1.Group{Name: d.Group})
+		}
+		listed[i].Definition = definitionOf(d)
+	}
+	slices.SortFunc(listed, func(a, b *adminv1.Group) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return &adminv1.ListGroupsResponse{Groups: listed}, out.err
+}
+
+func (s *groupService) CreateGroup(ctx context.Context, req *adminv1.CreateGroupRequest) (*adminv1.CreateGroupResponse, error) {
+	start, err := parseStart("start", req.GetStart())
+	if err != nil {
+		return nil, err
+	}
+	d := groups.Definition{Group: req.GetGroup(), Kind: groups.KindPull, Start: start, Unordered: req.GetUnordered()}
+	if err := settingsInto(&d, req.GetSettings()); err != nil {
+		return nil, err
+	}
+	defined, err := s.core.Definitions().Create(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.CreateGroupResponse{Definition: definitionOf(defined)}, nil
+}
+
+func (s *groupService) UpdateGroup(ctx context.Context, req *adminv1.UpdateGroupRequest) (*adminv1.UpdateGroupResponse, error) {
+	if err := checkGroup(req.GetGroup()); err != nil {
+		return nil, err
+	}
+	if req.GetSettings() == nil {
+		return nil, &domain.InvalidError{Field: "settings", Problem: "is not set", Allowed: "all settings of the group; empty ones are the defaults"}
+	}
+	d, err := s.core.Definitions().Update(ctx, req.GetGroup(), req.GetVersion(), func(d *groups.Definition) error { return settingsInto(d, req.GetSettings()) })
+	if errors.Is(err, chatcore.ErrDefinitionChanged) { // the same call would fail again
+		err = finalError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.UpdateGroupResponse{Definition: definitionOf(d)}, nil
+}
+
+func (s *groupService) PauseGroup(ctx context.Context, req *adminv1.PauseGroupRequest) (*adminv1.PauseGroupResponse, error) {
+	if err := checkGroup(req.GetGroup()); err != nil {
+		return nil, err
+	}
+	d, err := s.core.Definitions().Pause(ctx, req.GetGroup(), "")
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.PauseGroupResponse{Definition: definitionOf(d)}, nil
+}
+
+func (s *groupService) ResumeGroup(ctx context.Context, req *adminv1.ResumeGroupRequest) (*adminv1.ResumeGroupResponse, error) {
+	if err := checkGroup(req.GetGroup()); err != nil {
+		return nil, err
+	}
+	d, err := s.core.Definitions().Resume(ctx, req.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.ResumeGroupResponse{Definition: definitionOf(d)}, nil
 }
 
 func (s *groupService) RebuildGroup(ctx context.Context, req *adminv1.RebuildGroupRequest) (*adminv1.RebuildGroupResponse, error) {

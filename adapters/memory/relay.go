@@ -62,6 +62,15 @@ func (r *Relay) Ask(ctx context.Context, name string, request []byte) ([]byte, e
 	if i == nil {
 		return nil, ports.ErrNoInstance
 	}
-	defer i.answering.Done()
-	return i.answer(i.ctx, request), nil
+	answered := make(chan []byte, 1)
+	go func() {
+		defer i.answering.Done()
+		answered <- i.answer(i.ctx, request)
+	}()
+	select {
+	case answer := <-answered:
+		return answer, nil
+	case <-ctx.Done():
+		return nil, ports.Unavailable(ctx, ctx.Err())
+	}
 }

@@ -51,6 +51,7 @@ func TestLeastRights_OfTheChannels(t *testing.T) {
 				}
 			}
 			hears(keys.Views().Memberships())
+			hears(keys.Relays().Channel("instance"))
 			if sharded {
 				subscribe, publish = client.SSubscribe, client.SPublish
 			}
@@ -84,7 +85,7 @@ func TestRights_NameEveryChannel(t *testing.T) {
 	}
 	rights := health.LogRights(keys)
 	setUser(t, rig.Connect(t, server.URL()), slices.DeleteFunc(rights.Rules(false), func(rule string) bool { return rule == "&cc:*" })...)
-	want := []string{keys.Views().Memberships()}
+	want := []string{keys.Views().Memberships(), keys.Relays().Channel(":rights")}
 	for p := range keys.PartitionCount() {
 		want = append(want, keys.Log().Live(p))
 	}

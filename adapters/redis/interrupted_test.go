@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"chatcore/adapters/redis/attempt"
 	"chatcore/adapters/redis/cache"
 	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/definitions"
 	"chatcore/adapters/redis/effect"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/feedstate"
@@ -43,6 +45,8 @@ func TestInterrupted_Ports(t *testing.T) {
 		Values: kv.New(client, keys.Custom()), Limiter: limit.New(client, keys.Limits()), Typing: typing.New(client, keys.Typing(), domain.TypingTTL),
 		Presence: rig.NewPresence(t, client, keys), Sessions: session.New(client, keys.Sessions(), porttest.SessionPolicy()),
 		Cache: cache.New(client, keys.Caches()), View: view.NewUserChats(client, keys.Views()), Feeds: feedstate.New(client, keys.Feeds()),
+		Attempts:    attempt.New(client, keys.Webhooks()),
+		Definitions: definitions.New(client, keys.Definitions()),
 		Hold: func() func() {
 			held := make(chan struct{})
 			hold := func([]byte) bool {

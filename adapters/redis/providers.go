@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"chatcore/adapters/redis/attempt"
 	"chatcore/adapters/redis/cache"
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/effect"
@@ -73,5 +74,6 @@ func NewStores(c StoresConfig, clients *Clients, keys keyspace.Keys, codec *wire
 		Effects: effect.New(client, keys.Custom(), c.EffectTTL), Caches: cache.New(clients.Cache.UniversalClient, keys.Caches()),
 		UserChats: view.NewUserChats(client, keys.Views()), Unread: view.NewUnreadCounts(client, keys.Views()),
 		Values: values, Counters: values, Sets: values, FeedState: feedstate.New(client, keys.Feeds()),
+		WebhookAttempts: attempt.New(client, keys.Webhooks()),
 	}, nil
 }

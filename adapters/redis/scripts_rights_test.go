@@ -51,6 +51,11 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"SET|id|log", "HSET|a|c1|5:1|c2|9:9"}, keys: "id a", args: "log|c1|7|2|||c2|8|8||1|c3|1|1|1|"},
 			{seed: []string{"SET|id|log", "SET|a|x"}, keys: "id a", args: "log|c1|7|2||"},
 		},
+		"definition_change": {
+			{keys: "d", args: "g||new"},
+			{seed: []string{"HSET|d||7|g|old"}, keys: "d", args: "g|old|new"},
+			{seed: []string{"HSET|d||7|g|old|h|other"}, keys: "d", args: "g|old|"},
+		},
 		"confirm":  {{seed: []string{"SET|id|log"}, keys: "id c w", args: "log|$HISTORY|0"}},
 		"count":    {{keys: "k", args: "60000", loose: true}},
 		"identify": {{keys: "r", args: "log_id|id|partitions|4|ready|0"}},

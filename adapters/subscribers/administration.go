@@ -12,7 +12,8 @@ import (
 	"chatcore/ports/groups"
 )
 
-// ErrGroupOfCode is returned when a group is to be defined that exists without a definition: the code of processes runs it.
+// ErrGroupOfCode is returned for a group that is to be defined, or whose definition is to be changed, and that exists without one: the code of processes runs
+// it.
 var ErrGroupOfCode = errors.New("the code of processes runs the consumer group")
 
 // Administration defines groups, and changes and removes their definitions. A change made through it takes effect in this process at once, and in the others
@@ -132,6 +133,9 @@ func (a *Administration) check(d groups.Definition) error {
 func (a *Administration) Update(ctx context.Context, name string, version uint64, change func(d *groups.Definition) error) (groups.Definition, error) {
 	for {
 		d, err := a.Get(ctx, name)
+		if errors.Is(err, groups.ErrNotDefined) {
+			return groups.Definition{}, a.notDefined(ctx, name)
+		}
 		if err != nil {
 			return groups.Definition{}, err
 		}
@@ -160,6 +164,17 @@ func (a *Administration) Update(ctx context.Context, name string, version uint64
 		a.changed()
 		return d, nil
 	}
+}
+
+// notDefined returns [ErrGroupOfCode] for a group that exists, and [groups.ErrNotDefined] for one that does not.
+func (a *Administration) notDefined(ctx context.Context, name string) error {
+	switch exists, err := a.groups.Exists(ctx, name); {
+	case err != nil:
+		return err
+	case exists:
+		return ErrGroupOfCode
+	}
+	return groups.ErrNotDefined
 }
 
 // Pause has a group deliver nothing until it is resumed; what is in flight may end. Its lag grows meanwhile. reason says why, and is empty if a person asked

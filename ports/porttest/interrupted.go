@@ -14,6 +14,7 @@ import (
 
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // Stores holds the ports of one store whose replies can be held back.
@@ -37,6 +38,9 @@ type Stores struct {
 	Cache    ports.CacheStore
 	View     ports.UserView
 	Feeds    ports.FeedState
+	Attempts ports.WebhookAttempts
+
+	Definitions groups.Definitions
 
 	// Hold holds back every reply of the store until the returned function is called. A call whose reply is held back must end by itself, but not
 	// within the deadlines of the test, which are below 200 ms.
@@ -270,7 +274,25 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			_, _, err := s.Feeds.Take(ctx, "k")
 			return err
 		},
-		"UserView.Of": func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
+		"WebhookAttempts.Record": func(ctx context.Context, _ int) error {
+			return s.Attempts.Record(ctx, "hook", []ports.WebhookAttempt{{Event: "e"}})
+		},
+		"WebhookAttempts.Attempts": func(ctx context.Context, _ int) error { return failure(s.Attempts.Attempts(ctx, "hook", false)) },
+		"WebhookAttempts.Remove":   func(ctx context.Context, _ int) error { return s.Attempts.Remove(ctx, "hook") },
+		"Definitions.Definitions": func(ctx context.Context, _ int) error {
+			_, _, err := s.Definitions.Definitions(ctx)
+			return err
+		},
+		"Definitions.Revision":   func(ctx context.Context, _ int) error { return failure(s.Definitions.Revision(ctx)) },
+		"Definitions.Definition": func(ctx context.Context, _ int) error { return failure(s.Definitions.Definition(ctx, "g")) },
+		"Definitions.Define": func(ctx context.Context, i int) error {
+			return failure(s.Definitions.Define(ctx, groups.Definition{Group: fmt.Sprint("g", i), Kind: groups.KindPull}))
+		},
+		"Definitions.Redefine": func(ctx context.Context, _ int) error {
+			return failure(s.Definitions.Redefine(ctx, groups.Definition{Group: "g", Kind: groups.KindPull, Version: 1}))
+		},
+		"Definitions.Undefine": func(ctx context.Context, _ int) error { return s.Definitions.Undefine(ctx, "g") },
+		"UserView.Of":          func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
 	}
 }
 
@@ -283,7 +305,8 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
-		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.OnlineCounter](),
+		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.WebhookAttempts](), reflect.TypeFor[ports.OnlineCounter](),
+		reflect.TypeFor[groups.Definitions](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {

@@ -20,6 +20,10 @@ var focus = map[string]map[string]string{
 		"cache_put":        "TestScript_CachePut|TestCaches|TestCachedValues.*|TestAForeignValueWhereACachedOneWouldBe",
 		"cache_invalidate": "TestScript_CacheInvalidate|TestCaches|TestCachedValues.*|TestAForeignValueWhereACachedOneWouldBe",
 	},
+	"adapters/redis/definitions": {
+		"definition_read":   "TestDefinitions.*",
+		"definition_change": "TestDefinitions.*",
+	},
 	"adapters/redis/effect": {
 		"once": "TestScript_Once|TestAFailureThatNobodyCouldForeseeLeavesNoMarker|TestAFullMemoryTakesNoEffect|TestEffects|TestAnEffectIsForgottenAfterItsTime|TestEveryCommandOfAnEffect|TestCommandsThatMightFailHalfWayAreRefused|TestWhatAKeyHoldsIsFollowedThroughAnEffect|TestAnEffectWhoseAnswerWasLostIsThereOnce",
 	},

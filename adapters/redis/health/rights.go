@@ -159,15 +159,15 @@ func LogRights(k keyspace.Keys) Rights {
 	for _, typ := range wireformat.LiveTypes() {
 		r.channels = append(r.channels, k.Channel(typ))
 	}
-	r.channels = append(r.channels, k.Views().Memberships())
 	if k.Prefix() == "" {
-		r.channelPatterns = append(slices.Clone(r.channels[:len(r.channels)-1]), keyspace.OwnPrefix+"*")
+		r.channelPatterns = append(slices.Clone(r.channels), keyspace.OwnPrefix+"*")
 	}
+	r.channels = append(r.channels, k.Views().Memberships(), k.Relays().Channel(scratch))
 	for p := range k.PartitionCount() {
 		r.keys = append(r.keys, log.ID(p), log.Stream(p), log.Chats(p), log.Key(p, scratch))
 		r.channels = append(r.channels, log.Live(p))
 	}
-	r.keys = append(r.keys, log.Record())
+	r.keys = append(r.keys, log.Record(), k.Definitions().Key())
 	for _, name := range k.Names().All() {
 		r.keys = append(r.keys, k.Prefix()+name+scratch)
 	}

@@ -43,6 +43,8 @@ import (
 //
 //	cc:definitions               HASH    group → its definition as JSON (see package definitions); "" → the revision of all of them, a number that grows
 //	                                     with each change
+//	cc:webhook-failed:GROUP      LIST    attempts of a webhook that failed, JSON, the latest first: at most 100; for 7 days after the last one
+//	cc:webhook-ok:GROUP          LIST    those that succeeded
 //
 // Presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua). On a Cluster, {p}: precedes each USER, where p is the
 // tag of a partition:
@@ -67,6 +69,7 @@ import (
 //
 //	cc:{p}:live                  events of the partition, as they are appended; see [wireformat.Announcement]
 //	cc:memberships               ids of users that gain or lose a chat
+//	cc:relay:INSTANCE            requests to a process, and answers to its own; see package relay
 //
 // The other names are [Names].
 type Keys struct{ base }
@@ -134,6 +137,12 @@ func (k Keys) Limits() Limits { return Limits(k) }
 
 // Feeds returns the keys of the state of feeds.
 func (k Keys) Feeds() Feeds { return Feeds(k) }
+
+// Relays returns the channels by which processes ask each other.
+func (k Keys) Relays() Relays { return Relays(k) }
+
+// Webhooks returns the keys of the attempts of webhooks.
+func (k Keys) Webhooks() Webhooks { return Webhooks(k) }
 
 // Definitions returns the key of the definitions of consumer groups.
 func (k Keys) Definitions() Definitions { return Definitions(k) }

@@ -62,10 +62,12 @@ type Broker struct {
 	changed chan struct{} // closed when groups changes
 
 	settled settled
-	answers func() // stops the answers to other processes; nil without a relay
+
+	serving sync.Mutex
+	answers func() // serving guards; stops the answers to other processes; nil as long as there are none
 }
 
-// New returns a broker without groups. Serve has it answer other processes.
+// New returns a broker without groups. It answers other processes from its first group on.
 func New(c Config) *Broker {
 	c.Linger = cmp.Or(c.Linger, 10*time.Second)
 	c.Drain = cmp.Or(c.Drain, 5*time.Second)
@@ -81,6 +83,9 @@ var _ subscribers.Runner = (*Broker)(nil)
 
 // Run implements [subscribers.Runner]: it runs a pull group until Stop. join joins it while it has consumers.
 func (b *Broker) Run(ctx context.Context, d groups.Definition, join group.Joiner) (subscribers.Running, error) {
+	if err := b.serve(ctx); err != nil {
+		return nil, err
+	}
 	g := newGroup(b, d, join)
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -16,7 +16,7 @@ var retry = groups.Retry{Attempts: 3, First: time.Second, Max: time.Second}
 func TestOutcomes(t *testing.T) {
 	type row struct {
 		settle   func(w *world, n *node, c *pull.Consumer, d pull.Delivery) *pull.Consumer // returns the consumer that goes on
-		seq      uint64                                                                   // of the next delivery
+		seq      uint64                                                                    // of the next delivery
 		attempt  int
 		after    time.Duration // the earliest time of the next delivery
 		letters  []string

@@ -25,14 +25,19 @@ type answered struct {
 // maxRelayed is the most settlements of a request: with the longest reasons it stays below [ports.MaxRelayed].
 const maxRelayed = 64
 
-// Serve has the broker answer other processes, until Close.
-func (b *Broker) Serve(ctx context.Context) error {
-	if b.config.Relay == nil {
+// serve has the broker answer other processes, until Close.
+func (b *Broker) serve(ctx context.Context) error {
+	b.serving.Lock()
+	defer b.serving.Unlock()
+	if b.config.Relay == nil || b.answers != nil {
 		return nil
 	}
 	stop, err := b.config.Relay.Answer(ctx, uuid.UUID(b.tokens.instance).String(), b.answer)
+	if err != nil {
+		return err
+	}
 	b.answers = stop
-	return err
+	return nil
 }
 
 // answer settles the deliveries of another process's request.
@@ -155,6 +160,8 @@ func (b *Broker) Close() {
 	for _, g := range all {
 		_ = g.Stop(context.Background()) // it returns nil
 	}
+	b.serving.Lock()
+	defer b.serving.Unlock()
 	if b.answers != nil {
 		b.answers()
 		b.answers = nil

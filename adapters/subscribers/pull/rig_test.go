@@ -103,9 +103,6 @@ func (w *world) node() *node {
 	w.t.Helper()
 	n := &node{w: w, broker: pull.New(pull.Config{Definitions: w.definitions, Relay: w.relay, Logger: slog.New(slog.DiscardHandler)})}
 	n.ctx, n.kill = context.WithCancel(context.Background())
-	if err := n.broker.Serve(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
 	n.run()
 	w.nodes = append(w.nodes, n)
 	return n
