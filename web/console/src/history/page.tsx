@@ -99,6 +99,7 @@ function Slider({ model }: { model: HistoryModel }) {
         )}
         <input
           type="range"
+          style={{ "--done": `${head > 1 ? ((seq - 1) / (head - 1)) * 100 : 100}%` }}
           min={1}
           max={Math.max(head, 1)}
           value={seq}

@@ -13,7 +13,10 @@ export function StateView({ model }: { model: HistoryModel }) {
   const body = useRef<HTMLDivElement>(null);
   const change = event && describe(event);
   useEffect(() => {
-    body.current?.querySelector(".changed")?.scrollIntoView({ block: "nearest" });
+    const box = body.current;
+    if (box && box.scrollHeight > box.clientHeight) { // on a phone the page scrolls, and stays where it is
+      box.querySelector(".changed")?.scrollIntoView({ block: "nearest" });
+    }
   }, [state]);
   return (
     <section class="card state" aria-label={`State as of event ${model.seq.value}`} aria-busy={state?.seq !== model.seq.value}>
