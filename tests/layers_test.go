@@ -101,7 +101,10 @@ var layers = map[string][]string{
 
 	"adapters/connect/auth": {"chatcore/domain", "chatcore/ports", "chatcore/app", backoff, jwts, jwtKeys},
 
-	"gen":              {"chatcore/gen", rpc, protobuf},
+	"gen":                      {"chatcore/gen", rpc, protobuf},
+	"adapters/connect/console": {"chatcore/domain", "chatcore/adapters/connect/auth"},
+	"web/console":              {},
+
 	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/app/feed", "chatcore/gen", "chatcore/adapters/wireformat", "chatcore/adapters/connect", rpc, protobuf, otelAPI},
 	"embedded":         {"chatcore", "github.com/alicebob/miniredis/v2"},
 	"chatcoretest":     {"chatcore"},

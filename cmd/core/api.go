@@ -118,7 +118,7 @@ func (s *service) openHandler(until context.Context, core *chatcore.Core) (http.
 		return s.handler(core), nil
 	}
 	config := auth.Config{Tokens: s.access.tokens, Sessions: core.Sessions, JWT: s.access.jwt, Local: s.access.local, OnError: connect.OnAuthError(s.logger)}
-	if !s.settings.consoleOff && !s.access.local {
+	if !bool(s.settings.consoleOff) && !s.access.local {
 		config.Browsers = &auth.Browsers{Store: core.FeedState(), BehindProxy: s.cli.settings.api.behindProxy}
 	}
 	authenticator, err := auth.New(config)
@@ -135,7 +135,7 @@ func (s *service) openHandler(until context.Context, core *chatcore.Core) (http.
 	s.authReady = authenticator.Ready
 	s.background.Go(func() { authenticator.Run(until) })
 	guarded := authenticator.Middleware(api)
-	if s.settings.consoleOff {
+	if bool(s.settings.consoleOff) {
 		return guarded, nil
 	}
 	return console.New(console.Config{

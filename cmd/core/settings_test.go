@@ -98,6 +98,8 @@ func (s *setting) sample() string {
 		return "nothing"
 	case *announce:
 		return "legacy"
+	case *turnedOff:
+		return "false"
 	case *eventTypes:
 		return "poll:created=7"
 	}

@@ -325,24 +325,21 @@ func (f *formerMembers) Set(text string) error {
 	return &domain.InvalidError{Field: "access.former-members", Problem: fmt.Sprintf("is %.80q", text), Allowed: "until-removal, nothing"}
 }
 
-// enabled is a setting that is on unless it is set to false. It implements [pflag.Value].
-type enabled struct{ off *bool }
+// turnedOff is a setting that is on unless it is set to false. It implements [pflag.Value].
+type turnedOff bool
 
 // Type implements pflag.Value.
-func (*enabled) Type() string { return "bool" }
+func (*turnedOff) Type() string { return "bool" }
 
 // String implements pflag.Value.
-func (e *enabled) String() string { return strconv.FormatBool(e.off == nil || !*e.off) }
+func (o *turnedOff) String() string { return strconv.FormatBool(!bool(*o)) }
 
 // Set implements pflag.Value.
-func (e *enabled) Set(text string) error {
+func (o *turnedOff) Set(text string) error {
 	on, err := strconv.ParseBool(text)
 	if err != nil {
 		return err
 	}
-	*e.off = !on
+	*o = turnedOff(!on)
 	return nil
 }
-
-// IsBoolFlag lets the flag stand without a value.
-func (*enabled) IsBoolFlag() bool { return true }

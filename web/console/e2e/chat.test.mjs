@@ -59,9 +59,9 @@ test("a message is edited, reacted to, replied to and deleted", async () => {
 
   await act("right", "sunscreen and a hat", "React");
   await message("right", "sunscreen and a hat").getByRole("button", { name: "React with 🎉" }).click();
-  await message("left", "sunscreen and a hat").getByRole("button", { name: "🎉 by ben" }).waitFor();
-  await message("right", "sunscreen and a hat").getByRole("button", { name: "🎉 by ben" }).click();
-  await message("left", "sunscreen and a hat").getByRole("button", { name: "🎉 by ben" }).waitFor({ state: "detached" });
+  await message("left", "sunscreen and a hat").getByRole("button", { name: "🎉 1, by ben" }).waitFor();
+  await message("right", "sunscreen and a hat").getByRole("button", { name: "🎉 1, by ben" }).click();
+  await message("left", "sunscreen and a hat").getByRole("button", { name: "🎉 1, by ben" }).waitFor({ state: "detached" });
 
   await act("right", "sunscreen and a hat", "Reply");
   await composer("right").fill("Packed. Wrong number of hats though.");

@@ -69,7 +69,7 @@ export function MessageRow({ model, message, grouped, active, seen, onReply, onE
                 class="reaction"
                 tabIndex={tab}
                 aria-pressed={userIds.includes(user)}
-                aria-label={`${emoji} by ${userIds.join(", ")}`}
+                aria-label={`${emoji} ${userIds.length}, by ${userIds.join(", ")}`}
                 title={userIds.join(", ")}
                 onClick={() => void model.react(message, emoji)}
               >

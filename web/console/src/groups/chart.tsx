@@ -39,7 +39,7 @@ export function Chart({ series, label }: { series: Series; label: string }) {
         cursor: { y: false, points: { size: 7 } },
         legend: { live: true },
         scales: {
-          x: { time: true, range: (_, min, max) => [Math.min(min, max - shownS), max] },
+          x: { time: true, range: ({ data: [times] }) => [Math.min(times[0] ?? 0, (times.at(-1) ?? 0) - shownS), times.at(-1) ?? 0] },
           lag: { range: (_, __, max) => [0, Math.max(4, max * 1.15)] },
           rate: { range: (_, __, max) => [0, Math.max(4, max * 1.15)] },
         },

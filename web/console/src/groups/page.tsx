@@ -60,7 +60,7 @@ export function GroupsPage() {
       )}
       {list !== undefined && list.length > 0 && (
         <>
-          <div class="card table-card">
+          <div class="card table-card" tabIndex={0} role="region" aria-label="Groups">
             <table class="table">
               <thead>
                 <tr>
@@ -171,7 +171,7 @@ function GroupView({ group }: { group: Group }) {
 
 function Partitions({ group }: { group: Group }) {
   return (
-    <div class="card table-card">
+    <div class="card table-card" tabIndex={0} role="region" aria-label="Partitions">
       <table class="table">
         <caption>{plural(group.partitions.length, "partition")}</caption>
         <thead>
