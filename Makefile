@@ -52,14 +52,22 @@ chaos: redis compiler
 	go test -count 1 -timeout 60m -run TestChaos ./adapters/pubsub/group
 
 # Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
+<<<<<<< HEAD
 # Chromium. The web console, built again with the same result. examples/socketio with clients, while instances and Redis end. The checks of proto/ on
 # planted changes.
 interop: redis clients/ts/node_modules web/console/node_modules
+=======
+# Chromium. examples/socketio with clients, while instances and Redis end. examples/effects with PostgreSQL, while its programs end. The checks of proto/ on
+# planted changes.
+interop: redis clients/ts/node_modules
+>>>>>>> base20
 	@sh scripts/ensure.sh chromium
+	@sh scripts/ensure.sh postgresql
 	cd clients/ts && npm test
 	cd web/console && npm run --silent check && node build.mjs e2e/output/again && diff -r dist e2e/output/again
 	cd tests/interop/node && npm ci --no-audit --no-fund --loglevel=error
 	cd examples/socketio && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	cd examples/effects && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 	go test -tags interop -count 1 -timeout 10m ./tests/interop
 
 # The web console in Chromium, on core serve with an embedded Redis and with one that stops and starts again. axe looks for faults on each page, in light, in

@@ -193,7 +193,7 @@ func (c *Core) groupConfig(s *registration) pubsub.SubscriberConfig {
 	order, key := s.order()
 	config := group.Config{
 		Group: s.group, Order: order, Key: key, LogID: c.backend.logID, Backlog: c.backend.backlog, Codec: c.codec,
-		Batch: s.batch, Ephemeral: s.passing, Start: s.start, OnPoison: s.poison, Retry: delivery.RetryPolicy(d.Retry),
+		Batch: s.batch, Ephemeral: s.passing, Start: s.start, OnPoison: s.poison, Retry: delivery.RetryPolicy(s.retry.orDefault(d.Retry)),
 		Concurrency: s.concurrency, ChatConcurrency: s.chatConcurrency, Slow: s.slow(), Lease: d.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: d.StreamBound,
 		DeadLetterBound: d.DeadLetterBound, CountersOf: c.counters.Of, Logger: c.config.Logger,
 	}

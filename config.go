@@ -20,6 +20,7 @@ type Config struct {
 	Limits   LimitsConfig   // rate limits, caps and the edit window
 	Access   AccessConfig   // rights of users to read
 	Feeds    FeedsConfig    // live feeds
+	Webhooks WebhooksConfig // keys and allowed endpoints of webhooks
 
 	// StopTimeout bounds how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for
 	// the steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.

@@ -20,6 +20,7 @@ func (c Config) Validate() error {
 	v.add(app.CheckLimits(c.Limits.Rates))
 	v.add(c.Limits.Caps.Check())
 	v.add(c.Access.FormerMembers.Check())
+	v.add(c.Webhooks.check())
 	if c.Log.Announce > AnnounceLegacy {
 		v.refuse("Log.Announce", c.Log.Announce, "AnnounceBoth, AnnouncePartition, AnnounceLegacy")
 	}

@@ -18,6 +18,7 @@ import (
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/subscribers"
 	"chatcore/adapters/subscribers/pull"
+	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -47,7 +48,11 @@ type Core struct {
 	deps
 	live *liveListeners
 
-	definitions *subscribers.Administration
+	definitions   *subscribers.Administration
+	defined       *subscribers.Manager               // follows the definitions; runs if runsDefined
+	runners       map[groups.Kind]subscribers.Runner // of the manager; not changed once the core runs
+	webhooks      *webhook.Administration
+	webhookRunner *webhook.Runner
 
 	builtins *projection.Builtins      // the handler of the built-in group
 	after    *projection.AppendEffects // its effects, right after this process's appends
@@ -73,7 +78,11 @@ type Core struct {
 	teamCaches  map[string]teamCache // by prefix
 	stop        context.CancelFunc   // of Run; nil before it
 	closed      bool
-	router      *pubsub.Router // of the groups, from Run on; nil before
+	router      *pubsub.Router         // of the groups, from Run on; nil before
+	attachments map[string]*Attachment // by group, those that join included
+	stopped     bool                   // the router has ended: nothing is attached any more
+	attaching   sync.WaitGroup         // attachments that have not ended
+	runsDefined bool                   // by SubscribeDefined
 	closing     sync.Once
 	closeErr    error
 }
@@ -96,6 +105,8 @@ type deps struct {
 	progress      *progress
 	telemetry     *telemetry.Telemetry
 	feedState     ports.FeedState
+
+	webhookAttempts ports.WebhookAttempts
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -144,6 +155,8 @@ type registration struct {
 	concurrency, chatConcurrency int           // 0: the default
 	timeout                      time.Duration // of a handler start; 0: none
 	passing                      bool
+	retry                        RetryPolicy                 // fields of 0 are those of DeliveryConfig.Retry
+	chats                        func(domain.ChatID) bool    // nil: all
 	builtin                      bool                        // a group of the core's own
 	batch                        group.BatchHandler          // of a group of the core's own
 	middlewares                  []message.HandlerMiddleware // of this group, inside those of all groups
@@ -203,7 +216,6 @@ func newCore(
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
-	core.definitions = core.newDefinitions()
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
@@ -215,8 +227,12 @@ func newCore(
 		chats.ApplyAfterAppend(core.after)
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
-	core.counts = counts()
+	core.openDefinitions()
+	if err := core.openWebhooks(); err != nil {
+		return nil, errors.Join(err, m.backend.close())
+	}
 	var err error
+	core.counts = counts()
 	core.unwatch, err = core.watchMetrics(meter)
 	o.End(err)
 	if err != nil {
@@ -245,19 +261,26 @@ func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 // SubscribeMessages adds a consumer group with a plain Watermill handler, which is given the messages as they are on the stream: the
 // event's JSON as payload, its type and chat in the metadata.
 func (c *Core) SubscribeMessages(group string, handle message.NoPublishHandlerFunc, options ...SubscribeOption) error {
-	return c.subscribe(&registration{
-		group: group, plain: handle, handlers: make(map[string]pubsub.Handler), err: noHandler("SubscribeMessages", handle == nil),
-	}, options)
+	return c.subscribe(messagesRegistration("SubscribeMessages", group, handle), options)
 }
 
-func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
+func messagesRegistration(call, group string, handle message.NoPublishHandlerFunc) *registration {
+	return &registration{group: group, plain: handle, handlers: make(map[string]pubsub.Handler), err: noHandler(call, handle == nil)}
+}
+
+// apply adds options to a registration, and checks it.
+func (s *registration) apply(options []SubscribeOption) error {
 	for i, option := range options {
 		if option == nil {
 			return &domain.InvalidError{Field: "options", Problem: fmt.Sprintf("have nil as option %d", i+1), Allowed: "options such as On"}
 		}
 		option(s)
 	}
-	if err := checkGroup(s); err != nil {
+	return checkGroup(s)
+}
+
+func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
+	if err := s.apply(options); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -265,16 +288,26 @@ func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
 	if err := c.fresh(); err != nil {
 		return lateCall("Subscribe", err)
 	}
-	for _, other := range c.groups {
-		if other.group == s.group {
-			return duplicateGroup(s)
-		}
-	}
-	if most := c.maxGroups(); len(c.groups) >= most {
-		return &TooManyGroupsError{Group: s.group, Allowed: most}
+	if err := c.admit(s); err != nil {
+		return err
 	}
 	c.groups = append(c.groups, s)
 	c.counters.Of(s.group) // exported from now on
+	return nil
+}
+
+// admit returns why the core cannot run another group, or nil. It is called with the mutex held.
+func (c *Core) admit(s *registration) error {
+	_, taken := c.attachments[s.group]
+	for _, other := range c.groups {
+		taken = taken || other.group == s.group
+	}
+	if taken {
+		return duplicateGroup(s)
+	}
+	if most := c.maxGroups(); len(c.groups)+len(c.attachments) >= most {
+		return &TooManyGroupsError{Group: s.group, Allowed: most}
+	}
 	return nil
 }
 

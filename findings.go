@@ -2,9 +2,11 @@ package chatcore
 
 import (
 	"errors"
+	"slices"
 
 	"chatcore/app/findings"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // Severity is the severity of a finding.
@@ -51,8 +53,18 @@ func (h Health) Findings() (found []Finding) {
 	for _, s := range h.Stopped {
 		state.Stopped = append(state.Stopped, findings.FailedGroup(s))
 	}
+	for _, d := range h.Defined {
+		if d.Err != nil {
+			state.Defined = append(state.Defined, findings.FailedGroup{Group: d.Group, Err: d.Err})
+		}
+	}
 	for _, g := range h.Groups {
-		state.Groups = append(state.Groups, g.judged())
+		judged := g.judged()
+		if i := slices.IndexFunc(h.Definitions, func(d groups.Definition) bool { return d.Group == g.Group }); i >= 0 {
+			d := h.Definitions[i]
+			judged.Pull, judged.Paused, judged.PauseReason = d.Kind == groups.KindPull, d.Paused, d.PauseReason
+		}
+		state.Groups = append(state.Groups, judged)
 	}
 	for _, f := range findings.Of(state) {
 		found = append(found, Finding{Severity(f.Severity), f.Code, f.Server, f.What, f.Why, f.Remedy})

@@ -13,7 +13,7 @@ const (
 	leastMaxGroups     = 16
 )
 
-// ErrTooManyGroups is returned by [Core.Subscribe] when the process has [DeliveryConfig.MaxGroups] consumer groups already. The error is a
+// ErrTooManyGroups is returned by [Core.Subscribe] and [Core.Attach] when the process has [DeliveryConfig.MaxGroups] consumer groups already. The error is a
 // [*TooManyGroupsError].
 var ErrTooManyGroups = errors.New("too many consumer groups in one process")
 

@@ -3,6 +3,7 @@ package chatcore
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"chatcore/adapters/pubsub/delivery"
@@ -55,6 +56,40 @@ func ChatConcurrency(n int) SubscribeOption {
 			s.refuse("ChatConcurrency", fmt.Sprintf("is %d", n), "a number from 1")
 		}
 		s.chatConcurrency = n
+	}
+}
+
+// Retry sets how often, and when, a failed handler of the group is started again. A field of 0 has the value of [DeliveryConfig.Retry].
+func Retry(p RetryPolicy) SubscribeOption {
+	return func(s *registration) {
+		for _, field := range []struct {
+			name    string
+			value   int64
+			problem string
+		}{
+			{"Retry.Attempts", int64(p.Attempts), strconv.Itoa(p.Attempts)},
+			{"Retry.First", int64(p.First), p.First.String()},
+			{"Retry.Max", int64(p.Max), p.Max.String()},
+		} {
+			if field.value < 0 {
+				s.refuse(field.name, "is "+field.problem, "a value above 0, or 0 for that of DeliveryConfig.Retry")
+			}
+		}
+		s.retry = p
+	}
+}
+
+// OnlyChats selects the chats whose events reach the group's handlers. The group finishes the events of other chats without a handler and without decoding
+// them, each in its place in the order, and counts them in [Stats.Ignored]. Dead letters that are retried reach the handlers in any case.
+//
+// wants is called for each delivery. It must not wait, and must give the same answer for a chat for as long as the group exists: events that were finished
+// do not come again. An event for which it panics becomes a dead letter. The chat of another program's entry is that of its metadata, "" if it has none.
+func OnlyChats(wants func(chat domain.ChatID) bool) SubscribeOption {
+	return func(s *registration) {
+		if wants == nil {
+			s.refuse("OnlyChats", "has nil as function", "a function that selects chats")
+		}
+		s.chats = wants
 	}
 }
 

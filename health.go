@@ -13,6 +13,7 @@ import (
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/health"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // healthLimit bounds the inspection; servers that have not answered by then are reported as such.
@@ -20,26 +21,29 @@ const healthLimit = 3 * time.Second
 
 // Health is the state of a core and its servers at a moment. [Health.Findings] names dangers in it, and remedies.
 type Health struct {
-	At         time.Time
-	Live       bool    // the process answers, and the core is not closed
-	Ready      bool    // the log takes events: a small write was made in every partition
-	NotReady   error   // why not, or nil
-	LogID      string  // "" if there is no log yet
-	Level      int     // of the log, which all partitions have reached; 0 if there is none, or the log is not on Redis
-	Highest    int     // level that one of the partitions has reached: above Level while an upgrade is not finished
-	Log        []State // servers of the log: every master of a Cluster; none for a core that is not on Redis
-	Cache      []State // servers of CacheURL; none if there is none of its own
-	Pools      []Pool
-	Groups     []GroupState   // where the consumer groups stand
-	GroupsErr  error          // why they are not known, or nil
-	Holes      []Hole         // parts of the log that groups of this process have to read and cannot, because something is missing
-	Stopped    []StoppedGroup // groups that this process runs no more
-	Refused    uint64         // announcements of durable events that Redis refused, since the core was made
-	LiveErr    error          // why this process hears no live events now, or nil: also nil while it has neither feeds nor listeners
-	LiveLosses uint64         // times that listeners may have missed events, because a stream no longer had them
-	Replicas   int            // that Config.Redis.Durability has confirm an append
-	Warn       Thresholds     // of Findings; zero fields mean the defaults
-	ClusterURL bool           // the URL names several servers, as for a Cluster
+	At        time.Time
+	Live      bool    // the process answers, and the core is not closed
+	Ready     bool    // the log takes events: a small write was made in every partition
+	NotReady  error   // why not, or nil
+	LogID     string  // "" if there is no log yet
+	Level     int     // of the log, which all partitions have reached; 0 if there is none, or the log is not on Redis
+	Highest   int     // level that one of the partitions has reached: above Level while an upgrade is not finished
+	Log       []State // servers of the log: every master of a Cluster; none for a core that is not on Redis
+	Cache     []State // servers of CacheURL; none if there is none of its own
+	Pools     []Pool
+	Groups    []GroupState // where the consumer groups stand
+	GroupsErr error        // why they are not known, or nil
+
+	Definitions []groups.Definition // of groups whose handlers are in other programs, also of those that no process runs
+	Holes       []Hole              // parts of the log that groups of this process have to read and cannot, because something is missing
+	Stopped     []StoppedGroup      // groups that this process runs no more
+	Defined     []DefinedGroup      // groups whose handlers are in other programs, as this process runs them; none unless it does
+	Refused     uint64              // announcements of durable events that Redis refused, since the core was made
+	LiveErr     error               // why this process hears no live events now, or nil: also nil while it has neither feeds nor listeners
+	LiveLosses  uint64              // times that listeners may have missed events, because a stream no longer had them
+	Replicas    int                 // that Config.Redis.Durability has confirm an append
+	Warn        Thresholds          // of Findings; zero fields mean the defaults
+	ClusterURL  bool                // the URL names several servers, as for a Cluster
 }
 
 // StoppedGroup is a consumer group to which this process delivers no more, though its Run goes on: somebody deleted the group.
@@ -102,9 +106,13 @@ func (c *Core) Health(ctx context.Context) Health {
 		r.inspect(ctx, c.config.Redis.URL, &h)
 		h.LiveErr = r.tail.Err()
 	}
+	h.Defined = c.definedGroups()
 	h.Ready, h.Stopped, h.Refused, h.LiveLosses = h.NotReady == nil, c.stoppedGroups(), c.backend.refused(), c.live.losses.Load()
 	if h.Ready {
 		h.Groups, h.GroupsErr = c.Groups().List(ctx)
+		if h.GroupsErr == nil {
+			h.Definitions, h.GroupsErr = c.definitions.List(ctx)
+		}
 	}
 	return h
 }

@@ -35,6 +35,7 @@ const (
 	metricMarks       = "chatcore.read_marks.pending"
 	metricFeeds       = "chatcore.feeds.open"
 	metricFeedChats   = "chatcore.feeds.chats"
+	metricDefined     = "chatcore.groups.defined"
 )
 
 // instruments returns those of all counts, and of the levels.
@@ -52,6 +53,15 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricFeeds, Unit: "{feed}", Kind: telemetry.Level, Description: "Feeds of this process that are open now."},
 		{Name: metricFeedChats, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats that the feeds of this process follow now."},
 	}
+	list = append(list, telemetry.Instrument{
+		Name: metricDefined, Unit: "{group}", Kind: telemetry.Level, Description: "Defined groups, by kind and by their state in this process.",
+	})
+	list = append(
+		list,
+		telemetry.Instrument{Name: metricWebhookRequests, Unit: "{request}", Description: "Requests of this process to the endpoints of webhooks, by result, since each webhook runs here."},
+		telemetry.Instrument{Name: metricWebhookState, Unit: "{endpoint}", Kind: telemetry.Level, Description: "1 for the state of the endpoint of each webhook in this process, 0 for the others."},
+		telemetry.Instrument{Name: metricWebhookInFlight, Unit: "{request}", Kind: telemetry.Level, Description: "Requests of this process to the endpoint of each webhook that have no answer yet."},
+	)
 	for _, n := range c.counts {
 		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
 			list = append(list, telemetry.Instrument{Name: n.name, Unit: n.unit, Description: n.description})
@@ -92,6 +102,9 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 	add(metricMarks, float64(c.Chats.MarkStats().Pending))
 	add(metricFeeds, float64(s.Feeds.Feeds))
 	add(metricFeedChats, float64(s.Feeds.Chats))
+	for of, n := range c.countDefined() {
+		add(metricDefined, float64(n), telemetry.OfKind(of.kind), telemetry.InState(of.state))
+	}
 	running := c.inFlight()
 	for group, counters := range groups {
 		for _, reason := range blockReasons() {
@@ -99,6 +112,7 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 		}
 		add(metricInFlight, float64(running[group]), telemetry.Group(group))
 	}
+	points = append(points, c.webhookPoints()...)
 	return append(points, c.levels.read(ctx, c)...)
 }
 
@@ -165,7 +179,7 @@ func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
 func (c *Core) owned(ctx context.Context) (states []groups.State) {
 	const atATime = 8
 	c.mu.Lock()
-	router, registrations := c.router, c.groups
+	router := c.router
 	c.mu.Unlock()
 	if router == nil {
 		return nil
@@ -173,15 +187,15 @@ func (c *Core) owned(ctx context.Context) (states []groups.State) {
 	var mu sync.Mutex // guards states
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, atATime)
-	for _, s := range registrations {
-		owned := router.Owned(s.group)
+	for _, group := range router.Groups() {
+		owned := router.Owned(group)
 		if len(owned) == 0 {
 			continue
 		}
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			if state, err := c.backend.groups.Inspect(ctx, s.group, owned); err == nil {
+			if state, err := c.backend.groups.Inspect(ctx, group, owned); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				states = append(states, state)

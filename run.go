@@ -89,6 +89,10 @@ func (c *Core) run(ctx context.Context) error {
 	go func() {
 		defer close(quiet)
 		var live sync.WaitGroup
+		live.Go(func() {
+			c.runDefined(ctx, limits.delivery)
+			c.consumers.Close()
+		})
 		err := c.deliver(ctx, &live)
 		c.stop()
 		delivered <- err
@@ -122,11 +126,6 @@ func (c *Core) deliver(ctx context.Context, live *sync.WaitGroup) error {
 		return ended(ctx, err)
 	}
 	live.Go(func() { c.sweeper.Run(ctx) })
-	if len(c.groups) == 0 {
-		close(c.running)
-		<-ctx.Done()
-		return nil
-	}
 	return ended(ctx, c.route(ctx))
 }
 
@@ -146,7 +145,7 @@ func (c *Core) route(ctx context.Context) error {
 		return err
 	}
 	for _, s := range c.groups {
-		if err := c.addGroup(router, s); err != nil {
+		if err := router.Add(c.routerGroup(s)); err != nil {
 			return err
 		}
 	}
@@ -167,6 +166,10 @@ func (c *Core) route(ctx context.Context) error {
 		}
 	}()
 	err = router.Run(ctx)
+	c.mu.Lock()
+	c.stopped = true
+	c.mu.Unlock()
+	c.attaching.Wait()
 	finish, end := context.WithTimeout(context.WithoutCancel(ctx), plan.finish())
 	defer end()
 	for _, s := range c.groups {
@@ -185,28 +188,32 @@ func (c *Core) pass(ctx context.Context, group string) error {
 	return nil
 }
 
-// addGroup adds a group to the router. Watermill takes part only in groups with a Watermill handler or middlewares.
-func (c *Core) addGroup(router *pubsub.Router, s *registration) error {
-	config := c.groupConfig(s)
+// routerGroup describes a group to the router. Watermill takes part only in groups with a Watermill handler or middlewares.
+func (c *Core) routerGroup(s *registration) pubsub.Group {
+	g := pubsub.Group{Topic: pubsub.Topic, Config: c.groupConfig(s)}
 	if s.batch != nil {
-		return router.AddCalls(pubsub.Topic, config, nil)
+		return g
 	}
-	middlewares := slices.Concat(c.middlewares, s.middlewares)
-	if s.plain == nil && len(middlewares) == 0 {
+	if s.chats != nil {
+		g.Wants = func(chat domain.ChatID, _ string) bool { return s.chats(chat) }
+	}
+	g.Middlewares = slices.Concat(c.middlewares, s.middlewares)
+	if s.plain == nil && len(g.Middlewares) == 0 {
 		calls := group.Calls(c.handlersOf(s).Handle)
 		if s.timeout > 0 {
 			calls = calls.WithTimeout(s.timeout)
 		}
-		return router.AddCalls(pubsub.Topic, config, calls)
+		g.Calls = calls
+		return g
 	}
-	handle := c.tracedMessages(s)
+	g.Messages = c.tracedMessages(s)
 	if s.plain == nil {
-		handle = c.handlersOf(s).Consume(c.codec)
+		g.Messages = c.handlersOf(s).Consume(c.codec)
 	}
 	if s.timeout > 0 {
-		handle = pubsub.WithTimeout(s.timeout, handle)
+		g.Messages = pubsub.WithTimeout(s.timeout, g.Messages)
 	}
-	return router.AddGroup(pubsub.Topic, config, handle, middlewares...)
+	return g
 }
 
 // handlersOf returns the handlers of a group, which continue the trace of each event.

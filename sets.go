@@ -22,7 +22,7 @@ var (
 	coreSet = wire.NewSet(
 		wire.FieldsOf(new(Config), "Log", "Delivery", "Sessions", "Limits", "Logger"),
 		telemetry.Set, telemetryConfig, newCodec, newPolicy, newClock, newIDs, newProgress, newCounters, newHistoryListener,
-		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches", "FeedState"), newViews, tracedSessions,
+		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches", "FeedState", "WebhookAttempts"), newViews, tracedSessions,
 		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, projection.NewModels, newQueries, app.NewPresence, app.NewSweeper, newCaches, newLimits, newAccess, newFeeds,
 		wire.Bind(new(ports.Presence), new(ports.PresenceStore)), wire.Bind(new(ports.PresenceSweep), new(ports.PresenceStore)), wire.Bind(new(ports.Statuses), new(ports.PresenceStore)),
 		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),

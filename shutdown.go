@@ -13,7 +13,8 @@ import (
 	"chatcore/domain"
 )
 
-// ErrAbandoned is returned by Run and Close when handlers still run at the end of [Config.StopTimeout]; the error is an [*AbandonedError].
+// ErrAbandoned is returned by Run and Close when handlers still run at the end of [Config.StopTimeout], and by [Attachment.Detach] when handlers of the
+// group still run at its end. The error is an [*AbandonedError].
 var ErrAbandoned = errors.New("handlers abandoned")
 
 // AbandonedHandler names the call of a handler that did not return: of a consumer group by Group, Chat, Seq and Event, of a live channel by Channel.
@@ -28,11 +29,11 @@ type AbandonedHandler struct {
 // String returns the text by which an [AbandonedError] names the handler.
 func (h AbandonedHandler) String() string { return group.RunningHandler(h).String() }
 
-// AbandonedError names the handlers that a core has left behind at its end. Their goroutines go on until they return. An event of theirs is not
+// AbandonedError names the handlers that a core, or an attachment, has left behind at its end. Their goroutines go on until they return. An event of theirs is not
 // finished: its group delivers it again.
 type AbandonedError struct {
 	Handlers []AbandonedHandler
-	Timeout  time.Duration // the StopTimeout that they outlasted
+	Timeout  time.Duration // that they outlasted: the StopTimeout, or that of [Attachment.Detach]
 }
 
 // maxNamed is how many handlers the text of an AbandonedError names.
@@ -47,7 +48,7 @@ func (e *AbandonedError) Error() string {
 	if more := len(e.Handlers) - len(named); more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}
-	return fmt.Sprintf("%v: %d did not return within the StopTimeout of %v: %s", ErrAbandoned, len(e.Handlers), e.Timeout, text)
+	return fmt.Sprintf("%v: %d did not return within %v: %s", ErrAbandoned, len(e.Handlers), e.Timeout, text)
 }
 
 // Is reports that an AbandonedError is [ErrAbandoned].

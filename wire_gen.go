@@ -97,23 +97,25 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	control := newHelpers(logger, chatcoreStores, pubSub, iDs, chatcoreProgress)
 	countersByGroup := newCounters()
 	feedState := chatcoreStores.FeedState
+	webhookAttempts := chatcoreStores.WebhookAttempts
 	chatcoreDeps := deps{
-		config:        config,
-		backend:       chatcoreBackend,
-		sweeper:       sweeper,
-		presenceStore: presenceStore,
-		readModels:    models,
-		effects:       effects,
-		entities:      loader,
-		cacheStore:    cacheStore,
-		caches:        caches,
-		codec:         codec,
-		helpers:       control,
-		clock:         logClock,
-		counters:      countersByGroup,
-		progress:      chatcoreProgress,
-		telemetry:     telemetryTelemetry,
-		feedState:     feedState,
+		config:          config,
+		backend:         chatcoreBackend,
+		sweeper:         sweeper,
+		presenceStore:   presenceStore,
+		readModels:      models,
+		effects:         effects,
+		entities:        loader,
+		cacheStore:      cacheStore,
+		caches:          caches,
+		codec:           codec,
+		helpers:         control,
+		clock:           logClock,
+		counters:        countersByGroup,
+		progress:        chatcoreProgress,
+		telemetry:       telemetryTelemetry,
+		feedState:       feedState,
+		webhookAttempts: webhookAttempts,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
@@ -183,23 +185,25 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
 	countersByGroup := newCounters()
 	feedState := chatcoreStores.FeedState
+	webhookAttempts := chatcoreStores.WebhookAttempts
 	chatcoreDeps := deps{
-		config:        config,
-		backend:       chatcoreBackend,
-		sweeper:       sweeper,
-		presenceStore: presenceStore,
-		readModels:    models,
-		effects:       effects,
-		entities:      loader,
-		cacheStore:    cacheStore,
-		caches:        caches,
-		codec:         codec,
-		helpers:       control,
-		clock:         logClock,
-		counters:      countersByGroup,
-		progress:      chatcoreProgress,
-		telemetry:     telemetryTelemetry,
-		feedState:     feedState,
+		config:          config,
+		backend:         chatcoreBackend,
+		sweeper:         sweeper,
+		presenceStore:   presenceStore,
+		readModels:      models,
+		effects:         effects,
+		entities:        loader,
+		cacheStore:      cacheStore,
+		caches:          caches,
+		codec:           codec,
+		helpers:         control,
+		clock:           logClock,
+		counters:        countersByGroup,
+		progress:        chatcoreProgress,
+		telemetry:       telemetryTelemetry,
+		feedState:       feedState,
+		webhookAttempts: webhookAttempts,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -263,23 +267,25 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	countersByGroup := newCounters()
 	feedState := chatcoreStores.FeedState
+	webhookAttempts := chatcoreStores.WebhookAttempts
 	chatcoreDeps := deps{
-		config:        config,
-		backend:       chatcoreBackend,
-		sweeper:       sweeper,
-		presenceStore: presenceStore,
-		readModels:    models,
-		effects:       effects,
-		entities:      loader,
-		cacheStore:    cacheStore,
-		caches:        caches,
-		codec:         codec,
-		helpers:       control,
-		clock:         logClock,
-		counters:      countersByGroup,
-		progress:      chatcoreProgress,
-		telemetry:     telemetryTelemetry,
-		feedState:     feedState,
+		config:          config,
+		backend:         chatcoreBackend,
+		sweeper:         sweeper,
+		presenceStore:   presenceStore,
+		readModels:      models,
+		effects:         effects,
+		entities:        loader,
+		cacheStore:      cacheStore,
+		caches:          caches,
+		codec:           codec,
+		helpers:         control,
+		clock:           logClock,
+		counters:        countersByGroup,
+		progress:        chatcoreProgress,
+		telemetry:       telemetryTelemetry,
+		feedState:       feedState,
+		webhookAttempts: webhookAttempts,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing

@@ -1,6 +1,6 @@
 #!/bin/sh
-# ensure.sh redis | node | chromium | compiler installs a program that tests need: the private redis-servers that they start, the other side of the
-# interop tests, the browser of the client's tests, or the C compiler of the race detector and of tests/redistest. Where it may not install (it needs
+# ensure.sh redis | node | chromium | postgresql | compiler installs a program that tests need: the private redis-servers that they start, the other side of
+# the interop tests, the browser of the client's tests, the database of examples/effects, or the C compiler of the race detector and of tests/redistest. Where it may not install (it needs
 # root, or sudo without a password), it prints the one command that does.
 set -eu
 
@@ -8,9 +8,10 @@ case "$1" in
 redis) programs="redis-server" deb="redis-server" rpm="redis" apk="redis" brew="redis" ;;
 node) programs="node npm" deb="nodejs npm" rpm="nodejs npm" apk="nodejs npm" brew="node" ;;
 chromium) programs="chromium" deb="chromium" rpm="chromium" apk="chromium" brew="--cask chromium" ;;
+postgresql) programs="postgres psql" deb="postgresql" rpm="postgresql-server postgresql" apk="postgresql postgresql-client" brew="postgresql@17" ;;
 compiler) programs="gcc" deb="gcc libc6-dev" rpm="gcc" apk="gcc musl-dev" brew="gcc" ;;
 *)
-	echo "usage: ensure.sh redis | node | chromium | compiler" >&2
+	echo "usage: ensure.sh redis | node | chromium | postgresql | compiler" >&2
 	exit 2
 	;;
 esac
@@ -22,6 +23,12 @@ there() {
 			command -v "$program" >/dev/null 2>&1 && return 0
 		done
 		return 1
+	fi
+	if [ "$programs" = "postgres psql" ]; then
+		# Not all systems have the server on the PATH.
+		for program in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres /usr/libexec/postgresql*/postgres; do
+			[ -x "$program" ] && command -v psql >/dev/null 2>&1 && return 0
+		done
 	fi
 	for program in $programs; do
 		command -v "$program" >/dev/null 2>&1 || return 1

@@ -57,6 +57,7 @@ func rules() map[string]rule {
 		sessions  = "chatcore.v1.SessionService."
 		limits    = "chatcore.v1.LimitService."
 		groups    = "chatcore.admin.v1.GroupService."
+		hooks     = "chatcore.admin.v1.WebhookService."
 		letters   = "chatcore.admin.v1.DeadLetterService."
 		adminView = "chatcore.admin.v1.HealthService."
 		consumers = "chatcore.consumer.v1.ConsumerService."
@@ -67,6 +68,7 @@ func rules() map[string]rule {
 	present := rule{who: usersAndServices, scope: auth.ScopePresence}
 	logins := rule{who: usersAndServices, scope: auth.ScopeSessions}
 	admin := rule{who: servicesOnly, scope: auth.ScopeAdmin}
+	webhooks := rule{who: servicesOnly, scope: auth.ScopeWebhooks}
 	return map[string]rule{
 		chats + "CreateChat":     writes,
 		chats + "RenameChat":     writes,
@@ -123,19 +125,29 @@ func rules() map[string]rule {
 
 		limits + "Take": {who: servicesOnly, scope: auth.ScopeChatsWrite, single: true},
 
-		groups + "ListGroups":       admin,
-		groups + "RebuildGroup":     admin,
-		groups + "DeleteGroup":      admin,
-		groups + "CreateGroup":      admin,
-		groups + "UpdateGroup":      admin,
-		groups + "PauseGroup":       admin,
-		groups + "ResumeGroup":      admin,
-		letters + "ListDeadLetters": admin,
-		letters + "GetDeadLetter":   admin,
-		letters + "RetryDeadLetter": admin,
-		letters + "DropDeadLetter":  admin,
-		adminView + "GetHealth":     admin,
-		adminView + "ListFindings":  admin,
+		groups + "ListGroups":         admin,
+		groups + "RebuildGroup":       admin,
+		groups + "DeleteGroup":        admin,
+		groups + "CreateGroup":        admin,
+		groups + "UpdateGroup":        admin,
+		groups + "PauseGroup":         admin,
+		groups + "ResumeGroup":        admin,
+		hooks + "CreateWebhook":       webhooks,
+		hooks + "GetWebhook":          webhooks,
+		hooks + "ListWebhooks":        webhooks,
+		hooks + "UpdateWebhook":       webhooks,
+		hooks + "TestWebhook":         webhooks,
+		hooks + "RotateWebhookSecret": webhooks,
+		hooks + "PauseWebhook":        webhooks,
+		hooks + "ResumeWebhook":       webhooks,
+		hooks + "DeleteWebhook":       webhooks,
+		hooks + "ListWebhookAttempts": webhooks,
+		letters + "ListDeadLetters":   admin,
+		letters + "GetDeadLetter":     admin,
+		letters + "RetryDeadLetter":   admin,
+		letters + "DropDeadLetter":    admin,
+		adminView + "GetHealth":       admin,
+		adminView + "ListFindings":    admin,
 
 		consumers + "Consume": {who: servicesOnly, consumes: true},
 		consumers + "Fetch":   {who: servicesOnly, consumes: true, waits: true},

@@ -6,7 +6,6 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/connect/auth"
-	"chatcore/adapters/subscribers/pull"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -43,14 +42,6 @@ func userOf(ctx context.Context, field, named string) (domain.UserID, error) {
 	default:
 		return "", errNoCredential
 	}
-}
-
-// consumers returns the pull groups of the process.
-func (c *calls) consumers() *pull.Broker {
-	if c.config.broker != nil {
-		return c.config.broker
-	}
-	return c.core.Consumers()
 }
 
 // chatReader answers queries about one chat at a time. [*app.Queries] and [app.UserQueries] implement it.

@@ -61,7 +61,7 @@ func (s *consumerService) Consume(ctx context.Context, conn *consumeConn) error 
 	if err != nil {
 		return err
 	}
-	if stream.consumer, err = s.consumers().Consume(ctx, request); err != nil {
+	if stream.consumer, err = s.core.Consumers().Consume(ctx, request); err != nil {
 		return err
 	}
 	go func() { stream.received <- stream.receive(ctx) }()
@@ -282,8 +282,8 @@ func (s *consumeStream) settle(ctx context.Context, m *consumerv1.Settlements) e
 	if err != nil {
 		return err
 	}
-	if s.consumers().IsHere(settlements) {
-		statuses, err := s.consumers().Settle(ctx, s.group, settlements)
+	if s.core.Consumers().IsHere(settlements) {
+		statuses, err := s.core.Consumers().Settle(ctx, s.group, settlements)
 		s.answer(settlements, statuses)
 		return err
 	}
@@ -293,7 +293,7 @@ func (s *consumeStream) settle(ctx context.Context, m *consumerv1.Settlements) e
 		return ctx.Err()
 	}
 	s.relays.Go(func() {
-		statuses, err := s.consumers().Settle(ctx, s.group, settlements)
+		statuses, err := s.core.Consumers().Settle(ctx, s.group, settlements)
 		<-s.relaying
 		if err == nil || errors.Is(err, pull.ErrUnanswered) {
 			s.answer(settlements, statuses)

@@ -69,7 +69,7 @@ func (s *consumerService) Fetch(ctx context.Context, req *consumerv1.FetchReques
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(0, min(wait, time.Until(deadline)-fetchReserve))
 	}
-	taken, err := s.consumers().Fetch(ctx, pull.Request{Group: req.GetGroup(), Credit: most, Lease: lease}, wait)
+	taken, err := s.core.Consumers().Fetch(ctx, pull.Request{Group: req.GetGroup(), Credit: most, Lease: lease}, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *consumerService) Settle(ctx context.Context, req *consumerv1.SettleRequ
 	if err != nil {
 		return nil, err
 	}
-	statuses, err := s.consumers().Settle(ctx, req.GetGroup(), settlements)
+	statuses, err := s.core.Consumers().Settle(ctx, req.GetGroup(), settlements)
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,9 @@ func errorClasses() []errorClass {
 		{err: domain.ErrMessageNotFound, code: rpc.CodeNotFound, reason: "message_not_found"},
 		{err: chatcore.ErrGroupNotFound, code: rpc.CodeNotFound, reason: "group_not_found"},
 		{err: chatcore.ErrGroupDeleted, code: rpc.CodeNotFound, reason: "group_not_found"},
+		{err: chatcore.ErrWebhookNotFound, code: rpc.CodeNotFound, reason: "webhook_not_found"},
+		{err: chatcore.ErrNoWebhookKey, code: rpc.CodeFailedPrecondition, reason: "webhook_key_missing"},
+		{err: chatcore.ErrWebhookKeyMissing, code: rpc.CodeFailedPrecondition, reason: "webhook_key_missing"},
 		{err: chatcore.ErrDeadLetterNotFound, code: rpc.CodeNotFound, reason: "dead_letter_not_found"},
 
 		{err: chatcore.ErrGroupNotDefined, code: rpc.CodeNotFound, reason: "group_not_defined"},

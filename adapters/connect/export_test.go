@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"chatcore/adapters/subscribers/pull"
 	"chatcore/app/feed"
 )
 
@@ -37,12 +36,6 @@ func PageToken(req proto.Message, cursor string) string {
 		return tokensOf(name[:len(name)-len("Request")], user).token(cursor)
 	}
 	return cursor
-}
-
-// WithBroker returns the configuration of a handler with the pull groups of a broker instead of its core's.
-func (c Config) WithBroker(b *pull.Broker) Config {
-	c.broker = b
-	return c
 }
 
 // FeedSource is what a handler serves as a feed.

@@ -101,7 +101,11 @@ func newGuarded(t testing.TB, change ...func(*connect.Config)) *guarded {
 		t.Fatal(err)
 	}
 	g.handler = g.authenticator().Middleware(handler)
-	server := httptest.NewServer(g.handler)
+	server := httptest.NewUnstartedServer(g.handler)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	t.Cleanup(server.Close)
 	g.url = server.URL
 	wait.Until(t, "the groups own their partitions", func() bool { // from then on they start no more goroutines of their own
@@ -258,9 +262,22 @@ func (g *guarded) callText(m protoreflect.MethodDescriptor, token string, text [
 	g.t.Helper()
 	path := fmt.Sprintf("/%s/%s", m.Parent().FullName(), m.Name())
 	if m.IsStreamingServer() {
+		if m.IsStreamingClient() {
+			g = g.overHTTP2()
+			defer g.client.CloseIdleConnections()
+		}
 		return g.post(path, token, "application/connect+json", envelope(text)).lastMessage(g.t)
 	}
 	return g.post(path, token, "application/json", text)
+}
+
+// overHTTP2 returns g with a client of HTTP/2.
+func (g *guarded) overHTTP2() *guarded {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	other := *g
+	other.client = &http.Client{Transport: &http.Transport{Protocols: &protocols}}
+	return &other
 }
 
 // post sends a request, and reads the code of an error in the form of Connect.

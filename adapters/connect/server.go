@@ -20,7 +20,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"chatcore"
-	"chatcore/adapters/subscribers/pull"
 	"chatcore/adapters/wireformat"
 	"chatcore/app/feed"
 	"chatcore/domain"
@@ -57,8 +56,6 @@ type Config struct {
 
 	// openFeed opens feeds instead of the core. Tests set it.
 	openFeed func(ctx context.Context, r feed.Request) (feedSource, error)
-	// broker has the pull groups instead of the core's. Tests set it.
-	broker *pull.Broker
 }
 
 // validate returns a [*domain.InvalidError] for the first wrong field.
@@ -105,6 +102,9 @@ func services(c *calls) []service {
 		{consumerv1.File_chatcore_consumer_v1_consumer_proto.Services().ByName("ConsumerService"), (&consumerService{c}).handler},
 		{adminv1.File_chatcore_admin_v1_group_proto.Services().ByName("GroupService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewGroupServiceHandler(&groupService{calls: c}, o...)
+		}},
+		{adminv1.File_chatcore_admin_v1_webhook_proto.Services().ByName("WebhookService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return adminconnect.NewWebhookServiceHandler(&webhookService{c}, o...)
 		}},
 		{adminv1.File_chatcore_admin_v1_dead_letter_proto.Services().ByName("DeadLetterService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewDeadLetterServiceHandler(&deadLetterService{c}, o...)

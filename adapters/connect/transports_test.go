@@ -53,16 +53,18 @@ func transports(t testing.TB) []transport {
 		{name: "json over HTTP/1.1", takes: unary, call: jsonPost(h1)},
 		{name: "json over GET", takes: func(m protoreflect.MethodDescriptor) bool { return unary(m) && isQuery(m) }, call: jsonGet(h1)},
 		{name: "connect json over HTTP/2", call: connectCall(h2, rpc.WithProtoJSON())},
-		{name: "connect proto over HTTP/1.1", call: connectCall(h1)},
+		{name: "connect proto over HTTP/1.1", takes: halfDuplex, call: connectCall(h1)},
 		{name: "connect proto gzip over HTTP/2", call: connectCall(h2, rpc.WithSendGzip())},
 		{name: "grpc", call: grpcCall},
-		{name: "grpc-web", call: connectCall(h1, rpc.WithGRPCWeb())},
+		{name: "grpc-web", takes: halfDuplex, call: connectCall(h1, rpc.WithGRPCWeb())},
 	}
 }
 
 func unary(m protoreflect.MethodDescriptor) bool {
 	return !m.IsStreamingServer() && !m.IsStreamingClient()
 }
+
+func halfDuplex(m protoreflect.MethodDescriptor) bool { return !m.IsStreamingClient() }
 
 func isQuery(m protoreflect.MethodDescriptor) bool {
 	options, ok := m.Options().(*descriptorpb.MethodOptions)

@@ -57,14 +57,14 @@ func redisWorld(t testing.TB, c worldConfig) *world {
 		c.core.Redis.URL = redistest.Shared(t).URL()
 	}
 	c.core.Redis.Namespace, c.core.Log.Partitions = "connect-"+uuid.NewString(), 2
-	c.core.Limits.Rates = limited(c.core.Limits.Rates)
+	c.core.Limits.Rates, c.core.Webhooks = limited(c.core.Limits.Rates), webhookKey()
 	core, err := chatcore.New(t.Context(), c.core, c.options...)
 	return newWorld(t, c, core, err)
 }
 
 func memoryWorld(t testing.TB, c worldConfig) *world {
 	t.Helper()
-	c.core.Limits.Rates = limited(c.core.Limits.Rates)
+	c.core.Limits.Rates, c.core.Webhooks = limited(c.core.Limits.Rates), webhookKey()
 	core, err := chatcore.NewInMemory(c.core, c.options...)
 	return newWorld(t, c, core, err)
 }
@@ -79,7 +79,7 @@ func newWorld(t testing.TB, c worldConfig, core *chatcore.Core, err error) *worl
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(core.SubscribeBuiltins(), subscribeFailing(core)); err != nil {
+	if err := errors.Join(core.SubscribeBuiltins(), core.SubscribeDefined(), subscribeFailing(core)); err != nil {
 		t.Fatal(err)
 	}
 	running, stop := context.WithCancel(context.Background())

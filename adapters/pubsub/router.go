@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -22,100 +23,101 @@ import (
 // ErrDuplicateGroup is returned for a consumer group that is added twice.
 var ErrDuplicateGroup = errors.New("consumer group added twice")
 
-// Router runs consumer groups: those of Watermill handlers with a Watermill router, and those of plain functions without one.
+// Router runs consumer groups: those that are added before Run, and those that are attached while it runs. A group with a Watermill handler has a Watermill
+// router of its own: a shared one would end with the first group that stops, and a handler added to a running one would be lost if the subscription failed.
 type Router struct {
-	watermill *message.Router
-	logger    *slog.Logger
-	groups    map[string]struct{}
-	readings  []*reading
-	routed    bool          // a group has a Watermill handler
-	running   chan struct{} // closed when every group reads
-	stopping  chan struct{} // closed when Run begins to stop
+	closeTimeout time.Duration
+	logger       *slog.Logger
+	running      chan struct{} // closed when every added group reads
+	stopping     chan struct{} // closed when Run begins to stop
+	attaching    sync.WaitGroup
+
+	mu     sync.Mutex          // guards the fields below
+	groups map[string]*reading // by name, those that are joining included
+	added  []*reading          // before Run
+	behind []*subscription     // ended members of attachments whose handlers still run
+	run    context.Context     // of Run; nil before it
+	stop   context.CancelFunc  // ends run
+	left   int                 // groups that have not failed
+	ended  bool                // nothing is attached any more
 }
 
-// reading is a group that has joined before Watermill's router runs. If the router subscribed itself and failed, it would leave goroutines behind, and
-// run with the members that it had begun.
-type reading struct {
-	*Subscriber
-	topic    string
-	plain    bool          // the group has no Watermill handler
-	calls    group.Handler // of such a group; nil if it has a batch handler
-	messages <-chan *message.Message
-}
+// Group is a consumer group of a [Router]: how it reads a topic, and its handler.
+type Group struct {
+	Topic  string
+	Config SubscriberConfig
 
-// begin begins to read.
-func (r *reading) begin(ctx context.Context) (member *subscription, err error) {
-	if !r.plain {
-		member, r.messages, err = r.subscribe(ctx, r.topic)
-		return member, err
-	}
-	if member, err = r.join(ctx, r.topic, r.calls); err != nil {
-		return nil, fmt.Errorf("joining %s: %w", r.config.Group, err)
-	}
-	go r.run(ctx, member)
-	return member, nil
-}
-
-// String returns "": Watermill would otherwise add the name of this type to the context of each message, which costs two allocations and says nothing.
-func (r *reading) String() string { return "" }
-
-// Subscribe returns the messages of the member.
-func (r *reading) Subscribe(context.Context, string) (<-chan *message.Message, error) {
-	return r.messages, nil
+	// Wants selects the events that reach the handler, see [group.Filtered]; nil: all.
+	Wants func(chat domain.ChatID, typ string) bool
+	// Calls handles deliveries; nil if Messages or the batch handler of the configuration does.
+	Calls group.Handler
+	// Messages is a Watermill handler. The middlewares surround every start of it, the first one outermost. A start succeeds if the handler and the
+	// middlewares return nil. A handler or middleware that panics or calls [runtime.Goexit] fails.
+	Messages    message.NoPublishHandlerFunc
+	Middlewares []message.HandlerMiddleware
 }
 
 // NewRouter returns a router without groups. closeTimeout is how long Watermill handlers may still run when the router is closed.
 func NewRouter(closeTimeout time.Duration, logger *slog.Logger) (*Router, error) {
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, routerLog{logger})
-	if err != nil {
+	config := message.RouterConfig{CloseTimeout: closeTimeout}
+	if err := config.Validate(); err != nil {
 		return nil, err
 	}
 	return &Router{
-		watermill: router, logger: logger, groups: make(map[string]struct{}), running: make(chan struct{}), stopping: make(chan struct{}),
+		closeTimeout: closeTimeout, logger: logger, groups: make(map[string]*reading), running: make(chan struct{}), stopping: make(chan struct{}),
 	}, nil
 }
 
-// AddGroup adds a consumer group with a Watermill handler, which reads a topic. The middlewares surround every start of the handler, the first one
-// outermost. A start succeeds if the handler and the middlewares return nil. A handler or middleware that panics or calls [runtime.Goexit] fails.
+// AddGroup adds a consumer group with a Watermill handler, as [Router.Add] does.
 func (r *Router) AddGroup(topic string, c SubscriberConfig, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) error {
-	read, err := r.add(topic, c)
-	if err != nil {
-		return err
-	}
-	read.settled, r.routed = true, true
-	r.watermill.AddConsumerHandler(c.Group, topic, read, surrounded(handle, surround(middlewares))).AddMiddleware(reportOutcome)
-	return nil
+	return r.Add(Group{Topic: topic, Config: c, Messages: handle, Middlewares: middlewares})
 }
 
-// AddCalls adds a consumer group without a Watermill handler, which reads a topic. h may be nil if the configuration has a batch handler.
+// AddCalls adds a consumer group without a Watermill handler, as [Router.Add] does. h may be nil if the configuration has a batch handler.
 func (r *Router) AddCalls(topic string, c SubscriberConfig, h group.Handler) error {
-	if h == nil && c.Batch == nil {
-		return &domain.InvalidError{Field: "handler", Problem: "is missing", Allowed: "one, or a batch handler in the configuration"}
-	}
-	read, err := r.add(topic, c)
+	return r.Add(Group{Topic: topic, Config: c, Calls: h})
+}
+
+// Add adds a consumer group before Run.
+func (r *Router) Add(g Group) error {
+	read, err := newReading(g)
 	if err != nil {
 		return err
 	}
-	read.plain, read.calls, read.config.Metadata = true, h, false
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.reserve(read); err != nil {
+		return err
+	}
+	r.added = append(r.added, read)
 	return nil
 }
 
-func (r *Router) add(topic string, c SubscriberConfig) (*reading, error) {
-	if _, twice := r.groups[c.Group]; twice {
-		return nil, fmt.Errorf("%w: %q", ErrDuplicateGroup, c.Group)
+// reserve takes the name of a group. The mutex is held.
+func (r *Router) reserve(read *reading) error {
+	name := read.config.Group
+	if other := r.groups[name]; other != nil {
+		if !other.isOver() {
+			return fmt.Errorf("%w: %q", ErrDuplicateGroup, name)
+		}
+		r.remove(other)
 	}
-	s, err := NewSubscriber(c)
-	if err != nil {
-		return nil, err
+	r.groups[name] = read
+	return nil
+}
+
+// remove frees the name of a group that has ended, or that has not begun. The mutex is held.
+func (r *Router) remove(read *reading) {
+	if r.groups[read.config.Group] == read {
+		delete(r.groups, read.config.Group)
+		r.behind = append(r.behind, read.subscriptions()...)
 	}
-	r.groups[c.Group] = struct{}{}
-	read := &reading{Subscriber: s, topic: topic}
-	r.readings = append(r.readings, read)
-	return read, nil
+	r.behind = slices.DeleteFunc(r.behind, func(s *subscription) bool { return len(s.Running()) == 0 })
 }
 
 // Run runs the groups until ctx ends, or until a member ends by itself. A deleted group ends alone: Run continues as long as another group is left, and
-// adds [groups.ErrGroupDeleted] to the error that it returns at its end. Any other reason ends all groups.
+// adds [groups.ErrGroupDeleted] to the error that it returns at its end, unless the group was attached. Any other reason ends all groups. A router without
+// groups runs until ctx ends.
 //
 // Handlers that outlast the drain of their group are left behind when Run returns: [Router.InFlight] names them.
 func (r *Router) Run(ctx context.Context) error {
@@ -126,109 +128,129 @@ func (r *Router) Run(ctx context.Context) error {
 	stops := sync.OnceFunc(func() { close(r.stopping) })
 	defer stops()
 	defer context.AfterFunc(ctx, stops)()
-	var members []*subscription // one that ends at once is among them
-	for _, read := range r.readings {
-		m, err := read.begin(ctx)
+	r.mu.Lock()
+	r.run, r.stop, r.left = ctx, stop, len(r.added)
+	r.mu.Unlock()
+	var attachments []*Attachment
+	for _, read := range r.added {
+		a, err := r.begin(ctx, ctx, read) // one that fails at once is watched from here on
 		if err != nil {
 			stop()
 			return errors.Join(err, r.end())
 		}
-		members = append(members, m)
+		attachments = append(attachments, a)
 	}
-	var left atomic.Int64 // groups that have not failed
-	left.Store(int64(len(r.readings)))
-	for _, m := range members {
-		watching.Go(func() {
-			select {
-			case <-m.Failed():
-				if err := m.Err(); left.Add(-1) == 0 || !errors.Is(err, groups.ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
-					stop()
-				}
-			case <-ctx.Done():
-			}
-		})
+	for _, a := range attachments {
+		watching.Go(func() { r.watch(ctx, a) })
 	}
-	err := r.run(ctx, members)
-	for _, m := range members {
-		err = errors.Join(err, m.Err())
+	close(r.running)
+	<-ctx.Done()
+	err := r.end()
+	for _, a := range attachments {
+		err = errors.Join(err, a.Err())
 	}
 	return err
 }
 
-// Running is closed when every group reads.
+// begin begins to read a group. joining bounds the time until the group exists.
+func (r *Router) begin(joining, ctx context.Context, read *reading) (*Attachment, error) {
+	member, err := read.begin(joining, ctx, r.closeTimeout, r.logger)
+	if err != nil {
+		return nil, err
+	}
+	return &Attachment{router: r, read: read, member: member}, nil
+}
+
+// watch ends the router if a member ends by itself for a reason that concerns all, or as the last one.
+func (r *Router) watch(ctx context.Context, a *Attachment) {
+	select {
+	case <-a.member.Failed():
+	case <-a.member.ended:
+		if a.Err() == nil {
+			return
+		}
+	case <-ctx.Done():
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left--
+	if err := a.Err(); r.left == 0 && !a.attached || !errors.Is(err, groups.ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
+		r.stop()
+	}
+}
+
+// end waits until every member has ended, which follows from the end of the context of Run.
+func (r *Router) end() error {
+	r.mu.Lock()
+	r.ended = true
+	r.mu.Unlock()
+	r.attaching.Wait()
+	var errs []error
+	for _, read := range r.readings() {
+		errs = append(errs, read.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Running is closed when every group reads that was added before Run.
 func (r *Router) Running() <-chan struct{} { return r.running }
 
 // Stopping is closed when the router begins to stop: because the context of Run has ended, or because a group has failed.
 func (r *Router) Stopping() <-chan struct{} { return r.stopping }
 
-// InFlight returns the handlers that run now.
+// readings returns the groups, those that join or have failed included.
+func (r *Router) readings() []*reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.groups))
+}
+
+// InFlight returns the handlers that run now, those that detached groups have left behind included.
 func (r *Router) InFlight() (running []group.RunningHandler) {
-	for _, m := range r.members() {
+	r.mu.Lock()
+	members := slices.Clone(r.behind)
+	for _, read := range r.groups {
+		members = append(members, read.subscriptions()...)
+	}
+	r.mu.Unlock()
+	for _, m := range members {
 		running = append(running, m.Running()...)
 	}
 	return running
 }
 
+// Groups returns the names of the groups, sorted, those included that join or have failed.
+func (r *Router) Groups() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.groups))
+}
+
 // Owned returns the partitions of a group that this process owns.
 func (r *Router) Owned(name string) (owned []groups.Partition) {
-	for _, read := range r.readings {
-		if read.config.Group != name {
-			continue
-		}
-		for _, m := range read.subscriptions() {
-			owned = append(owned, m.Owned()...)
-		}
+	r.mu.Lock()
+	read := r.groups[name]
+	r.mu.Unlock()
+	if read == nil {
+		return nil
+	}
+	for _, m := range read.subscriptions() {
+		owned = append(owned, m.Owned()...)
 	}
 	return owned
 }
 
-// Failed returns the errors of the groups whose members have ended by themselves, by group.
+// Failed returns the errors of the groups whose members have ended by themselves, by group. An attached group is among them until it is detached, or
+// attached again.
 func (r *Router) Failed() map[string]error {
 	failed := make(map[string]error)
-	for _, read := range r.readings {
+	for _, read := range r.readings() {
 		if err := read.Err(); err != nil {
 			failed[read.config.Group] = err
 		}
 	}
 	return failed
-}
-
-func (r *Router) members() (members []*subscription) {
-	for _, read := range r.readings {
-		members = append(members, read.subscriptions()...)
-	}
-	return members
-}
-
-// run runs Watermill's router, if a group needs one, until every member has ended. It returns early if members left handlers behind, for which the router
-// would wait for its closeTimeout once more.
-func (r *Router) run(ctx context.Context, members []*subscription) error {
-	var ended chan error
-	if r.routed {
-		ended = make(chan error, 1)
-		go func() { ended <- r.watermill.Run(ctx) }()
-		select {
-		case <-r.watermill.Running():
-		case err := <-ended:
-			return err
-		}
-	}
-	close(r.running)
-	for _, m := range members {
-		<-m.Done()
-	}
-	if ended == nil || len(r.InFlight()) > 0 {
-		return r.end()
-	}
-	return errors.Join(<-ended, r.end())
-}
-
-func (r *Router) end() error {
-	var errs []error
-	for _, read := range r.readings {
-		errs = append(errs, read.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // reportOutcome reports the outcome of a message to its member.

@@ -48,6 +48,16 @@ func NewAdministration(c AdministrationConfig) *Administration {
 	return a
 }
 
+// named adds the name of the group to an error about its definition.
+func named(name string, err error) error {
+	for _, about := range []error{groups.ErrDefined, groups.ErrNotDefined, groups.ErrDefinitionChanged, groups.ErrNewerDefinition, ErrGroupOfCode} {
+		if errors.Is(err, about) {
+			return fmt.Errorf("%w: %q", err, name)
+		}
+	}
+	return err
+}
+
 // Create defines a group: every process that runs defined groups runs it from now on. Events that are appended after Create has returned reach it. A group
 // that has the same definition already is returned as it is, so that a call may be repeated; [groups.ErrDefined] is returned for another one.
 //
@@ -58,7 +68,7 @@ func (a *Administration) Create(ctx context.Context, d groups.Definition) (group
 	}
 	defined, err := a.define(ctx, d)
 	if err != nil {
-		return groups.Definition{}, err
+		return groups.Definition{}, named(d.Group, err)
 	}
 	a.changed()
 	// The definition is first: a call that fails in between can be repeated, while a group without a definition would look like one of code.
@@ -131,8 +141,16 @@ func (a *Administration) check(d groups.Definition) error {
 // one is another; 0 means the present one, whichever it is. change may be called more than once. Kind, start and order never change. A definition that is as change
 // makes it already is returned as it is, so that a call may be repeated.
 func (a *Administration) Update(ctx context.Context, name string, version uint64, change func(d *groups.Definition) error) (groups.Definition, error) {
+	d, err := a.update(ctx, name, version, change)
+	return d, named(name, err)
+}
+
+func (a *Administration) update(ctx context.Context, name string, version uint64, change func(d *groups.Definition) error) (groups.Definition, error) {
 	for {
-		d, err := a.Get(ctx, name)
+		if err := groups.CheckGroup(name); err != nil {
+			return groups.Definition{}, err
+		}
+		d, err := a.definitions.Definition(ctx, name)
 		if errors.Is(err, groups.ErrNotDefined) {
 			return groups.Definition{}, a.notDefined(ctx, name)
 		}
@@ -211,7 +229,7 @@ func (a *Administration) unless(ctx context.Context, name string, asWanted func(
 // without a definition. [groups.ErrGroupNotFound] is returned if there is neither.
 func (a *Administration) Delete(ctx context.Context, name string) error {
 	if err := groups.CheckGroup(name); err != nil {
-		return groups.ErrGroupNotFound
+		return fmt.Errorf("%w: %.160q", groups.ErrGroupNotFound, name)
 	}
 	undefined := a.definitions.Undefine(ctx, name)
 	if undefined != nil && !errors.Is(undefined, groups.ErrNotDefined) {
@@ -236,5 +254,6 @@ func (a *Administration) Get(ctx context.Context, name string) (groups.Definitio
 	if err := groups.CheckGroup(name); err != nil {
 		return groups.Definition{}, err
 	}
-	return a.definitions.Definition(ctx, name)
+	d, err := a.definitions.Definition(ctx, name)
+	return d, named(name, err)
 }

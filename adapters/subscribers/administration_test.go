@@ -186,8 +186,7 @@ func TestAdministration_GroupOfCode(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		p := w.start("code")
 		defer p.stop()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
+		ctx := t.Context()
 		m, err := p.join(ctx, subscribers.GroupConfig(pull("g").WithDefaults()), nopHandler{})
 		if err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package subscribers
 
 import (
 	"context"
-	"slices"
 
 	"chatcore/adapters/pubsub/delivery"
 	"chatcore/adapters/pubsub/group"
@@ -53,24 +52,5 @@ func NeedsRejoin(before, after groups.Definition) bool {
 	return before.Retry != after.Retry || before.Park != after.Park || before.Unordered != after.Unordered
 }
 
-// Wants returns a function that reports whether a filter selects the events of a type in a chat, or nil for a filter that selects all.
-func Wants(f groups.Filter) func(chat domain.ChatID, typ string) bool {
-	if len(f.Types) == 0 && len(f.Chats) == 0 {
-		return nil
-	}
-	chats := make(map[domain.ChatID]struct{}, len(f.Chats))
-	for _, chat := range f.Chats {
-		chats[chat] = struct{}{}
-	}
-	types := slices.Clone(f.Types)
-	return func(chat domain.ChatID, typ string) bool {
-		if len(types) > 0 && !slices.Contains(types, typ) {
-			return false
-		}
-		if len(chats) == 0 {
-			return true
-		}
-		_, wanted := chats[chat]
-		return wanted
-	}
-}
+// Wants returns [groups.Filter.Wants] of a filter.
+func Wants(f groups.Filter) func(chat domain.ChatID, typ string) bool { return f.Wants() }

@@ -143,11 +143,16 @@ func (w *world) start(name string) *process {
 }
 
 // membership is a member of a process.
-type membership struct{ *group.Member }
+type membership struct {
+	*group.Member
+	ended chan struct{} // closed when the process no longer counts it
+}
+
+func (m membership) Done() <-chan struct{} { return m.ended }
 
 func (m membership) Leave(context.Context) error {
 	m.Stop()
-	<-m.Done()
+	<-m.ended
 	return nil
 }
 
@@ -169,11 +174,13 @@ func (p *process) join(ctx context.Context, c group.Config, h group.Handler) (gr
 		return nil, err
 	}
 	p.count(c.Group, 1)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		m.Run(context.Background())
 		p.count(c.Group, -1)
 	}()
-	return membership{m}, nil
+	return membership{m, ended}, nil
 }
 
 func (p *process) count(name string, by int) {
@@ -214,7 +221,7 @@ func (r *handlers) Run(ctx context.Context, d groups.Definition, join group.Join
 	if refuse != nil {
 		return nil, refuse
 	}
-	wants := subscribers.Wants(d.Filter)
+	wants := d.Filter.Wants()
 	m, err := join(ctx, subscribers.GroupConfig(d), group.Calls(func(_ context.Context, in ports.Delivery) error {
 		if wants != nil && !wants(in.Event.ChatID(), wireformat.Type(in.Event)) {
 			return nil

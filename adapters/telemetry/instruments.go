@@ -60,6 +60,12 @@ func Result(word string) attribute.KeyValue { return keyOutcome.String(word) }
 // Reason returns the attribute that says why something is so.
 func Reason(word string) attribute.KeyValue { return attribute.String("chatcore.reason", word) }
 
+// OfKind returns the attribute of the kind of a thing.
+func OfKind(word string) attribute.KeyValue { return attribute.String("chatcore.kind", word) }
+
+// InState returns the attribute of the state of a thing.
+func InState(word string) attribute.KeyValue { return attribute.String("chatcore.state", word) }
+
 // Watch makes the instruments, and measures points whenever a reader asks, until stop is called. Points of a name that no instrument has are
 // dropped.
 func Watch(meter metric.Meter, instruments []Instrument, points func(context.Context) []Point) (stop func() error, err error) {

@@ -37,6 +37,7 @@ type Telemetry struct {
 	sends     metric.Float64Histogram
 	processes metric.Float64Histogram
 	again     metric.Int64Counter
+	posts     metric.Float64Histogram
 }
 
 var (
@@ -52,7 +53,7 @@ func New(ctx context.Context, tracer trace.Tracer, meter metric.Meter, open stri
 		t.tracer = tracer
 	}
 	seconds := metric.WithExplicitBucketBoundaries(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
-	var errs [4]error
+	var errs [5]error
 	t.commands, errs[0] = meter.Float64Histogram("chatcore.command.duration", metric.WithUnit("s"), seconds,
 		metric.WithDescription("Time that a command took, by its outcome."))
 	t.sends, errs[1] = meter.Float64Histogram("messaging.client.operation.duration", metric.WithUnit("s"), seconds,
@@ -61,6 +62,8 @@ func New(ctx context.Context, tracer trace.Tracer, meter metric.Meter, open stri
 		metric.WithDescription("Time that a handler took for a delivery."))
 	t.again, errs[3] = meter.Int64Counter("chatcore.redeliveries", metric.WithUnit("{delivery}"),
 		metric.WithDescription("Handler starts for a delivery after the first."))
+	t.posts, errs[4] = meter.Float64Histogram("chatcore.webhook.duration", metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+		metric.WithDescription("Time that a request to the endpoint of a webhook took, by its result."))
 	return t, func(err error) { finish(span, err) }, errors.Join(errs[:]...)
 }
 

@@ -49,6 +49,7 @@ type State struct {
 	GroupsErr error         // why the groups are not known, or nil
 	Holes     []FailedGroup // of groups that cannot read a part of the log
 	Stopped   []FailedGroup // groups that the process runs no more
+	Defined   []FailedGroup // defined groups that the process cannot run now
 	Warn      Thresholds
 }
 
@@ -76,6 +77,10 @@ type Group struct {
 	Full                     int // partitions that keep no more dead letters
 	Blocked                  int // chats that make no progress
 	Longest                  []BlockedChat
+
+	Pull        bool // consumers in other programs handle its events: without one no process is a member
+	Paused      bool // its definition says that it delivers nothing
+	PauseReason string
 }
 
 // BlockedChat is a chat that makes no progress.
@@ -327,15 +332,34 @@ func (f *findings) core(h State) {
 		f.add(Warning, "group_stopped", "", fmt.Sprintf("this process delivers no more to group %s: %v", s.Group, s.Err), "its handlers are given nothing",
 			"start the process again if the group is to go on, as a new one")
 	}
+	for _, d := range h.Defined {
+		f.add(Warning, "group_failed", "", fmt.Sprintf("this process does not run the defined group %s: %v", d.Group, d.Err), "its events are delivered by other processes alone, if they run it",
+			"the error says what is wrong; the process tries again every 30 seconds at least")
+	}
 	for _, g := range h.Groups {
 		f.group(g, h.Warn)
 	}
+}
+
+// paused reports a group that is paused: with a reason, a process has paused it.
+func (f *findings) paused(g Group, behind string) {
+	severity, why := Note, "a person paused it"
+	if g.PauseReason != "" {
+		severity, why = Warning, g.PauseReason
+	}
+	f.add(severity, "group_paused", "", fmt.Sprintf("group %s is paused (%s); %s", g.Name, why, behind), "its events wait", "core groups resume "+g.Name)
 }
 
 // group has the rules for a consumer group.
 func (f *findings) group(g Group, warn Thresholds) {
 	behind := fmt.Sprintf("%d events wait for it, the oldest for %s", g.Lag, g.Age.Round(time.Second))
 	switch {
+	case g.Paused:
+		f.paused(g, behind)
+	case g.Members == 0 && !g.Owned && g.Pull:
+		if g.Lag > 0 {
+			f.add(Warning, "group_without_consumer", "", fmt.Sprintf("no consumer of group %s is connected; %s", g.Name, behind), "its events wait", "start the program that consumes it, or core groups pause "+g.Name)
+		}
 	case g.Members == 0 && !g.Owned:
 		f.add(Warning, "group_not_run", "", fmt.Sprintf("no process runs group %s; %s", g.Name, behind), "its handlers are given nothing, and its dead letters stay",
 			"start the program that subscribes under this name, or core groups delete "+g.Name+" --yes if there is none any more")

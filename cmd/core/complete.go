@@ -46,6 +46,8 @@ func (c *cli) candidates(cmd *cobra.Command, kind argument, args []string) ([]st
 		return c.ask(cmd, chatIDs)
 	case groupArg:
 		return c.ask(cmd, groupNames)
+	case webhookArg:
+		return c.ask(cmd, webhookNames)
 	case userArg:
 		if len(args) == 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -53,7 +55,7 @@ func (c *cli) candidates(cmd *cobra.Command, kind argument, args []string) ([]st
 		return c.ask(cmd, membersOf(domain.ChatID(args[0])))
 	case letterArg:
 		return c.ask(cmd, letterIDs(args[0]))
-	case messageArg, emojiArg, entityArg, textArg, titleArg, sessionArg, tokenArg, serviceArg: // the caller's own
+	case newGroupArg, urlArg, messageArg, emojiArg, entityArg, textArg, titleArg, sessionArg, tokenArg, serviceArg: // the caller's own
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }

@@ -135,7 +135,7 @@ func healthViewOf(h chatcore.Health, found []chatcore.Finding, partitions bool) 
 		v.Pools = append(v.Pools, poolView{p.Purpose, p.Total, p.Idle, p.Hits, p.Misses, p.Timeouts})
 	}
 	for _, g := range h.Groups {
-		v.Groups = append(v.Groups, viewOfGroup(g, partitions))
+		v.Groups = append(v.Groups, viewOfGroup(g, nil, partitions))
 	}
 	for _, f := range found {
 		v.Findings = append(v.Findings, findingView(f))

@@ -53,11 +53,15 @@ func errorClasses() []errorClass {
 		{domain.ErrMessageNotFound, "message_not_found", exitNotFound},
 		{domain.ErrNoSession, "session_not_found", exitNotFound},
 		{chatcore.ErrGroupNotFound, "group_not_found", exitNotFound},
+		{chatcore.ErrGroupNotDefined, "group_not_defined", exitNotFound},
 		{chatcore.ErrDeadLetterNotFound, "dead_letter_not_found", exitNotFound},
 		{errTokenNotFound, "token_not_found", exitNotFound},
 		{fs.ErrNotExist, "file_not_found", exitNotFound},
 
 		{domain.ErrChatExists, "chat_exists", exitRefused},
+		{chatcore.ErrGroupDefined, "group_defined", exitRefused},
+		{chatcore.ErrGroupOfCode, "group_of_code", exitRefused},
+		{chatcore.ErrDefinitionChanged, "definition_changed", exitRefused},
 		{domain.ErrArchived, "archived", exitRefused},
 		{domain.ErrNotMember, "not_member", exitRefused},
 		{domain.ErrForbidden, "forbidden", exitRefused},
@@ -73,6 +77,7 @@ func errorClasses() []errorClass {
 		{ports.ErrRateLimited, "rate_limited", exitRefused},
 
 		{ports.ErrNewerLog, "newer_log", exitFailed},
+		{chatcore.ErrNewerDefinition, "newer_definition", exitFailed},
 		{ports.ErrLogLost, "log_lost", exitFailed},
 		{chatcore.ErrTooOld, "redis_too_old", exitFailed},
 		{chatcore.ErrNoPermission, "no_permission", exitFailed},

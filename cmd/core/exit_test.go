@@ -69,6 +69,7 @@ func TestExitCodes_ByClass(t *testing.T) {
 		{[]string{"history", "c", "--redis-url", redistest.Shared(t).URL() + "/99"}, exitUsage, "connection_rejected"},
 		{[]string{"history", "nowhere"}, exitNotFound, "chat_not_found"},
 		{[]string{"edit", "c", "m", "x", "--as", "ada"}, exitNotFound, "message_not_found"},
+		{[]string{"groups", "pause", "nosuch"}, exitNotFound, "group_not_defined"},
 		{[]string{"groups", "delete", "nosuch", "--yes"}, exitNotFound, "group_not_found"},
 		{[]string{"session", "verify", strings.Repeat("x", 43)}, exitNotFound, "session_not_found"},
 		{[]string{"import", "/nowhere.jsonl"}, exitNotFound, "file_not_found"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,7 +15,10 @@ import (
 )
 
 func (c *cli) groups() *cobra.Command {
-	cmd := parent("groups", "List consumer groups with their progress, and delete them", c.groupsList(), c.groupsDelete())
+	cmd := parent(
+		"groups", "List consumer groups with their progress, define, change and delete them",
+		c.groupsList(), c.groupsCreate(), c.groupsUpdate(), c.groupsPause(), c.groupsResume(), c.groupsDelete(),
+	)
 	cmd.Aliases = []string{"group"}
 	return cmd
 }
@@ -35,7 +39,7 @@ func advised(err error) error {
 	case errors.Is(err, chatcore.ErrDeadLetterNotFound):
 		return fmt.Errorf("%w; it was handled or dropped meanwhile, or never was: core deadletters list shows those that there are", err)
 	}
-	return err
+	return advisedDefinition(err)
 }
 
 // standing is where a group stands on a partition, or on all of them together.
@@ -76,8 +80,9 @@ type groupView struct {
 	Group   string `json:"group"`
 	Members int    `json:"members"` // processes that run it
 	standing
-	Owned      int             `json:"owned"`          // partitions that a process holds
-	Total      int             `json:"partitionCount"` // in all, with the stream of other programs
+	Definition *definitionView `json:"definition,omitempty"` // of a group whose handlers are in other programs
+	Owned      int             `json:"owned"`                // partitions that a process holds
+	Total      int             `json:"partitionCount"`       // in all, with the stream of other programs
 	Partitions []partitionView `json:"partitions,omitempty"`
 }
 
@@ -154,15 +159,16 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dms", d/time.Millisecond)
 }
 
-func groupRows(list []chatcore.GroupState, partitions bool) [][]string {
-	head := []string{"GROUP", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "BLOCKED", "DEAD", "WALKED", "OWNED"}
+func groupRows(list []chatcore.GroupState, defined definitions, partitions bool) [][]string {
+	head := []string{"GROUP", "KIND", "PAUSED", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "BLOCKED", "DEAD", "WALKED", "OWNED"}
 	if partitions {
 		head = append(head, "POSITION", "EPOCH", "OWNER")
 	}
 	rows := [][]string{head}
 	for _, g := range list {
 		v := groupViewOf(g)
-		row := append(append([]string{v.Group}, v.cells()...), fmt.Sprintf("%d/%d", v.Owned, v.Total))
+		d, is := defined[g.Group]
+		row := append(slices.Concat([]string{v.Group}, describedAs(d, is), v.cells()), fmt.Sprintf("%d/%d", v.Owned, v.Total))
 		if !partitions {
 			rows = append(rows, row)
 			continue
@@ -176,7 +182,7 @@ func groupRows(list []chatcore.GroupState, partitions bool) [][]string {
 			if l.Owner != "" {
 				owned, owner = "yes", l.Owner
 			}
-			rows = append(rows, append(append([]string{name}, l.cells()...), owned, l.Position, strconv.FormatUint(l.Epoch, 10), owner))
+			rows = append(rows, append(slices.Concat([]string{name, "", ""}, l.cells()), owned, l.Position, strconv.FormatUint(l.Epoch, 10), owner))
 		}
 	}
 	return rows

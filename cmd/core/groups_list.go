@@ -11,7 +11,7 @@ import (
 	"chatcore/domain"
 )
 
-const groupsHelp = `Show the state of every group: unfinished events and the age of the oldest; chats parked until an operator decides about a dead letter;
+const groupsHelp = `Show the state of every group: what runs it (pull and webhook: a definition; code: programs that subscribe), whether it is paused; unfinished events and the age of the oldest; chats parked until an operator decides about a dead letter;
 chats that catch up from the log; chats whose next event has failed; chats blocked by transient failures, by an event of a later version or by
 a long handler (a second table names them); dead letters; progress of the head scan; and the partitions of each process.
 
@@ -20,7 +20,7 @@ a long handler (a second table names them); dead letters; progress of the head s
 // groupsList prints the groups, once or, with watch, repeatedly.
 type groupsList struct {
 	c          *cli
-	groups     chatcore.Groups
+	core       *chatcore.Core
 	partitions bool
 }
 
@@ -33,12 +33,12 @@ func (c *cli) groupsList() *cobra.Command {
 			if interval < minInterval {
 				return &domain.InvalidError{Field: "interval", Problem: "is " + interval.String(), Allowed: "at least " + minInterval.String()}
 			}
-			err := c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
-				l := &groupsList{c: c, groups: groups, partitions: partitions}
+			err := c.with(cmd.Context(), func(core *chatcore.Core) error {
+				l := &groupsList{c: c, core: core, partitions: partitions}
 				if watch {
-					return l.watch(cmd.Context(), interval)
+					return advised(l.watch(cmd.Context(), interval))
 				}
-				return l.show(cmd.Context())
+				return advised(l.show(cmd.Context()))
 			})
 			if watch {
 				return untilSignal(cmd.Context(), err)
@@ -78,13 +78,18 @@ func (l *groupsList) watch(ctx context.Context, interval time.Duration) error {
 }
 
 func (l *groupsList) show(ctx context.Context) error {
-	list, err := l.groups.List(ctx)
+	defined, err := definitionsOf(ctx, l.core)
 	if err != nil {
 		return err
 	}
+	list, err := l.core.Groups().List(ctx)
+	if err != nil {
+		return err
+	}
+	list = defined.listed(list)
 	if l.c.json {
 		for _, g := range list {
-			if err := l.c.print(viewOfGroup(g, l.partitions), ""); err != nil {
+			if err := l.c.print(viewOfGroup(g, defined, l.partitions), ""); err != nil {
 				return err
 			}
 		}
@@ -94,14 +99,18 @@ func (l *groupsList) show(ctx context.Context) error {
 		fmt.Fprintln(l.c.out, "there are no consumer groups; each begins with the first process that subscribes")
 		return nil
 	}
-	if err := l.c.table(groupRows(list, l.partitions)); err != nil {
+	if err := l.c.table(groupRows(list, defined, l.partitions)); err != nil {
 		return err
 	}
 	return l.c.blockedTable(list)
 }
 
-func viewOfGroup(g chatcore.GroupState, partitions bool) groupView {
+func viewOfGroup(g chatcore.GroupState, defined definitions, partitions bool) groupView {
 	v := groupViewOf(g)
+	if d, is := defined[g.Group]; is {
+		view := definitionViewOf(d)
+		v.Definition = &view
+	}
 	if !partitions {
 		v = v.summary()
 	}

@@ -258,13 +258,13 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 	}
 
 	rows := strings.Split(strings.TrimSpace(s.do("groups", "list")), "\n")
-	if len(rows) != 4 || fmt.Sprint(strings.Fields(rows[0])) != "[GROUP LAG OLDEST PARKED BEHIND FAILING BLOCKED DEAD WALKED OWNED]" {
+	if len(rows) != 4 || fmt.Sprint(strings.Fields(rows[0])) != "[GROUP KIND PAUSED LAG OLDEST PARKED BEHIND FAILING BLOCKED DEAD WALKED OWNED]" {
 		t.Errorf("the table is\n%s", strings.Join(rows, "\n"))
 	}
-	if cells := strings.Fields(rows[1]); cells[0] != "away" || cells[1] != "4" || cells[2] == "-" || cells[9] != "0/3" {
+	if cells := strings.Fields(rows[1]); cells[0] != "away" || cells[1] != "code" || cells[3] != "4" || cells[4] == "-" || cells[11] != "0/3" {
 		t.Errorf("the first row is %q", rows[1])
 	}
-	if got := fmt.Sprint(strings.Fields(rows[2])); got != "[parks 0 - 1 0 0 0 1 - 3/3]" {
+	if got := fmt.Sprint(strings.Fields(rows[2])); got != "[parks code - 0 - 1 0 0 0 1 - 3/3]" {
 		t.Errorf("the second row is %q", rows[2])
 	}
 	if at := strings.Index(rows[0], "PARKED"); rows[2][at:at+1] != "1" {

@@ -206,6 +206,7 @@ func TestCompletion_OffersWhatThereIs(t *testing.T) {
 		"presence set ada ":          "online away busy offline",
 		"rebuild ":                   "push",
 		"groups delete ":             "push",
+		"webhook get ":               "",
 		"deadletters list ":          "push",
 		"tail --group ":              "push",
 		"unread ben --chat ":         "garden",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"reflect"
@@ -27,6 +28,11 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 		}
 		fmt.Fprintln(c.errs, "embedded Redis: in memory only, gone when this ends")
 		config.Redis.URL, config.Redis.CacheURL, closeServer = server.URL(), "", server.Close
+		if len(config.Webhooks.Keys) == 0 { // the secrets end with the server
+			key := make(chatcore.WebhookKey, 32)
+			_, _ = rand.Read(key) // never fails
+			config.Webhooks.Keys = []chatcore.WebhookKey{key}
+		}
 	}
 	if config.Redis.URL == "" {
 		return nil, nil, errNoRedis

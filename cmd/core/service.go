@@ -89,7 +89,7 @@ func (c *cli) scraped() prometheus.Registerer {
 
 // run serves core until ctx ends or the core does.
 func (s *service) run(ctx context.Context, core *chatcore.Core) error {
-	if err := core.SubscribeBuiltins(); err != nil {
+	if err := errors.Join(core.SubscribeBuiltins(), core.SubscribeDefined()); err != nil {
 		return err
 	}
 	reserve := heapReserve()

@@ -54,6 +54,7 @@ func newSettings(flags *pflag.FlagSet) *settings {
 	b.names(&s.config)
 	b.times(&s.config)
 	b.bounds(&s.config)
+	b.webhooks(&s.config)
 	return s
 }
 

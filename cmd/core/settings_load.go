@@ -126,6 +126,11 @@ func (s *setting) take(value any, source, where string) error {
 	if e, several := s.target.(entries); several {
 		return takeEntries(e, value, source, where)
 	}
+	if several, is := value.([]any); is {
+		if _, is := s.target.(joinedList); is {
+			value = joined(several)
+		}
+	}
 	switch value.(type) {
 	case map[string]any, []any:
 		return &domain.InvalidError{Field: where, Problem: "has several values", Allowed: "one, a " + s.value.Type()}
@@ -135,7 +140,11 @@ func (s *setting) take(value any, source, where string) error {
 	}
 	text := fmt.Sprint(value)
 	if err := s.value.Set(text); err != nil {
-		return &domain.InvalidError{Field: where, Problem: fmt.Sprintf("is %.80q", text), Allowed: allowedValue(s.value.Type())}
+		problem := fmt.Sprintf("is %.80q", text)
+		if s.secret {
+			problem = "has a value that cannot be used, and is not shown"
+		}
+		return &domain.InvalidError{Field: where, Problem: problem, Allowed: allowedValue(s.value.Type())}
 	}
 	s.source = source
 	return nil

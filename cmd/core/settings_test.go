@@ -44,6 +44,10 @@ func (s *setting) targetField() any {
 		return target.target
 	case *announce:
 		return target.target
+	case *webhookKeys:
+		return target.target
+	case *textList:
+		return target.target
 	}
 	return s.target
 }
@@ -98,8 +102,13 @@ func (s *setting) sample() string {
 		return "nothing"
 	case *announce:
 		return "legacy"
+<<<<<<< HEAD
 	case *turnedOff:
 		return "false"
+=======
+	case *webhookKeys:
+		return "c2V2ZW5zZXZlbnNldmVuc2V2ZW5zZXZlbnNldmVuc2U="
+>>>>>>> base20
 	case *eventTypes:
 		return "poll:created=7"
 	}
@@ -326,7 +335,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
 			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.Announce", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
-			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers",
+			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers", "Webhooks.Keys", "Webhooks.Allow", "Webhooks.AllowHTTP",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)

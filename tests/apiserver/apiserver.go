@@ -19,7 +19,7 @@ import (
 )
 
 // Server is a core that runs until the test ends. It has two dead letters in the group push, a group reports that nobody runs, custom events of type
-// poll:voted, and a limit of 5 logins in 15 minutes.
+// poll:voted, webhooks to http://127.0.0.1, and a limit of 5 logins in 15 minutes.
 type Server struct {
 	Core    *chatcore.Core
 	Local   http.Handler // takes programs on this machine for a service with all scopes
@@ -59,8 +59,9 @@ func Start(t testing.TB) *Server {
 func start(t testing.TB) *chatcore.Core {
 	t.Helper()
 	config := chatcore.Config{
-		Redis:  chatcore.RedisConfig{URL: redistest.Start(t).URL()},
-		Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}},
+		Redis:    chatcore.RedisConfig{URL: redistest.Start(t).URL()},
+		Limits:   chatcore.LimitsConfig{Rates: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}},
+		Webhooks: chatcore.WebhooksConfig{Keys: []chatcore.WebhookKey{make([]byte, 32)}, Allow: []string{"127.0.0.1"}, AllowHTTP: true},
 	}
 	_, stop := run(t, config, func(core *chatcore.Core) error { return core.Subscribe("reports") })
 	stop()
@@ -71,7 +72,7 @@ func start(t testing.TB) *chatcore.Core {
 		return nil
 	})
 	core, stop := run(t, config, func(core *chatcore.Core) error {
-		return errors.Join(core.SubscribeBuiltins(), core.Subscribe("push", push))
+		return errors.Join(core.SubscribeBuiltins(), core.SubscribeDefined(), core.Subscribe("push", push))
 	})
 	t.Cleanup(stop)
 	return core

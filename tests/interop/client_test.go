@@ -56,6 +56,15 @@ func newProject(t *testing.T) *project {
 	return p
 }
 
+// snippetName returns the name of the programs of a page: README for that of the repository.
+func snippetName(page string) string {
+	name := strings.TrimSuffix(filepath.Base(page), ".md")
+	if strings.HasPrefix(page, clientSources) {
+		return "client-" + name
+	}
+	return name
+}
+
 func (p *project) tool(path string) string { return filepath.Join(p.sources, "node_modules", path) }
 
 func (p *project) write(name, text string) {
@@ -73,13 +82,13 @@ func (p *project) snippets() {
 		p.t.Fatal(err)
 	}
 	count := 0
-	for _, page := range append(pages, "../../README.md") {
+	for _, page := range append(pages, "../../README.md", "../../clients/ts/README.md") {
 		text, err := os.ReadFile(page) //nolint:gosec // a page of this repository
 		if err != nil {
 			p.t.Fatal(err)
 		}
 		for i, block := range regexp.MustCompile("(?ms)^```ts\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-			p.write(fmt.Sprintf("%s-%d.ts", strings.TrimSuffix(filepath.Base(page), ".md"), i), block[1])
+			p.write(fmt.Sprintf("%s-%d.ts", snippetName(page), i), block[1])
 			count++
 		}
 	}
@@ -154,7 +163,11 @@ func serve(t *testing.T, api http.Handler, script []byte) string {
 		w.Header().Set("Content-Type", "text/javascript")
 		_, _ = w.Write(script)
 	})
-	server := httptest.NewServer(mux)
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL
 }
@@ -212,9 +225,12 @@ func TestClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := apiserver.Start(t)
 			t.Run("everything", func(t *testing.T) {
-				called := reported(t, runtime("everything", serve(t, server.Guarded, script), server.Token))
-				if !slices.Equal(called, apiserver.Methods()) {
-					t.Errorf("it called\n%q, and the API has\n%q", called, apiserver.Methods())
+				called, want := reported(t, runtime("everything", serve(t, server.Guarded, script), server.Token)), apiserver.Methods()
+				if name == "chromium" { // which has no streams in both directions
+					want = slices.DeleteFunc(want, func(path string) bool { return path == "chatcore.consumer.v1.ConsumerService/Consume" })
+				}
+				if !slices.Equal(called, want) {
+					t.Errorf("it called\n%q, and the API has\n%q", called, want)
 				}
 			})
 			t.Run("retries", func(t *testing.T) {

@@ -104,24 +104,30 @@ type service struct {
 	token     string              // of a service that may do what the programs do
 }
 
-// startService builds the program, and runs it until the test ends.
-func startService(t *testing.T) *service {
+// startService builds the program, and runs it with further settings until the test ends.
+func startService(t *testing.T, settings ...string) *service {
 	t.Helper()
 	dir := t.TempDir()
 	binary, tokens := filepath.Join(dir, "core"), filepath.Join(dir, "tokens.json")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../cmd/core").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	scopes := []string{"--scope", "chats:read", "--scope", "chats:write", "--scope", "presence", "--scope", "sessions"}
-	token, err := exec.CommandContext(t.Context(), binary, append([]string{"token", "create", "tests", "--file", tokens}, scopes...)...).Output() //nolint:gosec // the program that was built
+	create := []string{"token", "create", "tests", "--file", tokens}
+	for _, scope := range []string{"chats:read", "chats:write", "presence", "sessions", "consume:*", "webhooks", "admin"} {
+		create = append(create, "--scope", scope)
+	}
+	token, err := exec.CommandContext(t.Context(), binary, create...).Output() //nolint:gosec // the program that was built
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &service{redis: redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always"), token: strings.TrimSpace(string(token)), instances: make(map[string]*program)}
 	for _, name := range []string{"a", "b"} {
 		s.instances[name] = startProgram(t, func() *exec.Cmd {
-			return exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--redis-url", s.redis.URL(), "--tokens-file", tokens, //nolint:gosec // built above
-				"--drain-delay", "50ms", "--rate", "send=off", "--rate", "send-in-chat=off")
+			args := []string{
+				"serve", "--listen", "127.0.0.1:0", "--redis-url", s.redis.URL(), "--tokens-file", tokens, "--drain-delay", "50ms",
+				"--rate", "send=off", "--rate", "send-in-chat=off",
+			}
+			return exec.Command(binary, append(args, settings...)...) //nolint:gosec // built above
 		})
 	}
 	return s

@@ -8,7 +8,7 @@ import (
 	"chatcore/ports/groups"
 )
 
-// reportAfter is how long a chat is blocked by transient failures before it is reported. Short outages stay out of the store and the log.
+// reportAfter is how long a chat is blocked by transient failures or postponed events before it is reported. Short outages stay out of the store and the log.
 const reportAfter = 10 * time.Second
 
 // blockage is the reason why a queue makes no progress. It begins with the first failure or the start of the slow handler, and ends when a handler
@@ -33,10 +33,18 @@ func (p *Partition) hold(q *queue, reason groups.BlockReason, o Outcome, now tim
 	if r.attempts > 0 || p.m.config.Order != ByChat { // the next start may have been recorded as an attempt; other queues finish events beyond this one
 		p.markDirty(q.chat)
 	}
-	if reason == groups.BlockedNewer || now.Sub(b.since) >= reportAfter {
+	next := now.Add(cmp.Or(o.After, p.m.pause(b.failures, min(p.m.config.Retry.Max, transientMax))))
+	switch due := b.since.Add(reportAfter); {
+	case reason == groups.BlockedNewer || !now.Before(due):
 		p.report(q)
+	case next.After(due):
+		p.m.after(due, func(time.Time) {
+			if q.blocked == b && !p.over {
+				p.report(q)
+			}
+		})
 	}
-	p.retryAt(q, now.Add(cmp.Or(o.After, p.m.pause(b.failures, min(p.m.config.Retry.Max, transientMax)))))
+	p.retryAt(q, next)
 }
 
 // block records why a queue makes no progress. A queue that is already blocked keeps the earlier time.

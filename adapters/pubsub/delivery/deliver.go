@@ -21,7 +21,26 @@ func (m *Member) Deliver(now time.Time, into []*Record) int {
 }
 
 // SetConcurrency changes the most records in flight, from 0: those beyond it end first. The caller then calls Deliver.
-func (m *Member) SetConcurrency(n int) { m.config.Concurrency = max(n, 0) }
+//
+// With 0 no start is recorded beforehand, and recorded ones are canceled: if the process crashed meanwhile, they would count as attempts although no handler
+// has begun.
+func (m *Member) SetConcurrency(n int, now time.Time) {
+	m.config.Concurrency = max(n, 0)
+	for _, a := range m.assignments {
+		p := a.owned
+		switch {
+		case p == nil:
+		case n <= 0:
+			p.rewind(now)
+		default:
+			paused := p.paused
+			p.paused = nil
+			for _, q := range paused {
+				p.retry(q, now)
+			}
+		}
+	}
+}
 
 // start starts the head of a ready queue, if it may start.
 func (m *Member) start(q *queue, now time.Time) *Record {

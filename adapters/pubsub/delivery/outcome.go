@@ -255,6 +255,8 @@ func (p *Partition) retry(q *queue, now time.Time) {
 	case q.chat.foreign() || q.head.letter != "" || q.head.attempts == 0: // a first start is not recorded beforehand
 		q.wait(false)
 		p.show(q)
+	case p.m.config.Concurrency == 0:
+		p.paused = append(p.paused, q)
 	default:
 		q.reserved = true
 		p.markDirty(q.chat)

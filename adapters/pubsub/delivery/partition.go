@@ -90,6 +90,7 @@ type Partition struct {
 	revision string
 	arranged []*queue // queues whose next start waits for the commit under way
 	stalled  []*queue // queues that became ready after the deadline or while the partition drains
+	paused   []*queue // queues whose next start is to be recorded once the concurrency is above 0
 
 	lapsing     bool // a timer waits for the deadline
 	wakes       bool // among the member's woken partitions

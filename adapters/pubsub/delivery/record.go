@@ -46,5 +46,8 @@ func (r *Record) Deadline() time.Time { return r.queue.chat.p.deadline }
 // Letter returns the id of the dead letter that the record is, "" if it is none.
 func (r *Record) Letter() string { return r.letter }
 
+// IsRetried reports whether the record is a dead letter that is retried, in order or out of order.
+func (r *Record) IsRetried() bool { return r.letter != "" || r.ordered != "" }
+
 // FromLog reports whether the record was read from the log, not from the stream or the dead letters.
 func (r *Record) FromLog() bool { return r.ID.IsZero() && r.letter == "" }

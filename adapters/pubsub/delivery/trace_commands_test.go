@@ -87,6 +87,8 @@ func traceCommands() map[string]traceCommand {
 		"transient":  complete(delivery.FailedTransiently),
 		"newer":      complete(delivery.FailedAsNewer),
 		"not-begun":  complete(delivery.NotBegun),
+		"postpone":   complete(delivery.Postponed), // [after=DURATION] EVENT …: CAUSE; so does fail
+		"concurrent": (*trace).setConcurrency,      // N
 		"batched":    (*trace).completeBatch, // EVENT DONE KIND [later=DURATION]: EVENT is the batch's first one
 		"commit":     (*trace).commit,        // [answer-lost|not-sent]
 		"read-log":   (*trace).readLog,       // [begin|end|all|fails] [PARTITION]: the next step of a partition that catches up
@@ -345,6 +347,12 @@ func (r *trace) wait(m *traceMember, args []string, _ string) error {
 		m.Tick(end)
 	}
 	return nil
+}
+
+func (r *trace) setConcurrency(m *traceMember, args []string, _ string) error {
+	n, err := strconv.Atoi(args[0])
+	m.SetConcurrency(n, r.now)
+	return err
 }
 
 func (r *trace) crash(m *traceMember, _ []string, _ string) error {

@@ -219,14 +219,22 @@ func (r *trace) begin(m *traceMember, args []string, _ string) error {
 
 func complete(kind delivery.OutcomeKind) traceCommand {
 	return func(r *trace, m *traceMember, args []string, cause string) error {
+		after := time.Duration(0)
 		for _, word := range args {
+			if text, found := strings.CutPrefix(word, "after="); found {
+				var err error
+				if after, err = time.ParseDuration(text); err != nil {
+					return err
+				}
+				continue
+			}
 			flights, err := m.flightsOf(word)
 			if err != nil {
 				return err
 			}
 			for _, f := range flights {
 				f.landed = true
-				o := delivery.Outcome{Kind: kind, Cause: cause, Unreadable: f.records[0].Broken != ""}
+				o := delivery.Outcome{Kind: kind, Cause: cause, After: after, Unreadable: f.records[0].Broken != ""}
 				m.Completed(f.records[0], f.start, o, r.now)
 			}
 		}

@@ -166,7 +166,17 @@ func (w *world) actLife(n *node, d *dice) {
 				return
 			}
 		}
+	case kind < 16:
+		n.setConcurrency([...]int{0, 1, w.config.Concurrency, w.config.Concurrency + 2}[d.roll(4)])
 	}
+}
+
+// setConcurrency changes how many records may be in flight.
+func (n *node) setConcurrency(concurrency int) {
+	n.w.note("%s has the concurrency %d", n.name, concurrency)
+	n.concurrency = concurrency
+	n.m.SetConcurrency(concurrency, n.now())
+	n.take()
 }
 
 // actFault does what goes wrong.
@@ -262,8 +272,10 @@ func (w *world) actHandler(n *node, d *dice) {
 		if len(f.records) > 1 && d.chance(30) {
 			done, later = d.roll(len(f.records)), 50*time.Millisecond
 		}
+	case kind < 11:
+		o = Outcome{Kind: Postponed, Cause: "postponed", After: [...]time.Duration{0, 50 * time.Millisecond, 20 * time.Second}[d.roll(3)]}
 	case kind < 13:
-		o = Outcome{Kind: Failed, Cause: "failed"}
+		o = Outcome{Kind: Failed, Cause: "failed", After: [...]time.Duration{0, 20 * time.Millisecond, 5 * time.Second}[d.roll(3)]}
 	case kind < 15:
 		o = Outcome{Kind: FailedForGood, Cause: "permanent"}
 	case kind < 18:

@@ -142,8 +142,8 @@ func (w *world) checkDelivered(n *node, l *worldLease, b []*Record, now time.Tim
 		w.fail("%s delivers from a partition that it drains", n.name)
 	case now.After(l.deadline):
 		w.fail("%s delivers %v after its deadline", n.name, now.Sub(l.deadline))
-	case n.m.InFlight() > w.config.Concurrency:
-		w.fail("%s has %d records in flight, more than %d", n.name, n.m.InFlight(), w.config.Concurrency)
+	case n.m.InFlight() > n.concurrency:
+		w.fail("%s has %d records in flight, more than %d", n.name, n.m.InFlight(), n.concurrency)
 	}
 	for i, r := range b {
 		f := truth(r)
@@ -216,7 +216,7 @@ func (w *world) checkAttempt(l *worldLease, r *Record, t *fact) {
 			w.fail("%s/%d starts with attempt %d, want %d", r.Chat, r.Seq, r.Attempt(), want)
 		}
 	}
-	l.attempts[t] = attempt{number: r.Attempt()}
+	l.attempts[t] = attempt{number: r.Attempt()} // no longer postponed
 	if w.abnormal == 0 && w.config.DeadLetterBound >= plenty && r.ordered == "" && r.attempts != t.attempts {
 		w.fail("%s/%d starts after %d failed attempts, want %d", r.Chat, r.Seq, r.attempts, t.attempts)
 	}
@@ -244,6 +244,8 @@ func (w *world) completing(n *node, f flight, done int, o Outcome, later time.Du
 		case i == done && o.Kind.counts() && !over && r.letter == "":
 			t.attempts++
 			f.lease.attempts[t] = attempt{number: r.Attempt(), counted: true}
+		case i == done && o.Kind == Postponed && !over && r.letter == "":
+			f.lease.attempts[t] = attempt{number: r.Attempt(), postponed: true}
 		case i > done || o.Kind == Succeeded: // its handler was not started
 			if t.begun > 0 && !over {
 				t.begun--
@@ -259,8 +261,12 @@ func (w *world) observe(n *node, e Event) {
 	case DeadLettered:
 		t := truth(e.Record)
 		t.announced = true
-		if l, ok := e.Partition.Data.(*worldLease); ok && e.Record.letter == "" && !e.Parked {
+		l, ok := e.Partition.Data.(*worldLease)
+		if ok && e.Record.letter == "" && !e.Parked {
 			l.ended[t] = true
+		}
+		if ok && e.Record.letter == "" && l.attempts[t].postponed {
+			w.fail("%s/%d became a dead letter although its last start was postponed", e.Chat, e.Seq)
 		}
 	case DeadLetterHeld:
 		if l, ok := e.Partition.Data.(*worldLease); ok {

@@ -69,7 +69,7 @@ func (w *world) checkPartition(p *Partition, ready map[*queue]bool) (blocked int
 	if n := p.window.size(); n >= limits.window+mostRead {
 		w.fail("the window has %d entries", n)
 	}
-	if letters := len(p.retrying); p.retried >= 2*limits.waiting+p.m.config.Concurrency+letters { // an earlier owner had as many
+	if letters := len(p.retrying); p.retried >= 2*limits.waiting+w.config.Concurrency+2+letters { // an earlier owner had as many
 		w.fail("%d records are tried again", p.retried)
 	}
 	return sum.blocked
@@ -80,6 +80,9 @@ func (w *world) checkChat(c *chat, ready map[*queue]bool) (n counts) {
 		ready[l] = true
 	}
 	for l := c.first; l != nil; l = l.after {
+		if l.reserved && !l.inFlight && c.p.m.config.Concurrency == 0 {
+			w.fail("a start of %q is recorded although none begins", c.id)
+		}
 		records := 0
 		for r := l.head; r != nil; r = r.next {
 			records++

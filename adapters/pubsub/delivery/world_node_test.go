@@ -18,6 +18,8 @@ type node struct {
 	frozen bool
 	ends   bool // it drains
 
+	concurrency int
+
 	leases   []*worldLease // by partition; nil if it owns none
 	out      []flight      // delivered to no handler yet
 	running  []flight      // handlers
@@ -70,6 +72,8 @@ type attempt struct {
 	number  int
 	counted bool // its outcome was an attempt
 	reset   bool // the bound of dead letters has set the number
+
+	postponed bool // its outcome was postponed
 }
 
 type acquired struct {
@@ -99,7 +103,7 @@ type scanStep struct {
 }
 
 func (w *world) start(name string) *node {
-	n := &node{w: w, name: name, leases: make([]*worldLease, len(w.partitions))}
+	n := &node{w: w, name: name, leases: make([]*worldLease, len(w.partitions)), concurrency: w.config.Concurrency}
 	w.seeds++
 	c := w.config
 	if c.Seed = w.seeds; w.settling {

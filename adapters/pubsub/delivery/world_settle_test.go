@@ -15,6 +15,7 @@ func (w *world) settle() {
 	for _, n := range w.nodes {
 		n.frozen = false
 		n.m.config.DeadLetterBound = plenty
+		n.setConcurrency(w.config.Concurrency)
 	}
 	for _, s := range w.partitions {
 		s.listHole = false

@@ -68,6 +68,9 @@ type Config struct {
 	// Retry.Max instead. Defaults to 10,000.
 	DeadLetterBound int
 
+	// CountHandled has the member count finished deliveries in Counters.Handled. Handlers that count by themselves leave it unset.
+	CountHandled bool
+
 	Counters *Counters // Defaults to those of CountersOf for the group, or to new ones
 	// CountersOf returns the counters of any group: trimming moves other groups, which is counted there. Defaults to Counters for all.
 	CountersOf func(group string) *Counters

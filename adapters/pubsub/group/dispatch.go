@@ -71,13 +71,26 @@ func (m *Member) complete(d Delivery, err error) bool {
 	m.mu.Lock()
 	counts := m.core.Completed(&d.item.record, d.start, outcome, time.Now())
 	m.startReady()
+	if err == nil && counts && m.config.CountHandled {
+		m.config.Counters.Handled.Add(1)
+	}
 	return counts
+}
+
+// ignore finishes a delivery without a handler.
+func (m *Member) ignore(d Delivery) {
+	m.mu.Lock()
+	counts := m.core.Completed(&d.item.record, d.start, delivery.Outcome{}, time.Now())
+	m.startReady()
+	if counts {
+		m.config.Counters.Ignored.Add(1)
+	}
 }
 
 // SetConcurrency changes the most deliveries in flight, from 0: those beyond it end first.
 func (m *Member) SetConcurrency(n int) {
 	m.mu.Lock()
-	m.core.SetConcurrency(n)
+	m.core.SetConcurrency(n, time.Now())
 	m.startReady()
 }
 
@@ -86,7 +99,9 @@ func (m *Member) completeAndTake(d Delivery, err error) (next Delivery, some boo
 	outcome := m.outcome(err)
 	m.mu.Lock()
 	now := time.Now()
-	m.core.Completed(&d.item.record, d.start, outcome, now)
+	if m.core.Completed(&d.item.record, d.start, outcome, now) && err == nil && m.config.CountHandled {
+		m.config.Counters.Handled.Add(1)
+	}
 	var ready [1]*delivery.Record
 	if some = m.core.Deliver(now, ready[:]) > 0; some {
 		next = started(ready[0])

@@ -29,6 +29,8 @@ type Member struct {
 	failed      chan struct{} // closed when the member ends by itself
 	stopping    chan struct{} // closed when it has to end
 	once        sync.Once
+	hurried     chan struct{} // closed when the drain has to end
+	hurry       sync.Once
 	commits     signal // there is something to commit
 	full        signal // many deliveries are finished: the next commit does not wait for more
 	assignments signal // the assignment has to be checked
@@ -66,7 +68,7 @@ func Join(ctx context.Context, c Config, h Handler) (*Member, error) {
 	}
 	m := &Member{
 		config: c, name: uuid.NewString(), handler: h,
-		done: make(chan struct{}), failed: make(chan struct{}), stopping: make(chan struct{}),
+		done: make(chan struct{}), failed: make(chan struct{}), stopping: make(chan struct{}), hurried: make(chan struct{}),
 		commits: newSignal(), full: newSignal(), assignments: newSignal(), scans: newSignal(), batches: newSignal(), trims: make([]time.Time, len(c.Partitions)),
 	}
 	m.core = delivery.New(delivery.Config{
@@ -164,6 +166,9 @@ func (m *Member) seed(ctx context.Context, p groups.Partition) error {
 // Stop makes the member end.
 func (m *Member) Stop() { m.once.Do(func() { close(m.stopping) }) }
 
+// EndDrain ends the contexts of the handlers of a member that ends, and shortly after that its drain.
+func (m *Member) EndDrain() { m.hurry.Do(func() { close(m.hurried) }) }
+
 // Done is closed when the member has ended. Handlers that it has left behind may still run.
 func (m *Member) Done() <-chan struct{} { return m.done }
 
@@ -218,17 +223,16 @@ func (m *Member) Run(ctx context.Context) {
 		m.Stop()
 	case <-m.stopping:
 	}
-	end := time.Now().Add(m.config.Drain)
-	late := time.AfterFunc(m.config.Drain-min(time.Second, m.config.Drain/10), m.abandon)
-	defer late.Stop()
+	drain, endDrain := context.WithTimeout(base, m.config.Drain)
+	defer endDrain()
+	rest.Go(func() { m.endHandlers(drain, endDrain) })
 	stopReading()
 	m.mu.Lock()
 	m.core.Drain(time.Now())
 	m.unlock()
 	ruling.Wait()
-	drain, endDrain := context.WithDeadline(base, end)
-	defer endDrain()
 	m.until(drain, func() bool { return m.core.InFlight() == 0 })
+	endDrain()
 	finish, endFinish := context.WithTimeout(base, m.config.Finish)
 	defer endFinish()
 	m.until(finish, m.core.Committed)
@@ -238,6 +242,22 @@ func (m *Member) Run(ctx context.Context) {
 	leave, endLeave := context.WithTimeout(base, leaveTimeout)
 	defer endLeave()
 	m.leave(leave)
+}
+
+// endHandlers ends the contexts of the handlers shortly before the drain ends, or when the drain has to end earlier, which it does shortly after that.
+func (m *Member) endHandlers(drain context.Context, endDrain context.CancelFunc) {
+	last := min(time.Second, m.config.Drain/10)
+	late := time.NewTimer(m.config.Drain - last)
+	defer late.Stop()
+	select {
+	case <-late.C:
+		m.abandon()
+	case <-m.hurried:
+		m.abandon()
+		_ = backoff.Sleep(drain, last)
+		endDrain()
+	case <-drain.Done():
+	}
 }
 
 // leaveTimeout bounds the release of the partitions, however long the commits before it took: otherwise other members would wait for the leases to

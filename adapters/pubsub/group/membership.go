@@ -3,7 +3,7 @@ package group
 import "context"
 
 // Joiner joins a consumer group of the log while the process runs. Of the configuration it takes Group, Order, OnPoison, Retry, Concurrency and Start; the rest
-// is the process's. Events that are appended after it has returned reach the group.
+// is the process's. Each delivery whose Done(nil) counts is counted as handled. Events that are appended after it has returned reach the group.
 type Joiner func(ctx context.Context, c Config, h Handler) (Membership, error)
 
 // Membership is a process's part in a group that it has joined.

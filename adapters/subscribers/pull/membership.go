@@ -119,7 +119,11 @@ func (g *Group) joinGroup(ctx context.Context) (*membership, error) {
 	c := subscribers.GroupConfig(d)
 	c.Concurrency = g.applied
 	g.mu.Unlock()
-	joined, err := g.join(ctx, c, g)
+	handler := group.Handler(g)
+	if wants := subscribers.Wants(d.Filter); wants != nil {
+		handler = group.Filtered(g, wants)
+	}
+	joined, err := g.join(ctx, c, handler)
 	g.mu.Lock()
 	if err != nil {
 		g.member = nil

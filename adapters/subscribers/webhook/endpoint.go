@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/subscribers"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -224,7 +226,7 @@ func (e *Endpoint) Update(d groups.Definition) bool {
 	e.mu.Lock()
 	before := e.definition
 	e.mu.Unlock()
-	if needsRestart(before, d) {
+	if subscribers.NeedsRejoin(before, d) || before.Concurrency != d.Concurrency || !reflect.DeepEqual(before.Filter, d.Filter) {
 		return false
 	}
 	next, err := e.runner.target(d)

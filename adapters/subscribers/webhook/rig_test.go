@@ -65,7 +65,7 @@ func refused() (int, http.Header, bool, error) { return 0, nil, false, errRefuse
 
 // world is a log in memory with a webhook that several processes run.
 type world struct {
-	t          *testing.T
+	t          testing.TB
 	log        *memory.Log
 	codec      *wireformat.Codec
 	groups     *memgroup.Groups
@@ -85,7 +85,7 @@ type world struct {
 	heads   map[string]int
 }
 
-func newWorld(t *testing.T, change func(d *groups.Definition)) *world {
+func newWorld(t testing.TB, change func(d *groups.Definition)) *world {
 	t.Helper()
 	w := &world{t: t, codec: wireformat.New(), taken: make(map[string][]int), heads: make(map[string]int), paused: make(chan string, 10)}
 	w.respond = func(context.Context, post) (int, http.Header, bool, error) { return status(200) }
@@ -137,10 +137,11 @@ func (w *world) run() *webhook.Endpoint {
 		},
 		Transport: func(int) http.RoundTripper { return &transport{w, member} },
 	})
-	e, err := r.Run(w.t.Context(), w.definition, w.join)
+	running, err := r.Run(w.t.Context(), w.definition, w.join)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	e := running.(*webhook.Endpoint)
 	w.runners, w.endpoints = append(w.runners, r), append(w.endpoints, e)
 	return e
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/subscribers"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -58,6 +59,11 @@ type RequestInfo struct {
 	TraceParent       string // of the event
 }
 
+var (
+	_ subscribers.Runner  = (*Runner)(nil)
+	_ subscribers.Running = (*Endpoint)(nil)
+)
+
 // Runner runs webhooks in this process. It is safe for concurrent use.
 type Runner struct {
 	config Config
@@ -80,15 +86,15 @@ func NewRunner(c Config) *Runner {
 
 // Run joins the group of a webhook, and sends its events until [Endpoint.Stop]. d has the defaults of its kind. Run returns an error if the configuration
 // refuses the URL or lacks the key of the secret.
-func (r *Runner) Run(ctx context.Context, d groups.Definition, join group.Joiner) (*Endpoint, error) {
+func (r *Runner) Run(ctx context.Context, d groups.Definition, join group.Joiner) (subscribers.Running, error) {
 	t, err := r.target(d)
 	if err != nil {
 		return nil, err
 	}
-	config := groupConfig(d)
+	config := subscribers.GroupConfig(d)
 	e := &Endpoint{
 		runner: r, group: d.Group, definition: d, transport: r.config.Transport(config.Concurrency), attempts: newRecorder(r.config.Attempts, d.Group, r.config.Logger),
-		breaker: newBreaker(config.Concurrency, rand.Uint64()), wants: wants(d.Filter), applied: config.Concurrency, results: make(map[Result]*atomic.Int64),
+		breaker: newBreaker(config.Concurrency, rand.Uint64()), wants: subscribers.Wants(d.Filter), applied: config.Concurrency, results: make(map[Result]*atomic.Int64),
 	}
 	for _, result := range Results() {
 		e.results[result] = new(atomic.Int64)

@@ -1,10 +1,12 @@
 import { DeadLetterService } from "./gen/chatcore/admin/v1/dead_letter_pb.js";
 import { GroupService } from "./gen/chatcore/admin/v1/group_pb.js";
 import { HealthService } from "./gen/chatcore/admin/v1/health_pb.js";
+import { WebhookService } from "./gen/chatcore/admin/v1/webhook_pb.js";
 import { Service } from "./service.js";
 
 const group = GroupService.method;
 const deadLetter = DeadLetterService.method;
+const webhook = WebhookService.method;
 
 /** Groups administers consumer groups. */
 export class Groups extends Service {
@@ -14,6 +16,38 @@ export class Groups extends Service {
   readonly rebuild = this.once(group.rebuildGroup, "group");
   /** Removes a group with its dead letters. Not retried. */
   readonly delete = this.once(group.deleteGroup, "group");
+  /** Defines a pull group, for consumers. Events that are appended after the response reach it. Not retried: throws already_exists after a lost response. */
+  readonly create = this.once(group.createGroup, "group");
+  /** Changes the settings of a defined group, all of them. Not retried: a version would not match after a lost response. */
+  readonly update = this.once(group.updateGroup, "group", "settings");
+  /** Has a defined group deliver nothing until it is resumed. Returns what is defined now. */
+  readonly pause = this.part(group.pauseGroup, "definition", "group");
+  /** Ends a pause. Returns what is defined now. */
+  readonly resume = this.part(group.resumeGroup, "definition", "group");
+}
+
+/** Webhooks administers webhooks: groups that send each event to an HTTP endpoint. */
+export class Webhooks extends Service {
+  /** Defines a webhook and returns it with its secret, which no other call returns. A repeated call returns the same secret for 10 minutes. */
+  readonly create = this.repeatable(webhook.createWebhook, "name", "url");
+  /** Returns a webhook. */
+  readonly get = this.part(webhook.getWebhook, "webhook", "name");
+  /** Returns all webhooks, sorted by name. */
+  readonly list = this.part(webhook.listWebhooks, "webhooks");
+  /** Changes a webhook. */
+  readonly update = this.part(webhook.updateWebhook, "webhook", "name");
+  /** Sends an event of type webhook:test to the endpoint, once, and returns what came of it. */
+  readonly test = this.part(webhook.testWebhook, "attempt", "name");
+  /** Makes a new secret and returns it with the webhook. The present one signs beside it for a time. */
+  readonly rotateSecret = this.repeatable(webhook.rotateWebhookSecret, "name");
+  /** Has a webhook send nothing until it is resumed. */
+  readonly pause = this.part(webhook.pauseWebhook, "webhook", "name");
+  /** Ends a pause, also one because the endpoint answered 410. */
+  readonly resume = this.part(webhook.resumeWebhook, "webhook", "name");
+  /** Removes a webhook with its group, its dead letters and its attempts. Not retried. */
+  readonly delete = this.once(webhook.deleteWebhook, "name");
+  /** Returns the last attempts, the latest first. */
+  readonly listAttempts = this.part(webhook.listWebhookAttempts, "attempts", "name");
 }
 
 /** DeadLetters administers the dead letters of consumer groups. */

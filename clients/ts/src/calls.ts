@@ -145,7 +145,8 @@ export class Calls {
     }
   }
 
-  private async streamHeaders(): Promise<Headers> {
+  /** streamHeaders returns the headers of a stream. A token that cannot be had is "unavailable". */
+  async streamHeaders(): Promise<Headers> {
     try {
       return await this.headers();
     } catch (cause) {
@@ -183,14 +184,14 @@ function ended(signal: AbortSignal | undefined, ids: readonly string[] = []): Ch
 }
 
 /** streamError converts the error of a stream. A connection that breaks off has one of two codes, without the reason that errors of the server have. */
-function streamError(cause: unknown): ChatcoreError {
+export function streamError(cause: unknown): ChatcoreError {
   const error = toError(cause, undefined);
   const broken = error.reason === "" && hasCode(error, "unknown", "invalid_argument");
   return broken ? new ChatcoreError("unavailable", "the connection failed", {}, { cause }) : error;
 }
 
 /** within returns the result of a promise, and throws after ms. */
-async function within<T>(ms: number | undefined, promise: Promise<T>): Promise<T> {
+export async function within<T>(ms: number | undefined, promise: Promise<T>): Promise<T> {
   if (ms === undefined) {
     return promise;
   }

@@ -1,12 +1,15 @@
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
-import { DeadLetters, Groups, Health } from "./admin.js";
+import { DeadLetters, Groups, Health, Webhooks } from "./admin.js";
 import { Calls, type CallOptions } from "./calls.js";
+import { Consumer, type ConsumeOptions } from "./consumer.js";
 import { invalid } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { feedURL, type FeedTicket, type FeedTicketInput, type FeedURLInput } from "./feed_url.js";
 import { connectionFetch } from "./fetch.js";
 import { FeedService } from "./gen/chatcore/v1/feed_pb.js";
+import type { Handler } from "./handlers.js";
+import type { Connection } from "./http2_none.js";
 import { Instances } from "./instances.js";
 import { Chats, Limits, Log, Messages, Presence, Sessions } from "./services.js";
 
@@ -37,11 +40,12 @@ export class Client {
   readonly presence: Presence;
   readonly sessions: Sessions;
   readonly limits: Limits;
-  /** Administration. The token needs the scope admin. */
-  readonly admin: { readonly groups: Groups; readonly deadLetters: DeadLetters; readonly health: Health };
+  /** Administration. The token needs the scope admin, for webhooks the scope webhooks. */
+  readonly admin: { readonly groups: Groups; readonly webhooks: Webhooks; readonly deadLetters: DeadLetters; readonly health: Health };
 
   readonly #calls: Calls;
   readonly #urls: readonly string[];
+  readonly #connection: (index: number) => Promise<Connection | undefined>;
 
   constructor(options: ClientOptions) {
     const { url, token, timeoutMs = 30_000, attemptTimeoutMs = 10_000 } = options;
@@ -55,13 +59,17 @@ export class Client {
     const instances = new Instances(transports);
     const calls = new Calls({ instances, token: renewable ? token : () => token, renewable, timeoutMs, attemptTimeoutMs });
     this.#calls = calls;
+    this.#connection = async (index) => {
+      const { transport } = options;
+      return transport ? { transport, close: () => undefined } : (await import("#http2")).connect(this.#urls[index]!, attemptTimeoutMs);
+    };
     this.chats = new Chats(calls);
     this.messages = new Messages(calls);
     this.log = new Log(calls);
     this.presence = new Presence(calls);
     this.sessions = new Sessions(calls);
     this.limits = new Limits(calls);
-    this.admin = { groups: new Groups(calls), deadLetters: new DeadLetters(calls), health: new Health(calls) };
+    this.admin = { groups: new Groups(calls), webhooks: new Webhooks(calls), deadLetters: new DeadLetters(calls), health: new Health(calls) };
   }
 
   /**
@@ -70,6 +78,15 @@ export class Client {
    */
   feed(options: FeedOptions): Feed {
     return new Feed(this.#calls, options);
+  }
+
+  /**
+   * Begins a consumer of a pull group: the handler is called for each event, at least once, for the events of a chat in order, and for up to credit chats at a
+   * time. A handler that returns acks the event. One that throws fails the attempt, unless it throws Retry, Dead or Postpone. The consumer reconnects by itself
+   * until it is closed, by close or by the signal. The token needs the scope consume:GROUP, so that no browser is a consumer.
+   */
+  consume(group: string, handler: Handler, options: ConsumeOptions = {}): Consumer {
+    return new Consumer(this.#calls, this.#connection, group, handler, options);
   }
 
   /** Returns a ticket with which one request of feedURL may begin within 30 seconds. A service may name the user that reads. */

@@ -309,7 +309,7 @@ export class FeedStream {
  * isFinal reports whether no later stream can avoid an error. Errors of the connection have the codes of the server too, but no reason: a message that
  * breaks off is an invalid_argument.
  */
-function isFinal({ code, reason }: ChatcoreError, renewed: boolean): boolean {
+export function isFinal({ code, reason }: ChatcoreError, renewed: boolean): boolean {
   switch (code) {
     case "unauthenticated":
       return renewed;

@@ -1,6 +1,10 @@
 export { Client, createClient, type ClientOptions } from "./client.js";
 export type { CallOptions } from "./calls.js";
 export { ChatcoreError, hasCode, hasReason, type ErrorCode, type ErrorFields } from "./errors.js";
+export { Consumer, type CloseOptions, type ConsumeOptions, type ConsumerState } from "./consumer.js";
+export type { Delivery } from "./delivery.js";
+export type { Handler } from "./handlers.js";
+export { Dead, Outcome, Postpone, Retry } from "./outcomes.js";
 export { Feed, type FeedOptions } from "./feed.js";
 export type { FeedMessage } from "./feed_messages.js";
 export type { FeedPosition } from "./feed_position.js";
@@ -9,4 +13,5 @@ export type { FeedState } from "./feed_stream.js";
 export { newId } from "./ids.js";
 export { Pages, type Page } from "./pages.js";
 export type { SendInput, SendResult } from "./services.js";
+export { verifyWebhook, type WebhookDelivery, type WebhookHeaders, type WebhookRequest } from "./webhook.js";
 export type * from "./models.js";

@@ -1,3 +1,5 @@
+import type * as groups from "./gen/chatcore/admin/v1/group_pb.js";
+import type * as webhooks from "./gen/chatcore/admin/v1/webhook_pb.js";
 import type * as proto from "./gen/chatcore/v1/chat_pb.js";
 import type * as events from "./gen/chatcore/v1/event_pb.js";
 import type * as messages from "./gen/chatcore/v1/message_pb.js";
@@ -6,7 +8,7 @@ import type * as sessions from "./gen/chatcore/v1/session_pb.js";
 import type * as types from "./gen/chatcore/v1/types_pb.js";
 import type { Plain } from "./types.js";
 
-export type { ChatChange, Input, JsonObject, Plain, Role, Severity, Status } from "./types.js";
+export type { ChatChange, EndpointState, GroupKind, Input, JsonObject, Plain, PoisonPolicy, Role, SettleStatus, Severity, Status } from "./types.js";
 
 /** Chat is a conversation. */
 export type Chat = Plain<types.Chat>;
@@ -32,3 +34,11 @@ export type Event = Plain<events.Event>;
 export type UserStatus = Plain<presence.UserStatus>;
 /** Session is one login of a user. */
 export type Session = Plain<sessions.Session>;
+/** Group is the state of a consumer group. */
+export type Group = Plain<groups.Group>;
+/** GroupDefinition is what was defined about a group. */
+export type GroupDefinition = Plain<groups.GroupDefinition>;
+/** Webhook is a group that sends events to an endpoint. */
+export type Webhook = Plain<webhooks.Webhook>;
+/** WebhookAttempt is one request to an endpoint. */
+export type WebhookAttempt = Plain<webhooks.WebhookAttempt>;

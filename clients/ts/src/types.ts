@@ -1,7 +1,10 @@
 import type { Message as ProtoMessage } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ErrorFields } from "./errors.js";
+import type { GroupKind as ProtoGroupKind, PoisonPolicy as ProtoPoisonPolicy } from "./gen/chatcore/admin/v1/group_pb.js";
 import type { Severity as ProtoSeverity } from "./gen/chatcore/admin/v1/health_pb.js";
+import type { EndpointState as ProtoEndpointState } from "./gen/chatcore/admin/v1/webhook_pb.js";
+import type { SettleStatus as ProtoSettleStatus } from "./gen/chatcore/consumer/v1/consumer_pb.js";
 import type { ErrorDetail } from "./gen/chatcore/v1/errors_pb.js";
 import type { ChatChange as ProtoChatChange } from "./gen/chatcore/v1/event_pb.js";
 import type { AttachmentList, MentionList } from "./gen/chatcore/v1/message_pb.js";
@@ -20,6 +23,14 @@ export type Status = Names<typeof ProtoStatus>;
 export type ChatChange = Names<typeof ProtoChatChange>;
 /** Severity is how bad a finding is. "unspecified" is a severity that this version of the client does not know. */
 export type Severity = Names<typeof ProtoSeverity>;
+/** GroupKind is the kind of a defined group's handlers. "unspecified" is a kind that this version of the client does not know. */
+export type GroupKind = Names<typeof ProtoGroupKind>;
+/** PoisonPolicy says what happens to a chat when one of its events becomes a dead letter. "unspecified" is the default. */
+export type PoisonPolicy = Names<typeof ProtoPoisonPolicy>;
+/** EndpointState is what an instance knows of an endpoint. "unspecified": it does not run the webhook. */
+export type EndpointState = Names<typeof ProtoEndpointState>;
+/** SettleStatus says whether a settlement took effect. "unspecified" is a status that this version of the client does not know. */
+export type SettleStatus = Names<typeof ProtoSettleStatus>;
 
 // An enum in TypeScript accepts every number. The text of a type distinguishes its members from number.
 type EnumName<T extends number> = `${T}` extends `${infer N extends number}`
@@ -33,7 +44,15 @@ type EnumName<T extends number> = `${T}` extends `${infer N extends number}`
           ? ChatChange
           : T extends ProtoSeverity
             ? Severity
-            : never
+            : T extends ProtoGroupKind
+              ? GroupKind
+              : T extends ProtoPoisonPolicy
+                ? PoisonPolicy
+                : T extends ProtoEndpointState
+                  ? EndpointState
+                  : T extends ProtoSettleStatus
+                    ? SettleStatus
+                    : never
   : number;
 
 /** Value is the plain form of the value of a field. */

@@ -43,7 +43,7 @@ async function called(f, ...args) {
 }
 
 test("every method of the API has a method of the client", async () => {
-  const { client, calls } = fake();
+  const { client, calls } = fake({ fetch: () => ({ deliveries: [{ token: "token", event: { id: "event" } }] }) });
   for (const [path, f] of functions(client)) {
     if (!path.startsWith("admin.")) {
       await called(f, path === "messages.sendMany" ? [] : {});
@@ -53,6 +53,13 @@ test("every method of the API has a method of the client", async () => {
   const feed = client.feed({ allChats: true });
   await new Promise(setImmediate);
   feed.close();
+  for (const [mode, last] of [["stream", "consume"], ["fetch", "settle"]]) {
+    const consumer = client.consume("push", () => {}, { mode });
+    while (!calls.some((call) => call.method === last)) {
+      await new Promise(setImmediate);
+    }
+    await consumer.close();
+  }
   const missing = services.flatMap((service) => service.methods).map((method) => method.localName);
   assert.deepEqual(new Set(missing), new Set(calls.map((call) => call.method)));
 });
@@ -126,8 +133,8 @@ test("calls that are not safe to give again are given once", async () => {
   const lostSession = await broken.client.sessions.open({ userId: "ben" }).catch((e) => e);
   assert.deepEqual([lostSession.code, lostSession.retryable], ["unavailable", false]);
   assert.deepEqual(once.sort(), [
-    "deadLetters.drop", "deadLetters.retry", "groups.delete", "groups.rebuild", "limits.take", "sessions.close", "sessions.closeAll", "sessions.open",
-    "sessions.rotate",
+    "deadLetters.drop", "deadLetters.retry", "groups.create", "groups.delete", "groups.rebuild", "groups.update", "limits.take", "sessions.close",
+    "sessions.closeAll", "sessions.open", "sessions.rotate", "webhooks.delete",
   ]);
 });
 

@@ -10,11 +10,13 @@ import { PresenceService } from "../dist/gen/chatcore/v1/presence_pb.js";
 import { SessionService } from "../dist/gen/chatcore/v1/session_pb.js";
 import { DeadLetterService } from "../dist/gen/chatcore/admin/v1/dead_letter_pb.js";
 import { GroupService } from "../dist/gen/chatcore/admin/v1/group_pb.js";
+import { WebhookService } from "../dist/gen/chatcore/admin/v1/webhook_pb.js";
+import { ConsumerService } from "../dist/gen/chatcore/consumer/v1/consumer_pb.js";
 import { HealthService } from "../dist/gen/chatcore/admin/v1/health_pb.js";
 
 export const services = [
   ChatService, MessageService, LogService, PresenceService, SessionService, LimitService, FeedService, GroupService, DeadLetterService,
-  HealthService,
+  HealthService, WebhookService, ConsumerService,
 ];
 
 /** fake returns a client whose calls the handlers answer, and the list of calls: method, request and headers. */

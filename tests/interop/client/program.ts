@@ -5,9 +5,13 @@ import {
   hasCode,
   hasReason,
   newId,
+  Postpone,
+  Retry,
+  verifyWebhook,
   type Client,
   type ClientOptions,
   type CommandResult,
+  type Delivery,
   type Event,
   type FeedState,
   type Message,
@@ -30,7 +34,7 @@ export async function run(url: string, token: string): Promise<Report> {
     return fetch(input, init);
   };
   const options: ClientOptions = { url, token, fetch: recorded };
-  const program = new Program(createClient(options), options, report.faults);
+  const program = new Program(createClient(options), options, report.faults, report.called);
   await program.run().catch((error: unknown) => {
     const detail = error instanceof ChatcoreError ? ` ${error.code} ${error.reason} ${error.field ?? ""} ${String(error.cause)}` : "";
     report.faults.push(`${String(error)}${detail}: ${(error as Error).stack ?? ""}`);
@@ -46,6 +50,7 @@ class Program {
     private readonly client: Client,
     private readonly options: ClientOptions,
     private readonly faults: string[],
+    private readonly called: string[],
   ) {}
 
   async run(): Promise<void> {
@@ -57,6 +62,8 @@ class Program {
     await this.feeds();
     await this.presence();
     await this.sessions();
+    await this.consumers();
+    await this.webhooks();
     await this.administration();
   }
 
@@ -246,6 +253,76 @@ class Program {
     await sessions.closeAll({ userId: "ben" });
     const taken = await limits.take({ kind: "login", subject: ["ben", chatId], count: 2 });
     this.is("limit", [taken.allowed, taken.remaining, typeof taken.resetAfter], [true, 3, "number"]);
+  }
+
+  /** consumers consumes by each way that the runtime has. Every event is what the log has. */
+  private async consumers(): Promise<void> {
+    const { messages, log, admin } = this.client;
+    const { chatId } = this;
+    const group = `pull-${newId()}`;
+    const settings = { chatIds: [chatId], retry: { attempts: 3, firstPause: 10, maxPause: 20 } };
+    const { definition } = await admin.groups.create({ group, settings });
+    this.is("definition", [definition?.kind, definition?.paused, definition?.settings?.retry?.attempts], ["pull", false, 3]);
+    await admin.groups.update({ group, settings: { ...settings, eventTypes: ["message:new"] }, version: definition!.version });
+    this.is("paused", (await admin.groups.pause({ group })).paused, true);
+    this.is("resumed", (await admin.groups.resume({ group })).paused, false);
+    const modes = typeof document === "undefined" ? (["stream", "fetch"] as const) : (["fetch"] as const);
+    for (const mode of modes) {
+      const { seq } = await messages.send({ chatId, actorId: "ada", content: `for a consumer by ${mode}` });
+      const deliveries = await this.deliveries(group, mode, seq);
+      const [event] = (await log.listEvents({ chatId, afterSeq: seq - 1 }).page()).items;
+      this.is(`the event by ${mode}`, deliveries.at(-1)?.event, event);
+      this.is(`the attempts by ${mode}`, deliveries.map(({ attempt, redelivered }) => [attempt, redelivered]), [[1, false], [1, true], [2, true]]);
+      if (mode === "stream") {
+        this.called.push("chatcore.consumer.v1.ConsumerService/Consume"); // not by fetch
+      }
+    }
+    await admin.groups.delete({ group });
+  }
+
+  /** deliveries returns the deliveries of an event, of which the first is postponed, and the second fails. */
+  private async deliveries(group: string, mode: "stream" | "fetch", seq: number): Promise<Delivery[]> {
+    const deliveries: Delivery[] = [];
+    const errors: unknown[] = [];
+    const consumer = this.client.consume(
+      group,
+      (delivery) => {
+        if (delivery.event.seq !== seq) {
+          return;
+        }
+        switch (deliveries.push(delivery)) {
+          case 1:
+            throw new Postpone(1);
+          case 2:
+            throw new Retry(1, "not yet");
+          default:
+            setTimeout(() => void consumer.close());
+        }
+      },
+      { mode, onError: (error) => errors.push(error) },
+    );
+    await consumer.done;
+    this.is(`the errors by ${mode}`, errors.map(String), ["Retry: not yet"]);
+    return deliveries;
+  }
+
+  private async webhooks(): Promise<void> {
+    const { webhooks } = this.client.admin;
+    const name = `hook-${newId()}`;
+    const { webhook, secret } = await webhooks.create({ name, url: "http://127.0.0.1:9/in", settings: { chatIds: ["another"] } });
+    this.is("webhook", [webhook?.url, webhook?.definition?.kind, secret.startsWith("whsec_")], ["http://127.0.0.1:9/in", "webhook", true]);
+    const request = { headers: { "webhook-id": "1", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA" }, body: "{}" };
+    this.is("an old request", hasReason(await verifyWebhook({ secret, ...request }).catch((error: unknown) => error), "webhook_too_old"), true);
+    this.is("updated", (await webhooks.update({ name, timeout: 2_000 })).timeout, 2_000);
+    const attempt = await webhooks.test({ name }); // nothing listens on the port
+    this.is("attempt", [attempt.ok, attempt.status, attempt.error !== ""], [false, 0, true]);
+    this.is("attempts", Array.isArray(await webhooks.listAttempts({ name })), true);
+    const rotated = await webhooks.rotateSecret({ name, keepOld: 60_000 });
+    this.is("rotated", [rotated.secret !== secret, rotated.webhook?.oldSecretExpiresAt instanceof Date], [true, true]);
+    this.is("paused webhook", (await webhooks.pause({ name })).definition?.paused, true);
+    this.is("resumed webhook", (await webhooks.resume({ name })).definition?.paused, false);
+    this.is("webhooks", [(await webhooks.get({ name })).name, (await webhooks.list({})).some((listed) => listed.name === name)], [name, true]);
+    await webhooks.delete({ name });
   }
 
   private async administration(): Promise<void> {

@@ -251,7 +251,7 @@ type GroupDefinition struct {
 	Start *GroupStart `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
 	// Whether events of a chat do not wait for each other.
 	Unordered bool `protobuf:"varint,4,opt,name=unordered,proto3" json:"unordered,omitempty"`
-	// What may be changed.
+	// The options that may be changed.
 	Settings *GroupSettings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Whether it delivers nothing until it is resumed.
 	Paused bool `protobuf:"varint,6,opt,name=paused,proto3" json:"paused,omitempty"`
@@ -452,7 +452,7 @@ type GroupSettings struct {
 	EventTypes []string `protobuf:"bytes,1,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
 	// Chats whose events it delivers, at most 1,024. Empty: all.
 	ChatIds []string `protobuf:"bytes,2,rep,name=chat_ids,json=chatIds,proto3" json:"chat_ids,omitempty"`
-	// What happens to a chat when one of its events becomes a dead letter. Defaults to skip.
+	// Policy for a chat when one of its events becomes a dead letter. Defaults to skip.
 	OnPoison PoisonPolicy `protobuf:"varint,3,opt,name=on_poison,json=onPoison,proto3,enum=chatcore.admin.v1.PoisonPolicy" json:"on_poison,omitempty"`
 	// When failed deliveries are made again.
 	Retry *RetryPolicy `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
@@ -1216,7 +1216,7 @@ func (x *CreateGroupRequest) GetSettings() *GroupSettings {
 // CreateGroupResponse is the response of CreateGroup.
 type CreateGroupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was defined.
+	// The definition.
 	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1326,7 +1326,7 @@ func (x *UpdateGroupRequest) GetVersion() uint64 {
 // UpdateGroupResponse is the response of UpdateGroup.
 type UpdateGroupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is defined now.
+	// The present definition.
 	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1418,7 +1418,7 @@ func (x *PauseGroupRequest) GetGroup() string {
 // PauseGroupResponse is the response of PauseGroup.
 type PauseGroupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is defined now.
+	// The present definition.
 	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1510,7 +1510,7 @@ func (x *ResumeGroupRequest) GetGroup() string {
 // ResumeGroupResponse is the response of ResumeGroup.
 type ResumeGroupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is defined now.
+	// The present definition.
 	Definition    *GroupDefinition `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -77,7 +77,7 @@ export function WebhooksPage() {
       {off ? (
         <div class="card">
           <Empty icon="webhooks" title="This server has no webhooks">
-            {error.value instanceof Error && error.value.message}. Set <code>webhooks.key</code> (<code>CHATCORE_WEBHOOKS_KEY</code>) to a key that encrypts their secrets, and start it again.
+            {error.value instanceof Error && error.value.message}. Set <code>webhooks.keys</code> (<code>CHATCORE_WEBHOOKS_KEYS</code>) to a key that encrypts their secrets, and start it again.
           </Empty>
         </div>
       ) : (
@@ -284,6 +284,11 @@ function CreateWebhook({ onClose, onCreated }: { onClose: () => void; onCreated:
           <input value={types.value} onInput={(event) => (types.value = event.currentTarget.value)} />
         </Field>
         {task.error.value !== undefined && <ErrorNote error={task.error.value} />}
+        {codeOf(task.error.value) === "failed_precondition" && (
+          <p class="muted">
+            A key: <code>openssl rand -base64 32</code>, in <code>webhooks.keys</code> (<code>CHATCORE_WEBHOOKS_KEYS</code>) of each instance.
+          </p>
+        )}
         <footer>
           <Button onClick={onClose}>Cancel</Button>
           <Button type="submit" kind="primary" disabled={task.busy.value || name.value.trim() === "" || url.value.trim() === ""}>

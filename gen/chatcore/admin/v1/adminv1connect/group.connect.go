@@ -68,7 +68,7 @@ type GroupServiceClient interface {
 	CreateGroup(context.Context, *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error)
 	// UpdateGroup changes the options of a defined group that its settings name.
 	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
-	// PauseGroup has a defined group deliver nothing until it is resumed. What is in flight may end. Its lag grows meanwhile.
+	// PauseGroup has a defined group deliver nothing until it is resumed. Deliveries in flight may end. Its lag grows meanwhile.
 	PauseGroup(context.Context, *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error)
 	// ResumeGroup ends a pause.
 	ResumeGroup(context.Context, *v1.ResumeGroupRequest) (*v1.ResumeGroupResponse, error)
@@ -218,7 +218,7 @@ type GroupServiceHandler interface {
 	CreateGroup(context.Context, *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error)
 	// UpdateGroup changes the options of a defined group that its settings name.
 	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
-	// PauseGroup has a defined group deliver nothing until it is resumed. What is in flight may end. Its lag grows meanwhile.
+	// PauseGroup has a defined group deliver nothing until it is resumed. Deliveries in flight may end. Its lag grows meanwhile.
 	PauseGroup(context.Context, *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error)
 	// ResumeGroup ends a pause.
 	ResumeGroup(context.Context, *v1.ResumeGroupRequest) (*v1.ResumeGroupResponse, error)

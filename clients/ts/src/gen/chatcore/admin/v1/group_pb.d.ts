@@ -117,7 +117,7 @@ export declare type GroupDefinition = Message<"chatcore.admin.v1.GroupDefinition
   unordered: boolean;
 
   /**
-   * What may be changed.
+   * The options that may be changed.
    *
    * @generated from field: chatcore.admin.v1.GroupSettings settings = 5;
    */
@@ -215,7 +215,7 @@ export declare type GroupSettings = Message<"chatcore.admin.v1.GroupSettings"> &
   chatIds: string[];
 
   /**
-   * What happens to a chat when one of its events becomes a dead letter. Defaults to skip.
+   * Policy for a chat when one of its events becomes a dead letter. Defaults to skip.
    *
    * @generated from field: chatcore.admin.v1.PoisonPolicy on_poison = 3;
    */
@@ -628,7 +628,7 @@ export declare const CreateGroupRequestSchema: GenMessage<CreateGroupRequest>;
  */
 export declare type CreateGroupResponse = Message<"chatcore.admin.v1.CreateGroupResponse"> & {
   /**
-   * What was defined.
+   * The definition.
    *
    * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
    */
@@ -682,7 +682,7 @@ export declare const UpdateGroupRequestSchema: GenMessage<UpdateGroupRequest>;
  */
 export declare type UpdateGroupResponse = Message<"chatcore.admin.v1.UpdateGroupResponse"> & {
   /**
-   * What is defined now.
+   * The present definition.
    *
    * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
    */
@@ -722,7 +722,7 @@ export declare const PauseGroupRequestSchema: GenMessage<PauseGroupRequest>;
  */
 export declare type PauseGroupResponse = Message<"chatcore.admin.v1.PauseGroupResponse"> & {
   /**
-   * What is defined now.
+   * The present definition.
    *
    * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
    */
@@ -762,7 +762,7 @@ export declare const ResumeGroupRequestSchema: GenMessage<ResumeGroupRequest>;
  */
 export declare type ResumeGroupResponse = Message<"chatcore.admin.v1.ResumeGroupResponse"> & {
   /**
-   * What is defined now.
+   * The present definition.
    *
    * @generated from field: chatcore.admin.v1.GroupDefinition definition = 1;
    */
@@ -899,7 +899,7 @@ export declare const GroupService: GenService<{
     output: typeof UpdateGroupResponseSchema;
   },
   /**
-   * PauseGroup has a defined group deliver nothing until it is resumed. What is in flight may end. Its lag grows meanwhile.
+   * PauseGroup has a defined group deliver nothing until it is resumed. Deliveries in flight may end. Its lag grows meanwhile.
    *
    * @generated from rpc chatcore.admin.v1.GroupService.PauseGroup
    */
