@@ -28,7 +28,7 @@ await build({
   base: "/",
   publicDir: false,
   resolve: {
-    alias: { "@chatcore/client": resolve(client, "index.ts"), "@chatcore/gen": resolve(client, "gen") },
+    alias: { "@chatcore/client": resolve(client, "index.ts"), "@chatcore/gen": resolve(client, "gen"), "#http2": resolve(client, "http2_none.ts") },
   },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
@@ -38,8 +38,9 @@ await build({
     modulePreload: false,
     sourcemap: false,
     reportCompressedSize: false,
+    rolldownOptions: { output: { codeSplitting: false } },
     assetsInlineLimit: 0,
-    chunkSizeWarningLimit: 350,
+    chunkSizeWarningLimit: 400,
   },
   plugins: [
     {
