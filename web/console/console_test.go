@@ -48,6 +48,17 @@ func TestDist_IsFresh(t *testing.T) {
 	}
 }
 
+// TestPictures_AreSmall bounds the pictures of README.md, which make e2e takes.
+func TestPictures_AreSmall(t *testing.T) {
+	const most = 200 << 10
+	for _, name := range []string{"console-chat.png", "console-history.png"} {
+		info, err := os.Stat(filepath.Join(repository, "docs", name))
+		if err != nil || info.Size() > most {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
 // TestDist_IsSmallAndPlain bounds the size of the files, and checks that the policy of the page can be strict: it has no inline script or style, and names no
 // other origin.
 func TestDist_IsSmallAndPlain(t *testing.T) {

@@ -61,6 +61,21 @@ for (const [look, options] of Object.entries(looks)) {
   }
 }
 
+// docs/console-chat.png and docs/console-history.png are these.
+test("the pictures of README.md", async () => {
+  const size = { width: 1280, height: 760 };
+  const chat = await openPage(browser, core.url, size);
+  await chat.page.locator("[data-pane=right] article.message").last().waitFor();
+  await chat.page.locator("[data-pane=right] .composer textarea").fill("Rolls are in the ov");
+  await chat.page.locator("[data-pane=left]").getByText("ben is typing").waitFor();
+  await chat.page.screenshot({ path: `${output}console-chat.png` });
+  await chat.close();
+  const history = await openPage(browser, `${core.url}/#/history/hike/12`, size);
+  await history.page.locator(".state .changed").waitFor();
+  await history.page.screenshot({ path: `${output}console-history.png` });
+  await history.close();
+});
+
 test("a user picker, a dialog and the actions of a message have no faults", async () => {
   const { page, close } = await openPage(browser, core.url);
   const left = page.locator("[data-pane=left]");

@@ -126,7 +126,11 @@ function EventList({ model }: { model: HistoryModel }) {
   const listed = model.listed.value;
   const first = model.first.value;
   useEffect(() => {
-    list.current?.querySelector(`[data-seq="${seq}"]`)?.scrollIntoView({ block: "nearest" });
+    const box = list.current;
+    const item = box?.querySelector<HTMLElement>(`[data-seq="${seq}"]`);
+    if (box && item) {
+      box.scrollTop = item.offsetTop - (box.clientHeight - item.offsetHeight) / 2; // not scrollIntoView, which moves the page too
+    }
   }, [seq, listed.length]);
   const step = (event: KeyboardEvent) => {
     const to = { ArrowUp: seq - 1, ArrowLeft: seq - 1, ArrowDown: seq + 1, ArrowRight: seq + 1, PageUp: seq - 10, PageDown: seq + 10, Home: 1, End: model.head.value }[event.key];
