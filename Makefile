@@ -52,15 +52,9 @@ chaos: redis compiler
 	go test -count 1 -timeout 60m -run TestChaos ./adapters/pubsub/group
 
 # Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
-<<<<<<< HEAD
-# Chromium. The web console, built again with the same result. examples/socketio with clients, while instances and Redis end. The checks of proto/ on
-# planted changes.
+# Chromium. The web console, built again with the same result. examples/socketio with clients, while instances and Redis end. examples/effects with PostgreSQL,
+# while its programs end. The checks of proto/ on planted changes.
 interop: redis clients/ts/node_modules web/console/node_modules
-=======
-# Chromium. examples/socketio with clients, while instances and Redis end. examples/effects with PostgreSQL, while its programs end. The checks of proto/ on
-# planted changes.
-interop: redis clients/ts/node_modules
->>>>>>> base20
 	@sh scripts/ensure.sh chromium
 	@sh scripts/ensure.sh postgresql
 	cd clients/ts && npm test

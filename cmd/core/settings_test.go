@@ -102,13 +102,10 @@ func (s *setting) sample() string {
 		return "nothing"
 	case *announce:
 		return "legacy"
-<<<<<<< HEAD
 	case *turnedOff:
 		return "false"
-=======
 	case *webhookKeys:
 		return "c2V2ZW5zZXZlbnNldmVuc2V2ZW5zZXZlbnNldmVuc2U="
->>>>>>> base20
 	case *eventTypes:
 		return "poll:created=7"
 	}
