@@ -45,7 +45,7 @@ export async function signIn(token: string): Promise<void> {
   if (!response.ok) {
     throw await problemOf(response);
   }
-  session.value = (await response.json()) as Session;
+  location.reload(); // nothing of an earlier caller stays
 }
 
 export async function signOut(): Promise<void> {
@@ -53,7 +53,7 @@ export async function signOut(): Promise<void> {
   if (!response.ok) {
     throw await problemOf(response);
   }
-  session.value = { local: false, kind: "", id: "", scopes: [] };
+  location.reload();
 }
 
 /** Problem is an error of the API in JSON. */

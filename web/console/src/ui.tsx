@@ -3,7 +3,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { ChatcoreError } from "@chatcore/client";
 import { Icon, type IconName } from "./icons";
-import { Problem } from "./session";
+import { Problem, loadSession } from "./session";
 
 /** hueOf returns one of eight hues for an id, the same each time. */
 export function hueOf(id: string): number {
@@ -67,7 +67,13 @@ export function errorText(error: unknown): string {
 export const codeOf = (error: unknown): string => (error instanceof ChatcoreError || error instanceof Problem ? error.code : "");
 
 export function ErrorNote({ error, onRetry, onClose }: { error: unknown; onRetry?: (() => void) | undefined; onClose?: (() => void) | undefined }) {
-  const denied = codeOf(error) === "permission_denied";
+  const code = codeOf(error);
+  const denied = code === "permission_denied";
+  useEffect(() => {
+    if (code === "unauthenticated") {
+      void loadSession(); // which leads to the sign-in
+    }
+  }, [code]);
   return (
     <div class={`note ${denied ? "note-info" : "note-error"}`} role="alert">
       <Icon name={denied ? "key" : "warn"} />

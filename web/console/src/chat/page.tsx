@@ -10,6 +10,15 @@ import { PaneModel } from "./pane_model";
 const sides = ["left", "right"] as const;
 const defaults = ["ada", "ben"];
 
+/** firstUser returns the user that a pane begins with: of a log without chats one that may begin, in local mode. */
+function firstUser(i: number, taken: readonly string[]): string {
+  const known = users.value;
+  if (known.includes(defaults[i]!) || (known.length === 0 && session.value!.local)) {
+    return defaults[i]!;
+  }
+  return known.find((id) => !taken.includes(id)) ?? "";
+}
+
 /** usePane returns the client of one pane, which lives as long as the page. */
 function usePane(i: number): PaneModel {
   const side = sides[i]!;
@@ -53,10 +62,11 @@ export function ChatPage() {
       left.start(session.value!.id, recall("left.chat", ""));
       return;
     }
-    const known = users.value;
+    const taken: string[] = [];
     [left, right].forEach((model, i) => {
-      const preferred = defaults.find((id, at) => at === i && known.includes(id)) ?? known[i] ?? "";
-      model.start(recall(`${sides[i]!}.user`, preferred), recall(`${sides[i]!}.chat`, ""));
+      const user = recall(`${sides[i]!}.user`, firstUser(i, taken));
+      taken.push(user);
+      model.start(user, recall(`${sides[i]!}.chat`, ""));
     });
   }, [ready]);
 
