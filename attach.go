@@ -74,7 +74,7 @@ func (c *Core) attachRegistration(ctx context.Context, s *registration, options 
 	if err := s.apply(options); err != nil {
 		return nil, err
 	}
-	return c.attach(ctx, s, func() pubsub.Group { return c.routerGroup(s) })
+	return c.attach(ctx, s, func() pubsub.Group { return c.routerGroup(s) }) //nolint:contextcheck // a handler has the context of its message
 }
 
 // attach joins a group of the running core.

@@ -155,7 +155,8 @@ func IsTransient(err error) bool { return group.IsTransient(err) }
 // 10 seconds is named in its group's state.
 func NotNow(after time.Duration, err error) error { return group.NotNow(after, err) }
 
-// RetryAfter marks an error with the pause before the next attempt, instead of that of [DeliveryConfig.Retry]. It counts as an attempt. A nil error stays nil.
+// RetryAfter marks an error with the pause before the next start, instead of that of [DeliveryConfig.Retry]; with 0 the pause is that one. It changes nothing
+// else: the start counts as an attempt unless the error is transient. A nil error stays nil.
 func RetryAfter(err error, after time.Duration) error { return group.RetryAfter(err, after) }
 
 // Live is an event as it reached this process on a live channel: at most once, without promises about order; seqs give the order of durable events,

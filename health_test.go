@@ -313,8 +313,8 @@ func TestFindings(t *testing.T) {
 		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Partitions: []chatcore.PartitionState{{Age: time.Hour}, {Letters: 1}}}}}, "[warning group_behind warning dead_letters]"},
 		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Partitions: []chatcore.PartitionState{
 			{Blocked: 2, Longest: []chatcore.BlockedChat{{Chat: "c", Reason: chatcore.BlockedTransient}, {Reason: chatcore.BlockedSlow}}},
-			{Blocked: 1, Longest: []chatcore.BlockedChat{{Chat: "d", Reason: chatcore.BlockedNewer}}},
-		}}}}, "[warning transient_failures warning newer_event warning slow_handler]"},
+			{Blocked: 2, Longest: []chatcore.BlockedChat{{Chat: "d", Reason: chatcore.BlockedNewer}, {Chat: "e", Reason: chatcore.BlockedPostponed}}},
+		}}}}, "[warning transient_failures warning newer_event warning slow_handler warning postponed_event]"},
 		{chatcore.Health{GroupsErr: errors.New("late"), NotReady: errors.New("full")}, "[danger not_ready note groups_unknown]"},
 	} {
 		var got []string

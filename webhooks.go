@@ -7,20 +7,10 @@ import (
 	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
 	"chatcore/domain"
-	"chatcore/ports"
 	"chatcore/ports/groups"
 )
 
-// Webhooks is the administration of webhooks: groups that send each event to an HTTP endpoint.
-type Webhooks = webhook.Administration
-
-// Webhook is a webhook, and its state in this process.
-type Webhook = webhook.Webhook
-
-// WebhookAttempt is one request to the endpoint of a webhook.
-type WebhookAttempt = ports.WebhookAttempt
-
-// How long the secret before the present one signs after [Webhooks.Rotate]: by default, and at most.
+// How long the secret before the present one signs after a rotation: by default, and at most.
 const (
 	DefaultKeepOldSecret = webhook.DefaultKeepOld
 	MaxKeepOldSecret     = webhook.MaxKeepOld
@@ -70,7 +60,7 @@ type WebhooksConfig struct {
 }
 
 // Webhooks returns the administration of webhooks. Processes that call [Core.SubscribeDefined] send the events.
-func (c *Core) Webhooks() *Webhooks { return c.webhooks }
+func (c *Core) Webhooks() *webhook.Administration { return c.webhooks }
 
 // keyring returns the keys of the configuration.
 func (c WebhooksConfig) keyring() (webhook.Keyring, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func BenchmarkPull(b *testing.B) {
 		ctx, cancel := context.WithCancel(b.Context())
 		ended := make(chan error, 1)
 		b.StartTimer()
-		began := time.Now()
+		before, began := cpuTime(b), time.Now()
 		go func() {
 			ended <- consume.Run(ctx, consume.Config{URLs: []string{url}, Group: "pull", Credit: 64, Logger: slog.New(slog.DiscardHandler)}, func(context.Context, consume.Delivery) error {
 				handled.add()
@@ -58,11 +59,22 @@ func BenchmarkPull(b *testing.B) {
 			})
 		}()
 		handled.wait(b, "the consumer")
-		took := time.Since(began)
+		took, cpu := time.Since(began), cpuTime(b)-before
 		cancel()
 		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
 			b.Fatal(err)
 		}
 		b.ReportMetric(n/took.Seconds(), "deliveries/s")
+		b.ReportMetric(float64(cpu.Microseconds())/n, "cpu-µs/delivery") // of server and consumer together
 	}
+}
+
+// cpuTime returns the CPU time that the process has used.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

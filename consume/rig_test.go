@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,6 +34,14 @@ type instance struct {
 	url    string
 	sent   atomic.Int64
 	stop   func() // ends the server and the core
+	probes *server.Probes
+}
+
+// draining reports whether the server stops.
+func (i *instance) draining() bool {
+	answer := httptest.NewRecorder()
+	i.probes.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	return answer.Code != http.StatusOK
 }
 
 type systemClock struct{}
@@ -119,8 +129,9 @@ func (i *instance) listen(t testing.TB) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	i.probes = server.NewProbes(func(context.Context) error { return nil }, logger)
 	s, err := server.New(server.Config{
-		Handler: authenticator.Middleware(handler), Probes: server.NewProbes(func(context.Context) error { return nil }, logger), Logger: logger, BeginsStream: connect.BeginsStream,
+		Handler: authenticator.Middleware(handler), Probes: i.probes, Logger: logger, BeginsStream: connect.BeginsStream,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +176,9 @@ type ledger struct {
 	attempts map[string]int      // mu guards; the last attempt by event
 }
 
-func newLedger() *ledger { return &ledger{seqs: make(map[string][]uint32), attempts: make(map[string]int)} }
+func newLedger() *ledger {
+	return &ledger{seqs: make(map[string][]uint32), attempts: make(map[string]int)}
+}
 
 func (l *ledger) note(d consume.Delivery) {
 	l.mu.Lock()

@@ -96,3 +96,79 @@ func TestRun_Outcomes(t *testing.T) {
 		}
 	}
 }
+
+// TestRun_ServerStops stops the instance of a consumer while it handles events: the handlers settle what they have, and the consumer goes on at another one.
+func TestRun_ServerStops(t *testing.T) {
+	first, second := serve(t, groups.Definition{}), serve(t, groups.Definition{})
+	first.send(t, 3, "a")
+	second.send(t, 2, "b")
+	l := newLedger()
+	begun, release := make(chan struct{}, 10), make(chan struct{})
+	stop := run(t, consume.Config{URLs: []string{first.url, second.url}}, func(_ context.Context, d consume.Delivery) error {
+		l.note(d)
+		if d.Event.GetChatId() == "a" {
+			begun <- struct{}{}
+			<-release
+		}
+		return nil
+	})
+	<-begun
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		first.stop()
+	}()
+	wait.Until(t, "the server drains", func() bool { return first.draining() })
+	close(release)
+	<-stopped
+	wait.Until(t, "the other instance's events come", func() bool { return len(l.firsts("b")) == 3 })
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for event, attempt := range l.attempts {
+		if attempt != 1 {
+			t.Errorf("event %s came in attempt %d", event, attempt)
+		}
+	}
+}
+
+// TestRun_Lease runs a handler for longer than its lease: the lease is extended, and the event comes once.
+func TestRun_Lease(t *testing.T) {
+	i, l := serve(t, groups.Definition{}), newLedger()
+	i.send(t, 0, "a")
+	done := make(chan struct{})
+	stop := run(t, consume.Config{URLs: []string{i.url}, Lease: time.Second, Stale: func(d consume.Delivery) { t.Errorf("%v was stale", d.Event) }}, func(ctx context.Context, d consume.Delivery) error {
+		l.note(d)
+		select {
+		case <-time.After(3 * time.Second):
+		case <-ctx.Done():
+			t.Error("the context ended:", context.Cause(ctx))
+		}
+		close(done) // a second time panics
+		return nil
+	})
+	<-done
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRun_Refused returns errors that another connection would not change.
+func TestRun_Refused(t *testing.T) {
+	i := serve(t, groups.Definition{})
+	handle := func(context.Context, consume.Delivery) error { return nil }
+	for name, c := range map[string]consume.Config{
+		"no such group": {URLs: []string{i.url}, Group: "none"}, "a wrong token": {URLs: []string{i.url}, Group: "g", Token: "cc_x_y"},
+		"no URL": {Group: "g"}, "a URL without a scheme": {URLs: []string{"localhost"}, Group: "g"}, "no group": {URLs: []string{i.url}},
+		"too much credit": {URLs: []string{i.url}, Group: "g", Credit: 5000}, "a short lease": {URLs: []string{i.url}, Group: "g", Lease: time.Millisecond},
+	} {
+		if err := consume.Run(t.Context(), c, handle); err == nil {
+			t.Errorf("%s is not refused", name)
+		}
+	}
+	if err := consume.Run(t.Context(), consume.Config{URLs: []string{i.url}, Group: "g"}, nil); err == nil {
+		t.Error("a consumer without a handler is not refused")
+	}
+}

@@ -3,6 +3,7 @@ package tests
 import (
 	"bufio"
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -17,7 +18,11 @@ import (
 // apiServer serves what docs/api.md describes, and returns the address. Programs on this machine are a service with all scopes.
 func apiServer(t *testing.T) (address string) {
 	t.Helper()
-	server := httptest.NewServer(apiserver.Start(t).Local)
+	server := httptest.NewUnstartedServer(apiserver.Start(t).Local)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL
 }

@@ -119,7 +119,7 @@ func (c curlCall) request(variables map[string]string) (*http.Request, error) {
 		case option == "--data-urlencode":
 			name, text, _ := strings.Cut(value(), "=")
 			query.Add(name, text)
-		case option == "-G", option == "-N":
+		case option == "-G", option == "-N", option == "--http2-prior-knowledge":
 		case option == "-H":
 			name, text, found := strings.Cut(value(), ": ")
 			if !found {
@@ -127,7 +127,7 @@ func (c curlCall) request(variables map[string]string) (*http.Request, error) {
 			}
 			header.Set(name, text)
 		case strings.HasPrefix(option, "-"), target != "":
-			return nil, fmt.Errorf("%q: allowed: one URL, --json, -H, -G with --data-urlencode, --data-binary @-", option)
+			return nil, fmt.Errorf("%q: allowed: one URL, --json, -H, -G with --data-urlencode, --data-binary @-, --http2-prior-knowledge", option)
 		default:
 			target = option
 		}
@@ -174,7 +174,14 @@ func (c curlCall) run(t *testing.T, variables map[string]string, whole bool) {
 		fail("%v", err)
 		return
 	}
-	response, err := http.DefaultClient.Do(r.WithContext(t.Context()))
+	client := http.DefaultClient
+	if strings.Contains(c.command, " --http2-prior-knowledge ") {
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		defer transport.CloseIdleConnections()
+		client = &http.Client{Transport: transport}
+	}
+	response, err := client.Do(r.WithContext(t.Context()))
 	if err != nil {
 		fail("%v", err)
 		return

@@ -104,11 +104,11 @@ var layers = map[string][]string{
 
 	"adapters/connect/auth": {"chatcore/domain", "chatcore/ports", "chatcore/app", backoff, jwts, jwtKeys},
 
-	"gen":                      {"chatcore/gen", rpc, protobuf},
 	"adapters/connect/console": {"chatcore/domain", "chatcore/adapters/connect/auth"},
 	"web/console":              {},
 
-	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/app/feed", "chatcore/gen", "chatcore/adapters/wireformat", "chatcore/adapters/connect", "chatcore/adapters/subscribers/pull", rpc, protobuf, otelAPI},
+	"gen":              {"chatcore/gen", rpc, protobuf},
+	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/app/feed", "chatcore/gen", "chatcore/adapters/wireformat", "chatcore/adapters/connect", "chatcore/adapters/subscribers/pull", "chatcore/adapters/subscribers/webhook", rpc, protobuf, otelAPI},
 	"consume":          {"chatcore/domain", "chatcore/gen", backoff, rpc, protobuf},
 	"embedded":         {"chatcore", "github.com/alicebob/miniredis/v2"},
 	"chatcoretest":     {"chatcore"},

@@ -9,9 +9,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"chatcore"
+	"chatcore/adapters/subscribers/webhook"
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
 	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
+	"chatcore/ports"
 	"chatcore/ports/groups"
 )
 
@@ -44,7 +46,7 @@ func (s *webhookService) CreateWebhook(ctx context.Context, req *adminv1.CreateW
 }
 
 func (s *webhookService) GetWebhook(ctx context.Context, req *adminv1.GetWebhookRequest) (*adminv1.GetWebhookResponse, error) {
-	w, err := s.one(req.GetName(), func(name string) (chatcore.Webhook, error) { return s.core.Webhooks().Get(ctx, name) })
+	w, err := s.one(req.GetName(), func(name string) (webhook.Webhook, error) { return s.core.Webhooks().Get(ctx, name) })
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (s *webhookService) UpdateWebhook(ctx context.Context, req *adminv1.UpdateW
 	if err != nil {
 		return nil, err
 	}
-	w, err := s.one(req.GetName(), func(name string) (chatcore.Webhook, error) {
+	w, err := s.one(req.GetName(), func(name string) (webhook.Webhook, error) {
 		return s.core.Webhooks().Update(ctx, name, req.GetVersion(), func(d *groups.Definition) error {
 			if req.GetUrl() != "" {
 				d.Webhook.URL = req.GetUrl()
@@ -117,7 +119,7 @@ func (s *webhookService) RotateWebhookSecret(ctx context.Context, req *adminv1.R
 }
 
 func (s *webhookService) PauseWebhook(ctx context.Context, req *adminv1.PauseWebhookRequest) (*adminv1.PauseWebhookResponse, error) {
-	w, err := s.one(req.GetName(), func(name string) (chatcore.Webhook, error) { return s.core.Webhooks().Pause(ctx, name) })
+	w, err := s.one(req.GetName(), func(name string) (webhook.Webhook, error) { return s.core.Webhooks().Pause(ctx, name) })
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +127,7 @@ func (s *webhookService) PauseWebhook(ctx context.Context, req *adminv1.PauseWeb
 }
 
 func (s *webhookService) ResumeWebhook(ctx context.Context, req *adminv1.ResumeWebhookRequest) (*adminv1.ResumeWebhookResponse, error) {
-	w, err := s.one(req.GetName(), func(name string) (chatcore.Webhook, error) { return s.core.Webhooks().Resume(ctx, name) })
+	w, err := s.one(req.GetName(), func(name string) (webhook.Webhook, error) { return s.core.Webhooks().Resume(ctx, name) })
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +154,7 @@ func (s *webhookService) ListWebhookAttempts(ctx context.Context, req *adminv1.L
 }
 
 // one returns the webhook of a name that a call returns.
-func (*webhookService) one(name string, call func(name string) (chatcore.Webhook, error)) (*adminv1.Webhook, error) {
+func (*webhookService) one(name string, call func(name string) (webhook.Webhook, error)) (*adminv1.Webhook, error) {
 	if err := checkWebhook(name); err != nil {
 		return nil, err
 	}
@@ -195,7 +197,7 @@ func refusedDuration(field string, d *durationpb.Duration, allowed string) error
 }
 
 // webhookOf returns a webhook as of this process. It has no secret.
-func webhookOf(w chatcore.Webhook) *adminv1.Webhook {
+func webhookOf(w webhook.Webhook) *adminv1.Webhook {
 	d := w.WithDefaults()
 	out := &adminv1.Webhook{
 		Name: d.Group, Url: validText(d.Webhook.URL), Timeout: durationpb.New(d.Webhook.Timeout), Definition: definitionOf(w.Definition),
@@ -216,7 +218,7 @@ func webhookOf(w chatcore.Webhook) *adminv1.Webhook {
 }
 
 // attempt returns an attempt of a webhook.
-func (o *output) attempt(a chatcore.WebhookAttempt) *adminv1.WebhookAttempt {
+func (o *output) attempt(a ports.WebhookAttempt) *adminv1.WebhookAttempt {
 	return &adminv1.WebhookAttempt{
 		StartedAt: timeOf(a.StartedAt), Took: durationpb.New(a.Took), EventId: validText(string(a.Event)), ChatId: validText(string(a.Chat)), Seq: o.seq(a.Seq), Type: validText(a.Type),
 		Attempt: countOf(a.Attempt), Status: countOf(a.Status), Ok: a.OK, Error: validText(a.Error), Answer: validText(a.Answer),

@@ -107,7 +107,7 @@ func (a *Administration) define(ctx context.Context, d groups.Definition) (group
 
 // same reports whether a first definition of a group says the same as another one. Nothing has changed it since.
 func same(present, d groups.Definition) bool {
-	comparable := func(d groups.Definition) groups.Definition {
+	initial := func(d groups.Definition) groups.Definition {
 		d = d.Clone().WithDefaults()
 		d.Version, d.CreatedAt, d.UpdatedAt = 0, present.CreatedAt, present.CreatedAt
 		if d.Webhook != nil {
@@ -115,7 +115,7 @@ func same(present, d groups.Definition) bool {
 		}
 		return d
 	}
-	return present.Version == 1 && reflect.DeepEqual(comparable(present), comparable(d))
+	return present.Version == 1 && reflect.DeepEqual(initial(present), initial(d))
 }
 
 // check returns a [*domain.InvalidError] for a definition that is not allowed.

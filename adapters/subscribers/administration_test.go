@@ -255,3 +255,59 @@ func TestAdministration_AtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestAdministration_UpdateMeetsAnother has another change come between the read of a definition and its change.
+func TestAdministration_UpdateMeetsAnother(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.create(pull("g"))
+		calls := 0
+		change := func(d *groups.Definition) error {
+			if calls++; calls == 1 {
+				must[groups.Definition](t)(w.admin.Pause(t.Context(), "g", ""))
+			}
+			d.Concurrency = 5
+			return nil
+		}
+		if d, err := w.admin.Update(t.Context(), "g", 0, change); err != nil || calls != 2 || !d.Paused || d.Concurrency != 5 || d.Version != 3 {
+			t.Errorf("after %d calls %+v, %v", calls, d, err)
+		}
+	})
+}
+
+// TestAdministration_DeleteWithoutState deletes a definition whose group was never created.
+func TestAdministration_DeleteWithoutState(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		must[groups.Definition](t)(w.definitions.Define(t.Context(), pull("g")))
+		if err := w.admin.Delete(t.Context(), "g"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestManager_AppliesChanges changes the filter of a group, which needs another membership, and its concurrency, which does not.
+func TestManager_AppliesChanges(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.start("a")
+		defer a.stop()
+		joins := 0
+		a.mu.Lock()
+		a.before = func() { joins++ }
+		a.mu.Unlock()
+		w.create(pull("g"))
+		w.pass(5 * time.Second)
+		must[groups.Definition](t)(w.admin.Update(t.Context(), "g", 0, func(d *groups.Definition) error { d.Concurrency = 1; return nil }))
+		w.pass(5 * time.Second)
+		if joins != 1 {
+			t.Errorf("joined %d times", joins)
+		}
+		must[groups.Definition](t)(w.admin.Update(t.Context(), "g", 0, func(d *groups.Definition) error { d.Filter.Chats = []domain.ChatID{"c2"}; return nil }))
+		w.pass(5 * time.Second)
+		w.send("c1")
+		w.send("c2")
+		w.pass(10 * time.Second)
+		w.complete("g", "c2", 1)
+		if got := w.handled("g", "c1"); len(got) != 0 || joins != 2 {
+			t.Errorf("handled %v, joined %d times", got, joins)
+		}
+	})
+}

@@ -131,17 +131,20 @@ func TestManager_ChangesWhileEventsFlow(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test
+				failures := rand.New(rand.NewPCG(seed, 8)) //nolint:gosec // a test
 				fail := func(string, ports.Delivery) error {
 					w.mu.Lock()
 					defer w.mu.Unlock()
-					if random.IntN(9) == 0 {
+					if failures.IntN(9) == 0 {
 						return errors.New("no luck")
 					}
 					return nil
 				}
 				begin := func(name string) *process {
 					p := w.start(name)
+					p.mu.Lock()
 					p.fail = fail
+					p.mu.Unlock()
 					return p
 				}
 				w.create(groups.Definition{Group: "g", Kind: groups.KindPull, Retry: groups.Retry{Attempts: 1000, First: 10 * time.Millisecond, Max: time.Second}})
@@ -212,7 +215,9 @@ func TestManager_GroupThatCannotRun(t *testing.T) {
 		a := w.start("a")
 		defer a.stop()
 		w.pass(time.Millisecond)
+		a.mu.Lock()
 		a.most = 1
+		a.mu.Unlock()
 		w.create(pull("g1"))
 		w.pass(2 * time.Second)
 		w.create(pull("g2"))

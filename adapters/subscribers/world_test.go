@@ -177,7 +177,7 @@ func (p *process) join(ctx context.Context, c group.Config, h group.Handler) (gr
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		m.Run(context.Background())
+		m.Run(context.WithoutCancel(ctx))
 		p.count(c.Group, -1)
 	}()
 	return membership{m, ended}, nil

@@ -49,7 +49,7 @@ func (f *Feed) advanceWork() (Message, bool) {
 func (f *Feed) advance(s *follower) (m Message, waits bool) {
 	page, waits := f.landed(s)
 	if waits || f.checked(s) {
-		return Message{}, !s.has(flagLeft) // a chat that cannot be read is not in the work any more
+		return Message{}, f.isWork(s) // a chat that cannot be read is not in the work any more
 	}
 	p := s.chat.part
 	p.mu.Lock()
@@ -65,6 +65,8 @@ func (f *Feed) advance(s *follower) (m Message, waits bool) {
 func (f *Feed) advanceLocked(s *follower, page []*Event) (m Message, waits, left bool) {
 	c := s.chat
 	switch {
+	case c.doubted && !c.unreadable:
+		return Message{}, true, false
 	case c.ahead > 0 && s.has(flagBeginning):
 		return Message{}, true, false
 	case s.resync && s.has(flagJoined): // the reader does not know of the chat yet

@@ -26,6 +26,9 @@ type partition struct {
 // chat is a chat that feeds follow.
 //
 // Its generation is a number that no other chat has had. It changes when the log has lost events of the chat: pages of another generation are not used.
+//
+// Invariant: while a chat is doubted, last stays as it is, and followers are given nothing. An event that follows the head then may be of a log that has lost
+// the head and has gone on, and would hide that.
 type chat struct {
 	id   domain.ChatID
 	part *partition
@@ -44,6 +47,11 @@ type chat struct {
 	reading    int                // reads of pages that have begun
 	deleted    []domain.MessageID // messages that were deleted during these reads
 	verifying  bool               // whether the log is asked for the event at last
+	doubted    bool               // the log may have lost events, and has not answered yet
+	unreadable bool               // the log could not answer, because the chat cannot be read
+	doubts     int                // how often the chat was doubted
+	heard      domain.Seq         // the seq of the latest notice
+	notices    int                // how many notices came
 }
 
 // Flags of a follower.
@@ -58,7 +66,7 @@ const (
 const nothing = ^domain.Seq(0)
 
 // follower is one chat of one feed. It is live while each event of the chat is queued for the feed. Otherwise the reader takes events from pages, and
-// the follower is in the feed's work or its events are staged.
+// the follower is in the feed's work or its events are staged, or it is parked.
 //
 // Invariant: a live follower has been given, or has queued, every event up to the chat's head.
 type follower struct {
@@ -80,6 +88,7 @@ type follower struct {
 	given  uint16 // the epoch of the reader's position; the reader's
 	flags  uint8  // the reader's
 	inWork bool   // feed.mu guards inWork
+	parked bool   // the chat could not be read: the follower waits for the next comparison of the user's chats; feed.mu guards parked
 }
 
 func (s *follower) has(flag uint8) bool { return s.flags&flag != 0 }
@@ -115,6 +124,9 @@ func (c *chat) attach(s *follower, head domain.Seq, at Position, other bool) {
 	defer c.part.mu.Unlock()
 	if !c.known {
 		c.known, c.head = true, max(c.head, head)
+		if c.doubted { // since the head was read
+			c.part.continueComparison()
+		}
 	}
 	if c.head < head {
 		c.expect(head)
@@ -197,33 +209,56 @@ func (p *partition) Appended(_ int, notices []ports.Notice) {
 // hear takes a notice of the chat. An event that follows the last one goes to the live followers. If events are missing, or one cannot be decoded,
 // the followers read from the log instead.
 func (c *chat) hear(n ports.Notice) {
+	c.heard = n.Seq
+	c.notices++
 	switch {
 	case !c.known:
 		c.head = max(c.head, n.Seq)
+	case c.doubted:
+		if c.unreadable { // the chat may be readable again
+			c.verify()
+		}
 	case n.Seq <= c.head:
 		c.hearAgain(n)
 	case n.Seq == c.head+1:
-		if e := c.decode(n); e != nil {
-			c.deliver(e)
-			return
-		}
-		c.skipTo(n.Seq)
+		c.hearNext(n)
 	default:
 		c.skipTo(n.Seq)
 	}
 }
 
-// decode returns the event of a notice, which a feed may have read before it was heard. It returns nil if the event cannot be decoded.
-func (c *chat) decode(n ports.Notice) *Event {
+// hearNext takes the notice of the event after the head. A feed may have read the event before. If it has read another one, the log has lost events.
+func (c *chat) hearNext(n ports.Notice) {
 	h := c.part.hub
-	if e := h.cache.at(c.generation, n.Seq); e != nil {
-		return e
-	}
 	r, err := h.d.Tail.Decode(n)
 	if err != nil || r.Seq != n.Seq || r.Event.ChatID() != c.id {
-		return nil
+		c.skipTo(n.Seq)
+		return
 	}
-	return newEvent(r, len(n.JSON))
+	e := newEvent(r, len(n.JSON))
+	if n.Seq <= c.last {
+		known, has := c.idAt(n.Seq)
+		switch {
+		case !has:
+			c.verify()
+		case known != r.ID:
+			c.lose(n.Seq)
+			c.note(r)
+			return
+		}
+		if read := h.cache.at(c.generation, n.Seq); read != nil {
+			e = read
+		}
+	}
+	c.deliver(e)
+}
+
+// idAt returns the id of the event of a seq, if it is known.
+func (c *chat) idAt(seq domain.Seq) (id domain.EventID, known bool) {
+	if e := c.part.hub.cache.at(c.generation, seq); e != nil {
+		return e.Record.ID, true
+	}
+	return c.lastID, seq == c.last
 }
 
 // deliver queues the event after the head for the live followers.
@@ -283,12 +318,8 @@ func (s *follower) read() {
 func (c *chat) hearAgain(n ports.Notice) {
 	h := c.part.hub
 	h.counts.doubles.Add(1)
-	var known domain.EventID
-	if e := h.cache.at(c.generation, n.Seq); e != nil {
-		known = e.Record.ID
-	} else if n.Seq == c.last {
-		known = c.lastID
-	} else {
+	known, has := c.idAt(n.Seq)
+	if !has {
 		c.verify()
 		return
 	}
@@ -304,6 +335,7 @@ func (c *chat) lose(head domain.Seq) {
 	h.counts.resyncs.Add(1)
 	h.cache.forget(c.generation)
 	c.generation, c.head, c.last, c.lastID, c.ahead = h.generations.Add(1), head, 0, "", 0
+	c.doubted, c.unreadable = false, false
 	for _, s := range c.followers {
 		s.epoch++
 		s.resync, s.check = true, s.feed.user != ""

@@ -164,7 +164,7 @@ func (h *Hub) compareFeeds(id domain.UserID, feeds []*Feed) error {
 		listed[c] = struct{}{}
 	}
 	for _, f := range feeds {
-		var gone []*follower
+		var gone, waiting []*follower
 		followed := make(map[domain.ChatID]struct{}, len(chats))
 		f.mu.Lock()
 		for _, s := range f.followed {
@@ -172,9 +172,15 @@ func (h *Hub) compareFeeds(id domain.UserID, feeds []*Feed) error {
 			if _, ok := listed[s.chat.id]; !ok {
 				gone = append(gone, s)
 			}
+			if s.parked {
+				waiting = append(waiting, s)
+			}
 		}
 		parked := maps.Clone(f.parked)
 		f.mu.Unlock()
+		for _, s := range waiting {
+			f.unpark(s)
+		}
 		var joined []*opening
 		for _, o := range parked {
 			joined = append(joined, &o)

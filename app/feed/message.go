@@ -21,7 +21,7 @@ const (
 	KindSkipped                    // the events of Chat from From to To are left out, because there were too many
 	KindChatJoined                 // the feed follows Chat from now on; the events after To follow
 	KindChatLeft                   // the feed does not follow Chat any more; To is the last event that the reader may have
-	KindResync                     // the reader's positions of Chat, or of all chats if Chat is "", are not of this log: it continues after To, and loads its state anew
+	KindResync                     // the reader's positions of Chat, or of all chats if Chat is "", are not of this log, or may not be after a restart of its server: it continues after To, and loads its state anew
 	KindHeartbeat                  // nothing happened for a while
 )
 

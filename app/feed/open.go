@@ -19,7 +19,6 @@ type opening struct {
 	err    error     // why the user may not read the chat
 	named  bool      // the request names it
 	joined bool      // the position is that before the event that made the user a member
-	resync bool      // the position is not of the log
 }
 
 // Open begins a feed. It returns a [*domain.InvalidError] for a malformed request or too many chats, and for a named chat that User may not follow the
@@ -219,11 +218,6 @@ func (f *Feed) follow(o *opening, other bool) {
 		s.flags |= flagJoined
 	}
 	o.chat.attach(s, o.grant.Head, o.Position, other)
-	if o.resync {
-		o.chat.part.mu.Lock()
-		s.resync = true
-		o.chat.part.mu.Unlock()
-	}
 	f.mu.Lock()
 	delete(f.parked, o.Chat)
 	if f.ended != nil {

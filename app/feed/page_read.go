@@ -25,6 +25,9 @@ type pageResult struct {
 // errStale is the result of a read of a chat that has no feed any more, or whose log has lost events meanwhile.
 var errStale = errors.New("the page is of no use any more")
 
+// errDoubted is the result of a read of a chat of which the log may have lost events. The read is repeated once the log has answered.
+var errDoubted = errors.New("the log may have lost events of the chat")
+
 // startRead has a page read, unless it is being read already. The feed is woken when the read has ended.
 func (h *Hub) startRead(f *Feed, c *chat, key readKey) *pageFlight {
 	read, leads := h.pages.Join(key, func(waiting *[]*Feed, _ bool) bool {
@@ -72,6 +75,9 @@ func (h *Hub) readPage(c *chat, key readKey) pageResult {
 	switch {
 	case err != nil:
 		return pageResult{err: err}
+	case c.doubted && c.generation == key.page.generation:
+		c.verify()
+		return pageResult{err: errDoubted}
 	case c.generation != key.page.generation, key.user && c.gaps != gaps: // a deletion may have been missed
 		return pageResult{err: errStale}
 	case page.Head < head || c.differs(page.Records):

@@ -97,6 +97,13 @@ func (f *Feed) addWork(s *follower) {
 	}
 }
 
+// isWork reports whether the reader has to advance a follower.
+func (f *Feed) isWork(s *follower) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return s.inWork
+}
+
 // dropWork takes a follower out of the work.
 func (f *Feed) dropWork(s *follower) {
 	f.mu.Lock()

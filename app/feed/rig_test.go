@@ -82,6 +82,8 @@ type testLog struct {
 	err                          atomic.Pointer[error]
 	reads, searches, loads, bulk atomic.Int64
 	afterSearch, beforeBulk      func()
+	afterRead, afterBulk         func()
+	beforeHistory                func()
 	change                       func([]ports.Record)
 	history                      string // "" for the log's id
 
@@ -105,7 +107,12 @@ func (l *testLog) damageOf(c domain.ChatID) error {
 }
 
 // History implements [ports.Histories].
-func (l *testLog) History(context.Context) string { return cmp.Or(l.history, l.ID()) }
+func (l *testLog) History(context.Context) string {
+	if l.beforeHistory != nil {
+		l.beforeHistory()
+	}
+	return cmp.Or(l.history, l.ID())
+}
 
 func (l *testLog) fails(err error) {
 	if err == nil {
@@ -130,6 +137,9 @@ func (l *testLog) Read(ctx context.Context, c domain.ChatID, r ports.Range) (por
 	page, err := l.Log.Read(ctx, c, r)
 	if l.change != nil {
 		l.change(page.Records)
+	}
+	if l.afterRead != nil {
+		l.afterRead()
 	}
 	return page, err
 }
@@ -164,7 +174,11 @@ func (l *testLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]por
 			return nil, err
 		}
 	}
-	return l.Log.LoadChats(ctx, loads...)
+	loaded, err := l.Log.LoadChats(ctx, loads...)
+	if l.afterBulk != nil {
+		l.afterBulk()
+	}
+	return loaded, err
 }
 
 // testTail is a tail that counts, and that loses and doubles notices on demand.
@@ -266,6 +280,15 @@ func (t *testTail) lose(c domain.ChatID) {
 	w := t.watchers[t.PartitionOf(c)]
 	t.mu.Unlock()
 	w.Lost(t.PartitionOf(c))
+}
+
+// hear has the watcher of a chat's partition hear a notice.
+func (t *testTail) hear(n ports.Notice) {
+	p := t.PartitionOf(n.Chat)
+	t.mu.Lock()
+	w := t.watchers[p]
+	t.mu.Unlock()
+	w.Appended(p, []ports.Notice{n})
 }
 
 // liveChannels are the channels of ephemeral events.

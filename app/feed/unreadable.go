@@ -42,19 +42,27 @@ func (f *Feed) parkOpening(o *opening) {
 	}
 }
 
-// park is parkOpening for a chat that the feed follows. The reader keeps its position.
+// park is parkOpening for a chat that the feed follows. The follower stays, so that it learns of events that the log loses meanwhile. A chat that the reader
+// does not know of yet is joined anew.
 func (f *Feed) park(s *follower, err error) {
-	p := s.chat.part
 	f.hub.noteUnreadable(s.chat.id, err)
-	p.mu.Lock()
-	resync := s.resync
-	p.mu.Unlock()
-	f.mu.Lock()
-	if f.ended == nil && !s.has(flagJoined) {
-		f.keepParked(&opening{Position: Position{Chat: s.chat.id, Seq: s.pos}, named: true, resync: resync})
+	if s.has(flagJoined) {
+		f.drop(s)
+		return
 	}
+	s.flags |= flagBeginning | flagCaughtUp
+	f.dropWork(s)
+	f.mu.Lock()
+	s.parked = true
 	f.mu.Unlock()
-	f.drop(s)
+}
+
+// unpark has the reader advance a parked follower.
+func (f *Feed) unpark(s *follower) {
+	f.mu.Lock()
+	s.parked = false
+	f.mu.Unlock()
+	f.addWork(s)
 }
 
 // keepParked keeps what the next opening of a parked chat needs. The caller holds mu.
@@ -62,7 +70,7 @@ func (f *Feed) keepParked(o *opening) {
 	if f.parked == nil {
 		f.parked = make(map[domain.ChatID]opening, 1)
 	}
-	f.parked[o.Chat] = opening{Position: o.Position, named: o.named, joined: !o.named, resync: o.resync}
+	f.parked[o.Chat] = opening{Position: o.Position, named: o.named, joined: !o.named}
 }
 
 // forgetParked forgets a parked chat of which the user is no member.

@@ -122,6 +122,28 @@ func TestFeed_UnreadableChat(t *testing.T) {
 			later(r)
 			expect(t, f, "event bad 4", "caught_up bad 4")
 		})
+		run("while it is read, and removed meanwhile", func(t *testing.T, r *rig) {
+			f := r.open(resumed)
+			r.log.damage("bad", damage)
+			expectAnyOrder(t, f, "caught_up a 4", "caught_up z 4")
+			r.append(removed("bad", "ann"), sent("bad", "secret"))
+			later(r)
+			r.log.damage("bad", nil)
+			later(r)
+			expect(t, f, "event bad 4", "event bad 5", "left bad 5")
+			later(r)
+			r.append(sent("bad", "secret too"))
+			expect(t, f)
+		})
+		run("while it is read, and closed", func(t *testing.T, r *rig) {
+			f := r.open(resumed)
+			r.log.damage("bad", damage)
+			expectAnyOrder(t, f, "caught_up a 4", "caught_up z 4")
+			f.Close()
+			if s := r.hub.Stats(); s.Chats != 0 {
+				t.Errorf("the closed feed leaves %d chats", s.Chats)
+			}
+		})
 		run("after a loss of the tail", func(t *testing.T, r *rig) {
 			// All four chats are in one partition with a chat that is missed.
 			var others []domain.ChatID

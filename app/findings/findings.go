@@ -387,6 +387,7 @@ func (f *findings) blocked(g Group) {
 		{"transient", "transient_failures", "the handler is started again until it succeeds; the chat's later events wait", "check that the service that the handler calls is reachable; the error names it"},
 		{"newer", "newer_event", "no running program that can read it has its partition; the chat's later events wait", "run the later version of the program"},
 		{"slow", "slow_handler", "order forbids another start beside it; the chat's later events wait", "bound it with HandlerTimeout, and have it heed its context; restart the process if it hangs"},
+		{"postponed", "postponed_event", "the handler cannot handle it now, and is started again later; the chat's later events wait", "see what it waits for: the error names it"},
 	} {
 		var first *BlockedChat
 		named := 0

@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
+	"chatcore/adapters/subscribers/webhook"
 	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/ports/groups"
 )
 
@@ -32,7 +34,7 @@ type webhookView struct {
 	definitionView
 }
 
-func webhookViewOf(w chatcore.Webhook) webhookView {
+func webhookViewOf(w webhook.Webhook) webhookView {
 	d := w.WithDefaults()
 	return webhookView{
 		Webhook: d.Group, URL: d.Webhook.URL, Timeout: d.Webhook.Timeout.String(), OldSecretExpiresAt: w.OldSecretExpiresAt(time.Now()), definitionView: definitionViewOf(w.Definition),
@@ -54,7 +56,7 @@ type attemptView struct {
 	Answer    string     `json:"answer,omitempty"`
 }
 
-func attemptViewOf(a chatcore.WebhookAttempt) attemptView {
+func attemptViewOf(a ports.WebhookAttempt) attemptView {
 	return attemptView{a.StartedAt, a.Took.Milliseconds(), string(a.Event), string(a.Chat), a.Seq, a.Type, a.Attempt, a.Status, a.OK, a.Error, a.Answer}
 }
 
@@ -70,7 +72,7 @@ func (v attemptView) outcome() string {
 }
 
 // withWebhooks runs one command on the webhooks. Its errors name a remedy.
-func (c *cli) withWebhooks(ctx context.Context, run func(webhooks *chatcore.Webhooks) error) error {
+func (c *cli) withWebhooks(ctx context.Context, run func(webhooks *webhook.Administration) error) error {
 	return c.with(ctx, func(core *chatcore.Core) error {
 		err := run(core.Webhooks())
 		switch {
@@ -118,7 +120,7 @@ func (c *cli) webhookCreate() *cobra.Command {
 			if err := settings.apply(cmd, &d); err != nil {
 				return err
 			}
-			return c.withWebhooks(cmd.Context(), func(webhooks *chatcore.Webhooks) error {
+			return c.withWebhooks(cmd.Context(), func(webhooks *webhook.Administration) error {
 				w, secret, err := webhooks.Create(cmd.Context(), d)
 				if err != nil {
 					return err
@@ -141,7 +143,7 @@ func (c *cli) webhookList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List webhooks", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withWebhooks(cmd.Context(), func(webhooks *chatcore.Webhooks) error {
+			return c.withWebhooks(cmd.Context(), func(webhooks *webhook.Administration) error {
 				all, err := webhooks.List(cmd.Context())
 				if err != nil {
 					return err
@@ -173,7 +175,7 @@ func (c *cli) webhookGet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get", Short: "Show a webhook",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withWebhooks(cmd.Context(), func(webhooks *chatcore.Webhooks) error {
+			return c.withWebhooks(cmd.Context(), func(webhooks *webhook.Administration) error {
 				w, err := webhooks.Get(cmd.Context(), args[0])
 				if err != nil {
 					return err
@@ -209,7 +211,7 @@ func (c *cli) webhookUpdate() *cobra.Command {
 		Long: "Change the endpoint and the options of a webhook: those whose flags are given. The processes that run it apply them within a few seconds, and\n" +
 			"lose no event. Where it starts and its order never change.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.changeWebhook(cmd.Context(), "is changed", func(ctx context.Context, webhooks *chatcore.Webhooks) (chatcore.Webhook, error) {
+			return c.changeWebhook(cmd.Context(), "is changed", func(ctx context.Context, webhooks *webhook.Administration) (webhook.Webhook, error) {
 				return webhooks.Update(ctx, args[0], version, func(d *groups.Definition) error {
 					if endpoint.url != "" {
 						d.Webhook.URL = endpoint.url
@@ -230,8 +232,8 @@ func (c *cli) webhookUpdate() *cobra.Command {
 }
 
 // changeWebhook changes a webhook, and prints it.
-func (c *cli) changeWebhook(ctx context.Context, done string, change func(ctx context.Context, webhooks *chatcore.Webhooks) (chatcore.Webhook, error)) error {
-	return c.withWebhooks(ctx, func(webhooks *chatcore.Webhooks) error {
+func (c *cli) changeWebhook(ctx context.Context, done string, change func(ctx context.Context, webhooks *webhook.Administration) (webhook.Webhook, error)) error {
+	return c.withWebhooks(ctx, func(webhooks *webhook.Administration) error {
 		w, err := change(ctx, webhooks)
 		if err != nil {
 			return err
@@ -246,7 +248,7 @@ func (c *cli) webhookTest() *cobra.Command {
 		Long: "Send an event of type webhook:test, which is in no chat, to the endpoint of a webhook, once, from this program. It works while the webhook is\n" +
 			"paused. The command ends with 1 if the endpoint does not take the event.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withWebhooks(cmd.Context(), func(webhooks *chatcore.Webhooks) error {
+			return c.withWebhooks(cmd.Context(), func(webhooks *webhook.Administration) error {
 				attempt, err := webhooks.Test(cmd.Context(), args[0])
 				if err != nil {
 					return err
@@ -281,7 +283,7 @@ func (c *cli) webhookRotate() *cobra.Command {
 		Use: "rotate", Short: "Make a new secret and show it, once",
 		Long: "Make a new secret for a webhook and show it, once. Until the present one expires, requests carry a signature by each.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withWebhooks(cmd.Context(), func(webhooks *chatcore.Webhooks) error {
+			return c.withWebhooks(cmd.Context(), func(webhooks *webhook.Administration) error {
 				w, secret, err := webhooks.Rotate(cmd.Context(), args[0], keep)
 				if err != nil {
 					return err
@@ -300,7 +302,7 @@ func (c *cli) webhookPause() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pause", Short: "Have a webhook send nothing until it is resumed",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.changeWebhook(cmd.Context(), "is paused", func(ctx context.Context, webhooks *chatcore.Webhooks) (chatcore.Webhook, error) {
+			return c.changeWebhook(cmd.Context(), "is paused", func(ctx context.Context, webhooks *webhook.Administration) (webhook.Webhook, error) {
 				return webhooks.Pause(ctx, args[0])
 			})
 		},
@@ -312,7 +314,7 @@ func (c *cli) webhookResume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "resume", Short: "End the pause of a webhook, also one because its endpoint answered 410",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.changeWebhook(cmd.Context(), "is resumed", func(ctx context.Context, webhooks *chatcore.Webhooks) (chatcore.Webhook, error) {
+			return c.changeWebhook(cmd.Context(), "is resumed", func(ctx context.Context, webhooks *webhook.Administration) (webhook.Webhook, error) {
 				return webhooks.Resume(ctx, args[0])
 			})
 		},
@@ -327,7 +329,7 @@ func (c *cli) webhookDelete() *cobra.Command {
 		Long: "Delete a webhook with its group, its dead letters and its attempts: events that it has not finished are never sent. Without --yes the command\n" +
 			"changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withWebhooks(cmd.Context(), func(webhooks *chatcore.Webhooks) error {
+			return c.withWebhooks(cmd.Context(), func(webhooks *webhook.Administration) error {
 				if !yes {
 					if _, err := webhooks.Get(cmd.Context(), args[0]); err != nil {
 						return err
@@ -356,7 +358,7 @@ func (c *cli) webhookAttempts() *cobra.Command {
 		Long: "List the last requests to the endpoint of a webhook, of all processes, the latest first: at most 100, kept for a week. Failed ones are kept apart, so\n" +
 			"that others do not displace them. Events that were given up are dead letters: see core deadletters.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.withWebhooks(cmd.Context(), func(webhooks *chatcore.Webhooks) error {
+			return c.withWebhooks(cmd.Context(), func(webhooks *webhook.Administration) error {
 				attempts, err := webhooks.Attempts(cmd.Context(), args[0], failed)
 				if err != nil {
 					return err
@@ -369,7 +371,7 @@ func (c *cli) webhookAttempts() *cobra.Command {
 	return c.takes(c.jsonFlag(cmd), webhookArg)
 }
 
-func (c *cli) printAttempts(attempts []chatcore.WebhookAttempt) error {
+func (c *cli) printAttempts(attempts []ports.WebhookAttempt) error {
 	rows := [][]string{{"STARTED", "TOOK", "STATUS", "TYPE", "CHAT", "SEQ", "ATTEMPT", "OUTCOME"}}
 	for _, a := range attempts {
 		v := attemptViewOf(a)

@@ -18,6 +18,20 @@ func (p Progress) IsZero() bool {
 	return p.Failure == Failure{} && len(p.Done) == 0 && len(p.Others) == 0
 }
 
+// Unfinished returns how many events of a chat are not finished after its checkpoint, up to its head. Events of Done outside of these do not count.
+func (p Progress) Unfinished(checkpoint, head domain.Seq) uint64 {
+	if head <= checkpoint {
+		return 0
+	}
+	n := head - checkpoint
+	for _, r := range p.Done {
+		if from, to := max(r.From, checkpoint+1), min(r.To, head); from <= to {
+			n -= to - from + 1
+		}
+	}
+	return uint64(n)
+}
+
 // SeqRange is a range of seqs, both ends included.
 type SeqRange struct{ From, To domain.Seq }
 

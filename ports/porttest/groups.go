@@ -48,6 +48,7 @@ func Groups(t *testing.T, open func(t *testing.T) GroupsRig) {
 		{"a commit is made once", testGroupRepeatedCommit},
 		{"a commit out of turn changes nothing", testGroupSkippedCommit},
 		{"a commit of a fenced owner changes nothing", testGroupFencedCommit},
+		{"finished events of chats that are behind are no lag", testGroupLag},
 		{"commits are made by themselves", testGroupCommitMany},
 		{"a commit of entries that were lost changes nothing", testGroupSeen},
 		{"entries that were lost before a group has a position", testGroupSeenFirst},

@@ -67,6 +67,36 @@ func testGroupCommit(g *groupsTest) {
 	g.same("failing", g.acquire("a").Failing, map[string]groups.Progress{g.chat(3): failed(1, 5)})
 }
 
+// testGroupLag has chats behind with finished events beyond the checkpoint, as chats of a group have that needs no order.
+func testGroupLag(g *groupsTest) {
+	for i := range 3 {
+		g.append(i, 8)
+	}
+	ids := g.ids()
+	lease := g.own()
+	done := func(ranges ...groups.SeqRange) groups.Progress { return groups.Progress{Done: ranges} }
+	commit := groups.Commit{
+		Number: 1, Position: ids[len(ids)-1], Passed: len(ids),
+		Checkpoints: []groups.Checkpoint{{Chat: g.chat(0), Seq: 1}, {Chat: g.chat(1), Seq: 3}},
+		Left:        []groups.LeftChat{{Chat: g.chat(0), State: groups.Behind}, {Chat: g.chat(1), State: groups.Behind}, {Chat: g.chat(2), State: groups.Parked}},
+		Failing: []groups.FailingChat{
+			{Chat: g.chat(0), Progress: done(groups.SeqRange{From: 3, To: 3}, groups.SeqRange{From: 5, To: 7})},
+			{Chat: g.chat(2), Progress: done(groups.SeqRange{From: 2, To: 2})},
+		},
+	}
+	g.committed(lease.Epoch, commit)
+	const first, second = 8 - 1 - 4, 8 - 3
+	g.same("lag", g.saved().State.Lag, uint64(first+second))
+	g.committed(lease.Epoch, groups.Commit{Number: 2, Failing: []groups.FailingChat{{Chat: g.chat(1), Progress: done(groups.SeqRange{From: 5, To: 8})}}})
+	g.same("lag", g.saved().State.Lag, uint64(first+second-4))
+	// The log has lost events, or the checkpoint has passed them: only those between them count.
+	g.committed(lease.Epoch, groups.Commit{Number: 3, Failing: []groups.FailingChat{
+		{Chat: g.chat(0), Progress: done(groups.SeqRange{From: 1, To: 2}, groups.SeqRange{From: 8, To: 12}, groups.SeqRange{From: 14, To: 20})},
+		{Chat: g.chat(1), Progress: done(groups.SeqRange{From: 1, To: 30})},
+	}})
+	g.same("lag", g.saved().State.Lag, uint64(8-1-2))
+}
+
 // storeID returns the id that a letter has for the store. The first time it retries the letter, because retries have that id.
 func (g *groupsTest) storeID(d groups.DeadLetter) string {
 	g.t.Helper()

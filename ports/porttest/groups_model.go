@@ -453,8 +453,8 @@ func (m *groupModel) check() {
 func (m *groupModel) lag() uint64 {
 	lag := uint64(len(m.ids) - m.position) //nolint:gosec // a count
 	for chat, as := range m.left {
-		if head, checkpoint := m.heads[chat], m.checkpoints[chat]; as == groups.Behind && head > checkpoint {
-			lag += uint64(head - checkpoint)
+		if as == groups.Behind {
+			lag += m.failing[chat].Unfinished(m.checkpoints[chat], m.heads[chat])
 		}
 	}
 	return lag

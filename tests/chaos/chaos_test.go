@@ -286,7 +286,7 @@ func (r *run) evidence(url string) Evidence {
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
 		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Marks: w.marks, Restores: r.restorer.restores, Lossy: r.cluster,
-		Freezes: len(n.windows(freezeWorker)), Endings: r.endings(), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
+		Freezes: len(n.windows(freezeWorker)), Endings: r.endings(), Restarts: n.windows(crashRedis, restartRedis, fillDiskAndExit), Denied: n.windows(takeRights), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
 		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}
 	for _, x := range e.Restores { // a read in two steps may see newer data and then older

@@ -19,7 +19,7 @@ const (
 	FedOrdered  Rule = "a feed gives the events of a chat in the order of their seqs, and only of chats that it follows"
 	FedComplete Rule = "a feed gives every event of a chat, but for those that it says are left out"
 	FedReal     Rule = "a feed gives events of the log, with their seq and their content"
-	FedAnew     Rule = "a feed begins a chat anew only after data was lost"
+	FedAnew     Rule = "a feed begins a chat anew only after data was lost, or may have been and the feed has given no event of the chat that could show it"
 	FedOn       Rule = "a feed ends only so that its reader can resume"
 )
 
@@ -72,13 +72,22 @@ func (w *feedWalk) message(m Fed) {
 	case feedreader.Event:
 		w.event(m)
 	case feedreader.Resync:
+		w.anew(m)
 		delete(w.latest, m.Chat)
-		if !w.Lossy && !slices.ContainsFunc(w.Restores, func(r Restore) bool { return !m.At.Before(r.Begun) }) {
-			w.violated(FedAnew, m.Chat, m.Seq, "%s began anew at seq %d at %s", w.Reader, m.Seq, m.At.Format("15:04:05.000"))
-		}
 	case feedreader.Skipped, feedreader.Joined, feedreader.Left:
 		delete(w.latest, m.Chat)
 	default:
+	}
+}
+
+// anew checks that events of a chat were lost, or that the server may have lost some and the present connection has given none to compare with the log.
+func (w *feedWalk) anew(m Fed) {
+	_, had := w.latest[m.Chat]
+	switch {
+	case w.Lossy, slices.ContainsFunc(w.Restores, func(r Restore) bool { return !m.At.Before(r.Begun) }):
+	case !had && slices.ContainsFunc(w.Restarts, func(r Window) bool { return !m.At.Before(r.From) }):
+	default:
+		w.violated(FedAnew, m.Chat, m.Seq, "%s began anew at seq %d at %s", w.Reader, m.Seq, m.At.Format("15:04:05.000"))
 	}
 }
 
@@ -102,6 +111,9 @@ func (w *feedWalk) fault(f feedreader.Fault, m Fed) {
 // ended checks the error that a server has stated.
 func (w *feedWalk) ended(m Fed) {
 	if !m.Stated || slices.Contains([]rpc.Code{rpc.CodeUnavailable, rpc.CodeResourceExhausted, rpc.CodeDeadlineExceeded}, m.Code) {
+		return
+	}
+	if m.Code == rpc.CodeInternal && overlap(w.Denied, w.opened.At, m.At) { // reason no_permission
 		return
 	}
 	if m.Code == rpc.CodeDataLoss && (overlap(w.Damaged, w.opened.At, m.At) || w.evicted(w.opened.At, m.At)) {

@@ -113,10 +113,12 @@ type Evidence struct {
 	// Lossy is set if a master could be lost before its replica had its writes: an unacknowledged event may then be gone, with an effect or without.
 	Lossy bool
 	// Freezes is how often a worker was frozen. Each time it may have been just about to call a handler.
-	Freezes int
-	Endings []Ending // of leases, before their time
-	Stale   []Window // a server that was no longer master may have answered reads
-	Damaged []Window // keys were missing, or an append was half done
+	Freezes  int
+	Endings  []Ending // of leases, before their time
+	Restarts []Window // a server was started again, which may have lost its last writes as far as clients can know
+	Denied   []Window // the user of the cores lacked a right
+	Stale    []Window // a server that was no longer master may have answered reads
+	Damaged  []Window // keys were missing, or an append was half done
 
 	Reads    []Read
 	Heard    []Heard

@@ -51,6 +51,8 @@ func onLimits(t *testing.T, w *writers, servers func() []*redistest.Server) []at
 	}
 }
 
+const fillDiskAndExit = "fill disk and exit"
+
 // onLogDisk fills the disk of a server with an append-only file: it refuses writes, or exits as it does under appendfsync always.
 func onLogDisk(t *testing.T, s *redistest.Server) []attack {
 	one := []*redistest.Server{s}
@@ -66,7 +68,7 @@ func onLogDisk(t *testing.T, s *redistest.Server) []attack {
 			configure(t, one, "appendfsync", "always")
 			return "", nil
 		}},
-		{"fill disk and exit", func(d dice) (string, func()) {
+		{fillDiskAndExit, func(d dice) (string, func()) {
 			s.LimitFiles(t, 1)
 			d.between(500*time.Millisecond, lease)
 			s.Restart(t)

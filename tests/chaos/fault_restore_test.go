@@ -5,6 +5,7 @@ import (
 	_ "embed" // the scripts
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/redis/keyspace"
+	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
@@ -127,7 +129,8 @@ func (r *restorer) attack(kind string, harm func(dice) string) attack {
 	}}
 }
 
-// evict has a server evict any half of its data, until a writer is refused for that.
+// evict has a server evict any half of its data, until a writer is refused for that. Once the log's id is among the missing keys, no command comes as far as
+// the check of the eviction policy: all writers are refused for the loss.
 func (r *restorer) evict(d dice) string {
 	all := r.servers()
 	s := all[d.IntN(len(all))]
@@ -146,11 +149,18 @@ func (r *restorer) evict(d dice) string {
 		r.t.Errorf("%s does not say %s", s.Addr(), field)
 		return 0
 	}
-	refused, evicted := r.writers.refusedForEviction(), number("stats", "evicted_keys")
+	refused, evicted := r.writers.refusedForDamage(), number("stats", "evicted_keys")
+	defer func() {
+		if r.t.Failed() {
+			r.writers.mu.Lock()
+			defer r.writers.mu.Unlock()
+			r.t.Logf("%d keys were evicted, %d calls refused; the latest failure: %v", number("stats", "evicted_keys")-evicted, r.writers.evicting+r.writers.damaged-refused, r.writers.last)
+		}
+	}()
 	configure(r.t, one, "maxmemory-policy", "allkeys-lru")
 	configure(r.t, one, "maxmemory", strconv.Itoa(number("memory", "used_memory")-number("memory", "used_memory_dataset")/2))
 	wait.Until(r.t, "keys are evicted and a writer is refused for that", func() bool {
-		return number("stats", "evicted_keys") > evicted && r.writers.refusedForEviction() > refused
+		return number("stats", "evicted_keys") > evicted && r.writers.refusedForDamage() > refused
 	})
 	n := number("stats", "evicted_keys") - evicted
 	configure(r.t, one, "maxmemory-policy", "noeviction")
@@ -225,9 +235,14 @@ func (r *restorer) witnesses() map[string]string {
 
 // awaitRaised waits until every writer's process has raised its witness in every partition: it can notice the loss of its present state then.
 func (r *restorer) awaitRaised() {
+	const often = 500 * time.Millisecond
 	before := r.witnesses()
-	r.touch()
+	var touched time.Time
 	wait.Until(r.t, "writers raise their witnesses", func() bool {
+		if time.Since(touched) > often { // again, since a read may have failed
+			r.touch()
+			touched = time.Now()
+		}
 		raised := 0
 		for key, value := range r.witnesses() {
 			_, id, _ := strings.Cut(key, ":witness:")
@@ -239,4 +254,49 @@ func (r *restorer) awaitRaised() {
 		}
 		return raised == len(r.ids)*len(r.probes)
 	})
+}
+
+// TestEvict_LogLost has a server evict keys after a writer has noticed that the log's id is gone, as it is if the id is evicted before the policy was noticed.
+// The writer's commands read before they append.
+func TestEvict_LogLost(t *testing.T) {
+	server := redistest.Start(t)
+	core := open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}})
+	w := &writers{stop: make(chan struct{}), refused: make(map[string][]error)}
+	w.ctx, w.end = context.WithCancel(context.WithoutCancel(t.Context()))
+	t.Cleanup(func() { w.finish(0) })
+	give := func(ref string, give func(context.Context, *app.Chats) (app.Done, error)) {
+		_ = w.answered(core, order{chat: "c", ref: ref, give: give})
+	}
+	w.done.Go(func() {
+		give("create", func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+			return chats.Create(ctx, domain.Create{Chat: "c", Actor: owner, Title: "c", Command: "create"})
+		})
+		for i := 0; w.ctx.Err() == nil; i++ {
+			id := domain.CommandID(fmt.Sprint("add:", i))
+			give(string(id), func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+				return chats.Add(ctx, domain.Add{Chat: "c", Actor: owner, User: domain.UserID(fmt.Sprint("u", i)), Command: id})
+			})
+		}
+	})
+	await := func(what string, n int, count func() int) {
+		wait.Until(t, what, func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return count() >= n
+		})
+	}
+	await("the log has much to evict", 200, func() int { return len(w.acks) })
+	r := &restorer{t: t, ctx: context.WithoutCancel(t.Context()), writers: w, servers: func() []*redistest.Server { return []*redistest.Server{server} }}
+	client := server.Client(t)
+	ids, err := client.Keys(r.ctx, "cc:{*}:id").Result()
+	if err != nil || len(ids) == 0 {
+		t.Fatalf("ids of the log: %q, %v", ids, err)
+	}
+	if err := client.Del(r.ctx, ids...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	await("the writer has noticed", 2, func() int { return w.damaged })
+	if on := r.evict(dice{rand.New(rand.NewPCG(1, 1)), t.Context()}); on == "" { //nolint:gosec // dice
+		t.Error("nothing was evicted")
+	}
 }

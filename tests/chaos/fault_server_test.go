@@ -8,6 +8,11 @@ import (
 	"chatcore/tests/redistest"
 )
 
+const (
+	crashRedis   = "crash redis"
+	restartRedis = "restart redis"
+)
+
 // onServers are the attacks that any Redis takes; servers gives those that answer clients now.
 func onServers(t *testing.T, servers func() []*redistest.Server) []attack {
 	return []attack{
@@ -39,8 +44,8 @@ func onServer(t *testing.T, s *redistest.Server, ways []*redistest.Proxy) []atta
 		}}
 	}
 	return append(onServers(t, func() []*redistest.Server { return []*redistest.Server{s} }),
-		down("crash redis", s.Kill),
-		down("restart redis", s.Stop),
+		down(crashRedis, s.Kill),
+		down(restartRedis, s.Stop),
 		attack{"freeze redis", func(d dice) (string, func()) {
 			s.Freeze()
 			d.between(500*time.Millisecond, 3*time.Second)

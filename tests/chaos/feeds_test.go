@@ -55,6 +55,7 @@ func serveFeeds(t *testing.T, a *audience, scripts []*script, cores ...*chatcore
 		f.readers = append(f.readers, r)
 		a.done.Go(func() { r.Run(a.ctx) })
 	}
+	t.Cleanup(a.finish) // before the servers are closed, which wait for their connections
 	return f
 }
 

@@ -68,18 +68,30 @@ func (s *story) restored() *story {
 	return s
 }
 
+// restarted has a server started again at 70 ms, which lost nothing.
+func (s *story) restarted() *story {
+	s.Restarts = []Window{{at(70), at(80)}}
+	return s
+}
+
 func TestPlantedFeedsAreFound(t *testing.T) {
 	all := func(s *story) *story {
 		s.Feeds[0].All, s.Feeds[0].Begin = true, nil
 		return s
 	}
 	finds(t, map[string]planted{
-		"all in order":                    {conversation().opens(0).gives(1, 5), nil},
-		"over two connections":            {conversation().opens(0).gives(1, 2).closes(rpc.CodeUnavailable, 50).opens(60).gives(3, 5), nil},
-		"skipped":                         {conversation().opens(0).states(feedreader.Skipped, 1, 3, 10).gives(4, 5), nil},
-		"a chat that is joined":           {all(conversation().opens(0).states(feedreader.Joined, 0, 1, 10).gives(2, 5)), nil},
-		"begun anew after a restore":      {conversation().opens(0).gives(1, 4).givesLost(5).states(feedreader.Resync, 0, 4, 95).gives(5, 5).restored(), nil},
-		"lost between two connections":    {conversation().opens(0).gives(1, 3).givesLost(4).opens(90).gives(5, 5).restored(), nil},
+		"all in order":               {conversation().opens(0).gives(1, 5), nil},
+		"over two connections":       {conversation().opens(0).gives(1, 2).closes(rpc.CodeUnavailable, 50).opens(60).gives(3, 5), nil},
+		"skipped":                    {conversation().opens(0).states(feedreader.Skipped, 1, 3, 10).gives(4, 5), nil},
+		"a chat that is joined":      {all(conversation().opens(0).states(feedreader.Joined, 0, 1, 10).gives(2, 5)), nil},
+		"begun anew after a restore": {conversation().opens(0).gives(1, 4).givesLost(5).states(feedreader.Resync, 0, 4, 95).gives(5, 5).restored(), nil},
+		"begun anew after a restart, without an event to compare": {
+			conversation().opens(0).gives(1, 3).opens(50).states(feedreader.Resync, 0, 3, 75).gives(4, 5).restarted(), nil,
+		},
+		"lost between two connections": {conversation().opens(0).gives(1, 3).givesLost(4).opens(90).gives(5, 5).restored(), nil},
+		"internal while a right was taken": {
+			conversation().opens(0).gives(1, 5).closes(rpc.CodeInternal, 15).but(func(e *Evidence) { e.Denied = []Window{{at(10), at(20)}} }), nil,
+		},
 		"corrupt while keys were missing": {conversation().opens(0).gives(1, 5).closes(rpc.CodeDataLoss, 15).but(func(e *Evidence) { e.Damaged = []Window{{at(10), at(20)}} }), nil},
 
 		"twice": {
@@ -131,14 +143,26 @@ func TestPlantedFeedsAreFound(t *testing.T) {
 		},
 		"begun anew without a loss": {
 			conversation().opens(0).gives(1, 4).states(feedreader.Resync, 0, 4, 95).gives(5, 5),
-			[]string{"a feed begins a chat anew only after data was lost: chat c: F began anew at seq 4 at 00:00:00.095"},
+			[]string{string(FedAnew) + ": chat c: F began anew at seq 4 at 00:00:00.095"},
 		},
 		"begun anew before the restore": {
 			conversation().opens(0).gives(1, 4).states(feedreader.Resync, 0, 4, 69).gives(5, 5).restored(),
-			[]string{"a feed begins a chat anew only after data was lost: chat c: F began anew at seq 4 at 00:00:00.069"},
+			[]string{string(FedAnew) + ": chat c: F began anew at seq 4 at 00:00:00.069"},
+		},
+		"begun anew after a restart, with an event to compare": {
+			conversation().opens(0).gives(1, 4).states(feedreader.Resync, 0, 4, 95).gives(5, 5).restarted(),
+			[]string{string(FedAnew) + ": chat c: F began anew at seq 4 at 00:00:00.095"},
+		},
+		"begun anew before the restart": {
+			conversation().opens(0).gives(1, 3).opens(50).states(feedreader.Resync, 0, 3, 69).gives(4, 5).restarted(),
+			[]string{string(FedAnew) + ": chat c: F began anew at seq 3 at 00:00:00.069"},
 		},
 		"refused": {
 			conversation().opens(0).gives(1, 5).closes(rpc.CodeInternal, 50),
+			[]string{"a feed ends only so that its reader can resume: chat : F ended at 00:00:00.050 with internal"},
+		},
+		"internal after a right was given back": {
+			conversation().opens(0).gives(1, 2).opens(25).gives(3, 5).closes(rpc.CodeInternal, 50).but(func(e *Evidence) { e.Denied = []Window{{at(10), at(20)}} }),
 			[]string{"a feed ends only so that its reader can resume: chat : F ended at 00:00:00.050 with internal"},
 		},
 		"corrupt though nothing was missing": {

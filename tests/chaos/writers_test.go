@@ -37,7 +37,9 @@ type writers struct {
 	marks      []MarkAnswer
 	corrupt    []Failure
 	attempts   int
-	evicting   int                // answers
+	evicting   int                // answers that name eviction
+	damaged    int                // answers that name missing data
+	last       error              // the latest failure of a command
 	refused    map[string][]error // by reason
 	unexpected []error
 	latest     [authors]said // the last message of each
@@ -154,10 +156,12 @@ func (w *writers) attempt() string {
 func (w *writers) failed(o order, attempt string, asked time.Time, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.last = fmt.Errorf("%s %q at %s: %w", o.chat, o.ref, time.Now().Format("15:04:05.000"), err)
 	if errors.Is(err, chatcore.ErrEvicting) {
 		w.evicting++
 	}
 	if lost := errors.Is(err, ports.ErrLogLost); lost || errors.Is(err, ports.ErrCorrupt) {
+		w.damaged++
 		w.corrupt = append(w.corrupt, Failure{Asked: asked, At: time.Now(), Err: err.Error(), Lost: lost})
 	}
 	if saysNotDone(err) {
@@ -194,6 +198,13 @@ func (w *writers) refusedForEviction() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.evicting
+}
+
+// refusedForDamage counts the calls of writers refused because Redis evicts, or because data is missing.
+func (w *writers) refusedForDamage() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.evicting + w.damaged
 }
 
 func (w *writers) acknowledged(a Ack) {

@@ -33,7 +33,6 @@ func (p *Partition) build(now time.Time) bool {
 	if c == nil {
 		c = &groups.Commit{}
 	}
-	p.spare = nil
 	*c = groups.Commit{
 		Number: p.commits, Letters: p.letters, Resolved: p.resolved, Walk: p.walk,
 		Seen: append(c.Seen[:0], p.seen...), Checkpoints: c.Checkpoints[:0], Left: c.Left[:0], Failing: c.Failing[:0],

@@ -135,7 +135,7 @@ func (p *Partition) HasRoom(now time.Time) bool {
 // log and cannot be passed.
 func (p *Partition) skipSlowHead(now time.Time) {
 	s := p.window.head()
-	if s == nil || s.chat == nil || s.record != nil || s.passable() {
+	if s == nil || s.record != nil || s.passable() {
 		return
 	}
 	c := s.chat

@@ -40,7 +40,7 @@ func (k OutcomeKind) counts() bool { return k == Failed || k == FailedForGood }
 type Outcome struct {
 	Kind       OutcomeKind
 	Cause      string        // of a failure
-	After      time.Duration // pause before the next start, of [Failed] and [Postponed]; 0: as the retry policy says
+	After      time.Duration // pause before the next start of a failed or postponed record; 0: as the retry policy says
 	Unreadable bool          // the entry cannot be read as an event
 }
 

@@ -89,14 +89,14 @@ func traceCommands() map[string]traceCommand {
 		"not-begun":  complete(delivery.NotBegun),
 		"postpone":   complete(delivery.Postponed), // [after=DURATION] EVENT …: CAUSE; so does fail
 		"concurrent": (*trace).setConcurrency,      // N
-		"batched":    (*trace).completeBatch, // EVENT DONE KIND [later=DURATION]: EVENT is the batch's first one
-		"commit":     (*trace).commit,        // [answer-lost|not-sent]
-		"read-log":   (*trace).readLog,       // [begin|end|all|fails] [PARTITION]: the next step of a partition that catches up
-		"scan":       (*trace).scan,          // [fails]: the next step of the head scan
-		"move":       (*trace).move,          // PARTITION: it is assigned to another member
-		"keep":       (*trace).keep,          // PARTITION: it is assigned to this member again
-		"lost":       (*trace).lost,          // another loop learns that the last lease is lost with records that were read
-		"release":    (*trace).release,       // the partitions that were drained
+		"batched":    (*trace).completeBatch,       // EVENT DONE KIND [later=DURATION]: EVENT is the batch's first one
+		"commit":     (*trace).commit,              // [answer-lost|not-sent]
+		"read-log":   (*trace).readLog,             // [begin|end|all|fails] [PARTITION]: the next step of a partition that catches up
+		"scan":       (*trace).scan,                // [fails]: the next step of the head scan
+		"move":       (*trace).move,                // PARTITION: it is assigned to another member
+		"keep":       (*trace).keep,                // PARTITION: it is assigned to this member again
+		"lost":       (*trace).lost,                // another loop learns that the last lease is lost with records that were read
+		"release":    (*trace).release,             // the partitions that were drained
 		"leave":      (*trace).leave,
 		"drain":      (*trace).drain,
 		"signals":    (*trace).signals, // prints which loops of the runtime have something to do

@@ -1,6 +1,7 @@
 package group_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -181,7 +182,7 @@ func (l *ledger) end(queue string, s *startRecord, d ports.Delivery, err error) 
 	case err == nil:
 		s.event.acks++
 		s.event.finished = true
-	case group.IsPermanent(err), !group.IsTransient(err) && d.Attempt >= attempts:
+	case group.IsPermanent(err), !group.IsTransient(err) && !errors.Is(err, errPostponed) && d.Attempt >= attempts:
 		s.event.finished = true
 	}
 }

@@ -2,6 +2,7 @@ package group_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -163,6 +164,9 @@ func (m *worldMember) handleBatch(ctx context.Context, batches []*ports.ChatBatc
 
 var errHandler = fmt.Errorf("the handler fails")
 
+// errPostponed is the cause of a postponed event, which is no attempt.
+var errPostponed = errors.New("postponed")
+
 // outcome takes some time and returns the outcome of a handler.
 func (w *world) outcome(ctx context.Context) error {
 	if !w.chance(60) {
@@ -188,6 +192,8 @@ func (w *world) outcome(ctx context.Context) error {
 		return group.Permanent(errHandler)
 	case w.chance(4):
 		return fmt.Errorf("%w: %w", ports.ErrUnavailable, errHandler)
+	case w.chance(4):
+		return group.NotNow(w.upTo(2*time.Second), errPostponed)
 	case w.chance(1) && !w.plan.batch:
 		panic(errHandler)
 	}

@@ -71,7 +71,8 @@ type retryAfter struct {
 
 func (r retryAfter) Unwrap() error { return r.error }
 
-// RetryAfter marks an error that counts as an attempt with the pause before the next one, instead of that of the retry policy. A nil error stays nil.
+// RetryAfter marks an error with the pause before the next start, instead of that of the retry policy; with 0 the pause is that one. It changes nothing else:
+// the start counts as an attempt unless the error is transient. A nil error stays nil.
 func RetryAfter(err error, after time.Duration) error {
 	if err == nil {
 		return nil

@@ -101,7 +101,7 @@ func (g *Groups) inspect(ctx context.Context, p *partition, group string) (group
 	return state, err
 }
 
-// unfinished counts the events of chats after their checkpoints.
+// unfinished counts the unfinished events of chats, after their checkpoints.
 func (g *Groups) unfinished(ctx context.Context, p *partition, s *groupState, chats []ports.EventRange) (events uint64, err error) {
 	if len(chats) == 0 || !p.Logged() {
 		return 0, nil
@@ -111,9 +111,8 @@ func (g *Groups) unfinished(ctx context.Context, p *partition, s *groupState, ch
 		return 0, err
 	}
 	for i, page := range pages {
-		if checkpoint := s.checkpoints[string(chats[i].Chat)]; page.Head > checkpoint {
-			events += uint64(page.Head - checkpoint)
-		}
+		chat := string(chats[i].Chat)
+		events += s.failing[chat].Unfinished(s.checkpoints[chat], page.Head)
 	}
 	return events, nil
 }

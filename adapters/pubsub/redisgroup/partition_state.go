@@ -177,13 +177,16 @@ func (g *Groups) countLeft(ctx context.Context, k *groupPartition, s *groups.Par
 	return nil
 }
 
-// unfinished counts the events of chats after their checkpoints.
+// unfinished counts the unfinished events of chats, after their checkpoints.
 func (g *Groups) unfinished(ctx context.Context, k *groupPartition, chats []string) (events uint64, err error) {
 	if g.backlog == nil || !k.Logged() {
 		return 0, nil
 	}
-	saved, err := g.commands.HMGet(ctx, k.chats, chats...).Result()
-	if err != nil {
+	var saved, progress *goredis.SliceCmd
+	if _, err := g.commands.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		saved, progress = p.HMGet(ctx, k.chats, chats...), p.HMGet(ctx, k.failing, chats...)
+		return nil
+	}); err != nil {
 		return 0, rediscmd.Unavailable(ctx, err)
 	}
 	asked := make([]ports.EventRange, len(chats))
@@ -195,9 +198,8 @@ func (g *Groups) unfinished(ctx context.Context, k *groupPartition, chats []stri
 		return 0, err
 	}
 	for i, page := range pages {
-		if checkpoint := parseSeq(rediscmd.Text(saved[i])); page.Head > checkpoint {
-			events += uint64(page.Head - checkpoint)
-		}
+		checkpoint := parseSeq(rediscmd.Text(saved.Val()[i]))
+		events += parseProgress(rediscmd.Text(progress.Val()[i])).Unfinished(checkpoint, page.Head)
 	}
 	return events, nil
 }

@@ -115,7 +115,7 @@ func (c *Consumer) Take(taken []Delivery, most int) ([]Delivery, error) {
 		g.open[e.dispatch] = e
 		g.begin(e, deadline)
 		begun = append(begun, e)
-		size += len(e.Payload())
+		size += e.size
 	}
 	if c.pending.first != nil {
 		c.wake()
@@ -137,7 +137,7 @@ func (e *delivery) read() (ports.Delivery, error) {
 	if !e.IsTimely() { // the process was suspended, and another may own the partition by now
 		return ports.Delivery{}, group.ErrNotBegun
 	}
-	return e.Read()
+	return e.in, e.unread
 }
 
 // endAll ends deliveries with an outcome that no settlement has decided.

@@ -24,6 +24,10 @@ func (d *Delivery) Record() ports.Record {
 type delivery struct {
 	group.Delivery
 
+	in     ports.Delivery
+	unread error // why there is no in
+	size   int   // of the event, in bytes
+
 	member   *membership
 	dispatch uint64
 	consumer *Consumer // nil while it waits for one with room

@@ -51,8 +51,10 @@ func newGroup(b *Broker, d groups.Definition, join group.Joiner) *Group {
 
 // Handle implements [group.Handler]: it gives a delivery to a consumer with room.
 func (g *Group) Handle(d group.Delivery) {
+	e := &delivery{Delivery: d, index: -1, size: len(d.Payload())}
+	e.in, e.unread = d.Read() // before anything can end the delivery
 	g.mu.Lock()
-	e := &delivery{Delivery: d, member: g.member, index: -1}
+	e.member = g.member
 	g.member.watch(d.Context())
 	c := g.roomy.pop()
 	if c == nil {

@@ -58,7 +58,28 @@ type node struct {
 	kill   context.CancelFunc
 
 	mu      sync.Mutex
-	members []*member // mu guards
+	members []*member     // mu guards
+	frozen  chan struct{} // mu guards; closed when the process reaches the store again; nil if it does
+}
+
+func (n *node) fault(memgroup.Call) memgroup.Fault {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return memgroup.Fault{Frozen: n.frozen}
+}
+
+// freeze has the process reach the store no more, until thaw.
+func (n *node) freeze() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.frozen = make(chan struct{})
+}
+
+func (n *node) thaw() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.frozen)
+	n.frozen = nil
 }
 
 // member is a membership of a node.
@@ -122,7 +143,8 @@ func (n *node) run() {
 
 func (n *node) join(ctx context.Context, c group.Config, h group.Handler) (group.Membership, error) {
 	w := n.w
-	c.Store, c.Partitions, c.LogID, c.Backlog, c.Codec = w.groups.Store("g"), w.groups.Partitions(), w.log.ID(), w.groups.Backlog(), w.codec
+	stores := memgroup.WithFaults(w.groups, n.fault)
+	c.Store, c.Partitions, c.LogID, c.Backlog, c.Codec = stores.Store("g"), stores.Partitions(), w.log.ID(), w.groups.Backlog(), w.codec
 	c.Lease, c.Logger, c.Counters = 3*time.Second, slog.New(slog.DiscardHandler), &group.Counters{}
 	joined, err := group.Join(ctx, c, h)
 	if err != nil {

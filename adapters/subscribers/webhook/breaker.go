@@ -46,6 +46,18 @@ const (
 	unreachable                // the request did not get there
 )
 
+// String returns "answered", "failed" or "unreachable".
+func (v verdict) String() string {
+	switch v {
+	case failed:
+		return "failed"
+	case unreachable:
+		return "unreachable"
+	case answered:
+	}
+	return "answered"
+}
+
 // breaker is the state machine of an endpoint. It decides how many requests may be in flight, and whether a failure is one of the event or of the endpoint. It
 // has no clock and no lock: its owner passes the time and calls one method at a time.
 //

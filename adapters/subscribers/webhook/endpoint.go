@@ -94,7 +94,7 @@ func (e *Endpoint) send(ctx context.Context, m message) answer {
 	return a
 }
 
-// outcome tells the breaker what came of a request, and returns the outcome of the delivery.
+// outcome reports the answer of a request to the breaker, and returns the outcome of the delivery.
 func (e *Endpoint) outcome(t ticket, m *message, a answer) error {
 	ask := time.Duration(0)
 	if a.result == Limited || a.status == http.StatusServiceUnavailable {

@@ -21,8 +21,8 @@ const MaxURL = 2048
 // ErrAddressRefused is returned for a request to an address that the configuration does not allow.
 var ErrAddressRefused = errors.New("the address is not a public one, and webhooks.allow does not name it")
 
-// Guard decides which endpoints requests may reach: public addresses, and those that the configuration allows. It looks at the address of each connection just
-// before it is dialed, after the name was resolved, so that a name cannot resolve to another address in between. Every port is allowed. The zero Guard allows
+// Guard decides which endpoints requests may reach: public addresses, and those that the configuration allows. It checks the address of each connection just
+// before the dial, after the name was resolved, so that a name cannot resolve to another address in between. Every port is allowed. The zero Guard allows
 // public addresses with https alone.
 type Guard struct {
 	networks  []netip.Prefix

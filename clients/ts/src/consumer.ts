@@ -41,7 +41,7 @@ export interface ConsumeOptions {
 
 /** CloseOptions say how a consumer closes. */
 export interface CloseOptions {
-  /** Milliseconds for the handlers that run. Afterwards their signals abort, and their deliveries are given back. Defaults to no bound. */
+  /** Milliseconds for the handlers that run. Afterwards their signals abort, and their deliveries return to the group, without an attempt. Defaults to no bound. */
   timeoutMs?: number | undefined;
 }
 
@@ -98,14 +98,14 @@ export class Consumer {
   }
 
   /**
-   * Closes the consumer: no further handler begins, those that run end, their outcomes are settled, and what no handler has begun is given back without an
-   * attempt. It resolves when all of that is over, also if the consumer has ended with an error.
+   * Closes the consumer: no further handler begins, those that run end, their outcomes are settled, and deliveries that no handler has begun return to the group
+   * without an attempt. It resolves when all of that is over, also if the consumer has ended with an error.
    */
   async close({ timeoutMs }: CloseOptions = {}): Promise<void> {
     if (!this.context.isClosing) {
       this.context.isClosing = true;
       this.setState("closing");
-      this.giveBack(this.handlers.close());
+      this.release(this.handlers.close());
       this.stop.abort();
     }
     if (timeoutMs !== undefined && this.current !== "closed") {
@@ -117,12 +117,12 @@ export class Consumer {
   }
 
   private abandon(): void {
-    this.giveBack(this.handlers.abandon(new ChatcoreError("canceled", "the consumer closed before the handler ended")));
+    this.release(this.handlers.abandon(new ChatcoreError("canceled", "the consumer closed before the handler ended")));
     this.handlers.settlements.wake();
   }
 
-  /** giveBack gives deliveries back without an attempt. A stream does so at its end. */
-  private giveBack(leases: readonly Lease[]): void {
+  /** release returns deliveries to the group without an attempt. A stream does so at its end. */
+  private release(leases: readonly Lease[]): void {
     leases.filter(({ link, lost }) => link instanceof ConsumerFetch && !lost).forEach((lease) => this.handlers.postpone(lease));
   }
 
@@ -216,12 +216,13 @@ export class Consumer {
   /** finish waits for the handlers that run, and settles what no link has settled. */
   private async finish(): Promise<void> {
     const { handlers, context } = this;
-    this.giveBack(handlers.close());
+    this.release(handlers.close());
     await handlers.ended();
     handlers.settlements.resend();
+    const end = Date.now() + lastSettleMs;
     try {
       while (handlers.settlements.hasQueued) {
-        await settleBatch(context, handlers.settlements.take(), () => true, lastSettleMs);
+        await settleBatch(context, handlers.settlements.take(), () => true, Math.max(1, end - Date.now()));
       }
     } catch (error) {
       this.guarded(this.options.onError ?? logError)(error);

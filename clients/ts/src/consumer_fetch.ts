@@ -13,7 +13,7 @@ const closeMs = 250; // for the response of a Fetch that is on its way
 const shortPause = 50;
 const largestFetch = 1_024;
 
-const statuses: { [name: string]: SettleStatus } = { done: SettleStatus.DONE, stale: SettleStatus.STALE };
+const statuses: { [name: string]: SettleStatus } = { done: SettleStatus.DONE, stale: SettleStatus.STALE, unanswered: SettleStatus.UNANSWERED };
 
 /** ConsumerFetch receives and settles deliveries by single calls, where there is no HTTP/2. */
 export class ConsumerFetch {

@@ -95,7 +95,7 @@ export class ConsumerStream {
         for (const delivery of message.value.deliveries) {
           if (!context.isClosing) {
             context.handlers.receive(new Lease(toPlain(DeliverySchema, delivery), this.logId, this));
-          } // otherwise the end of the stream gives it back
+          } // otherwise the end of the stream returns it to the group
         }
         return;
       case "settled":

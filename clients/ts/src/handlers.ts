@@ -75,7 +75,7 @@ export class Handlers {
     if (status === SettleStatus.STALE) {
       this.stale(lease);
     } else if (status !== SettleStatus.DONE) {
-      this.settlements.put(lease, lease.outcome ?? input); // the instance of the delivery did not answer in time
+      this.settlements.put(lease, lease.outcome ?? input); // the instance of the delivery did not answer in time: what it knows, it answers as before
     } else if (!("extend" in input)) {
       this.leases.delete(lease);
     } else {
@@ -98,7 +98,7 @@ export class Handlers {
     }
   }
 
-  /** close begins no further handler, and gives back what waits. It returns the deliveries that it gives back. */
+  /** close begins no further handler. It returns the deliveries that wait for one. */
   close(): Lease[] {
     const unbegun = this.waiting;
     this.waiting = [];
@@ -107,7 +107,7 @@ export class Handlers {
     return unbegun;
   }
 
-  /** postpone gives a delivery back that no stream gives back at its end. */
+  /** postpone returns a delivery to the group that no stream returns at its end. */
   postpone(lease: Lease): void {
     this.settlements.put(lease, { postpone: { after: 1, reason: "the consumer closes" } });
   }
@@ -190,10 +190,10 @@ export class Handlers {
       if (lease.outcome !== undefined || lease.lost) {
         continue;
       }
-      if (now >= lease.endsAt) {
+      if (!lease.unanswered && now >= lease.extendAt) {
+        this.settlements.put(lease, { extend: {} }); // also after the end, when the process was suspended: the server knows
+      } else if (lease.unanswered && now >= lease.endsAt) {
         this.lose(lease, new ChatcoreError("deadline_exceeded", "the lease of the delivery ended"));
-      } else if (now >= lease.extendAt && !lease.unanswered) {
-        this.settlements.put(lease, { extend: {} });
       }
     }
   }

@@ -106,11 +106,11 @@ for (const { name, options, version } of links) {
           await new Promise((resolve) => signal.addEventListener("abort", resolve));
         }
       },
-      { ...options, leaseMs: 1_000 },
+      { ...options, leaseMs: 2_000 },
     );
     group.send("slow");
     const extended = () => group.settled.filter(([outcome, chatId]) => outcome === "extend" && chatId === "slow").length;
-    await group.until(() => extended() >= 5); // more than one lease
+    await group.until(() => extended() >= 4); // more than one lease
     slow.open();
     await group.until(() => group.lag === 0);
     assert.ok(group.settled.filter(([, chatId]) => chatId === "slow").every(([, , , status]) => status === "DONE"));
@@ -199,6 +199,17 @@ for (const { name, options, version } of links) {
     assert.deepEqual(requests.slice(1).map(([, header]) => header), ["Bearer old", "Bearer new"]);
     await assert.rejects(consumerOf(t, url, () => {}, options, { token: "old" }).done, { code: "unauthenticated" });
     assert.equal(requests.length, 4);
+  });
+
+  test(`${name}: a settlement that is not answered is made again`, async (t) => {
+    const group = new Group();
+    let lost = 2;
+    const { url } = await serveGroup(t, group, { version, hooks: { settle: (settlements) => (lost-- > 0 ? group.unanswered(settlements) : undefined) } });
+    const consumer = consumerOf(t, url, () => {}, options);
+    group.send("a", 2);
+    await group.until(() => group.lag === 0);
+    await consumer.close();
+    assert.deepEqual([lost <= 0, group.handled, consumer.stale], [true, ["a 1", "a 2"], []]);
   });
 
   test(`${name}: another instance is used when one fails, and nothing is handled twice`, async (t) => {

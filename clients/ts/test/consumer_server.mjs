@@ -11,6 +11,8 @@ import { ConsumerService, SettleStatus } from "../dist/gen/chatcore/consumer/v1/
 
 export const failure = (code, reason, fields) => new ConnectError("refused", code, undefined, reason ? [{ desc: ErrorDetailSchema, value: { reason, ...fields } }] : []);
 
+const patience = 60; // leases end later than they say, so that a busy machine loses none
+
 /** Group is a pull group with a log. */
 export class Group {
   chats = new Map(); // id → { next: seq, head, attempt, inFlight, notBefore }
@@ -54,7 +56,7 @@ export class Group {
     for (const chat of this.chats.values()) {
       if (deliveries.length < count && !chat.inFlight && chat.next <= chat.head && chat.notBefore <= Date.now()) {
         const token = `token-${++this.#dispatch}`;
-        chat.inFlight = { token, chat, link, seq: chat.next, leaseMs, until: Date.now() + leaseMs, status: undefined };
+        chat.inFlight = { token, chat, link, seq: chat.next, leaseMs, until: Date.now() + leaseMs * patience };
         this.tokens.set(token, chat.inFlight);
         deliveries.push({
           token, ordinal: chat.next, attempt: chat.attempt, redelivered: chat.redelivered, epoch: this.epoch, appendedAt: timestampNow(), leaseUntil: timestampNow(),
@@ -94,6 +96,10 @@ export class Group {
   unsettled(link) {
     return this.#ofLink(link).length;
   }
+  /** unanswered returns the answers of an instance that cannot reach the one of the deliveries. */
+  unanswered(settlements) {
+    return settlements.map(({ token }) => ({ token, status: SettleStatus.UNANSWERED }));
+  }
   settle(settlements) {
     this.expire();
     this.batches.push(settlements.length);
@@ -120,7 +126,7 @@ export class Group {
     const afterMs = value.after ? durationMs(value.after) : undefined;
     switch (outcome) {
       case "extend":
-        delivery.until = Date.now() + delivery.leaseMs;
+        delivery.until = Date.now() + delivery.leaseMs * patience;
         return SettleStatus.DONE;
       case "retry":
         this.fail(delivery, afterMs);
@@ -213,7 +219,7 @@ export async function serveGroup(t, group, { version = 2, hooks = {}, port = 0 }
       async settle(request) {
         requests.push(["settle"]);
         await hooks.settleCall?.(request);
-        return { results: group.settle(request.settlements) };
+        return { results: hooks.settle?.(request.settlements) ?? group.settle(request.settlements) };
       },
     });
   const server = version === 2 ? http2.createServer(connectNodeAdapter({ routes })) : http.createServer(connectNodeAdapter({ routes }));

@@ -684,7 +684,7 @@ func (x *TestWebhookRequest) GetName() string {
 // TestWebhookResponse is the response of TestWebhook.
 type TestWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What came of it.
+	// The request, with its result.
 	Attempt       *WebhookAttempt `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -327,7 +327,7 @@ export declare const TestWebhookRequestSchema: GenMessage<TestWebhookRequest>;
  */
 export declare type TestWebhookResponse = Message<"chatcore.admin.v1.TestWebhookResponse"> & {
   /**
-   * What came of it.
+   * The request, with its result.
    *
    * @generated from field: chatcore.admin.v1.WebhookAttempt attempt = 1;
    */
