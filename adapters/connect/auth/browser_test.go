@@ -239,7 +239,8 @@ var errStore = errors.Join(ports.ErrUnavailable, errors.New("the store is gone")
 
 func (failingStore) Keep(context.Context, string, []byte, time.Duration) error { return errStore }
 func (failingStore) Get(context.Context, string) ([]byte, bool, error)         { return nil, false, errStore }
-func (failingStore) Take(context.Context, string) ([]byte, bool, error)        { return nil, false, errStore }
+
+func (failingStore) Take(context.Context, string) ([]byte, bool, error) { return nil, false, errStore }
 
 // TestBrowsers_StoreFails returns that a cookie cannot be checked, and not that it is not valid.
 func TestBrowsers_StoreFails(t *testing.T) {

@@ -1,7 +1,7 @@
 // Groups, dead letters, sessions, health and the API explorer on a Redis that is stopped and started again.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { openPage, post, startBrowser, startCore, startRedis, until } from "./harness.mjs";
+import { openPage, output, post, startBrowser, startCore, startRedis, until } from "./harness.mjs";
 
 let redis, core, browser, opened;
 
@@ -30,6 +30,7 @@ test("a dead letter is shown with its payload and retried", async () => {
   await letter.locator(".letter-toggle").click();
   await letter.getByText("chat:unread:ben").first().waitFor();
   await letter.getByText('"m1"').waitFor();
+  await page.screenshot({ path: `${output}dead-letter-light.png`, fullPage: true });
   await redis.command("DEL", "chat:unread:ben");
   await letter.getByRole("button", { name: "Retry" }).click();
   await page.getByText("No dead letters").waitFor();
@@ -43,6 +44,7 @@ test("partitions have an owner, and throughput is drawn", async () => {
   await page.locator(".chart canvas").waitFor();
   await Promise.all(Array.from({ length: 40 }, (_, i) => send(`rate-${i}`, "one of many").catch(() => undefined)));
   await until("finished events show", async () => (await rows.locator("td:nth-child(5)").allInnerTexts()).some((text) => Number(text.replace(/\D/g, "")) > 20));
+  await page.screenshot({ path: `${output}groups-busy-light.png` });
 });
 
 test("a group is rebuilt once that is confirmed", async () => {

@@ -65,7 +65,13 @@ export function Chart({ series, label }: { series: Series; label: string }) {
       plot.current = undefined;
     };
   }, [dark, label]);
-  useEffect(() => plot.current?.setData(data()), [series]);
+  useEffect(() => {
+    const drawn = plot.current;
+    drawn?.setData(data());
+    if (drawn && (drawn.cursor.left ?? -1) < 0) {
+      drawn.setLegend({ idx: series.times.length - 1 }); // the latest values, unless the pointer asks for others
+    }
+  }, [series]);
 
   const last = series.times.length - 1;
   return <div ref={box} class="chart" role="img" aria-label={`${label}: lag ${series.lags[last] ?? 0}, ${series.rates[last]?.toFixed(1) ?? 0} finished a second now`} />;
