@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -60,13 +61,14 @@ type onRedis struct {
 	codec   *wireformat.Codec
 	clients *redis.Clients
 
-	relay    *relay.Relay
-	relaying *live.PubSub // subscriptions of relay
+	// newRedisBackend makes these two.
+	relay    *relay.Relay `wire:"-"`
+	relaying *live.PubSub `wire:"-"` // subscriptions of relay
 }
 
-func newRedisBackend(r *onRedis) *backend {
-	r.relaying = live.NewPubSub(live.PubSubConfig{Client: r.clients.PubSub.UniversalClient})
-	r.relay = relay.New(relay.Config{Client: r.clients.Commands.UniversalClient, Subscriptions: r.relaying, Keys: r.keys.Relays()})
+func newRedisBackend(r *onRedis, logger *slog.Logger) *backend {
+	r.relaying = live.NewPubSub(live.PubSubConfig{Client: r.clients.PubSub.UniversalClient, Logger: logger})
+	r.relay = relay.New(relay.Config{Client: r.clients.Commands.UniversalClient, Subscriptions: r.relaying, Keys: r.keys.Relays(), Logger: logger})
 	return &backend{
 		relay: r.relay,
 		logID: r.log.ID(), groups: r.groups, defined: definitions.New(r.clients.Commands.UniversalClient, r.keys.Definitions()), backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,

@@ -3,6 +3,7 @@ package chatcore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"sync"
@@ -305,3 +306,54 @@ func TestSubscribeDefined_Late(t *testing.T) {
 		t.Error("after its end")
 	}
 }
+
+// TestLogger_OfRelay has a process give another one an answer that is too large: the configured logger reports it.
+func TestLogger_OfRelay(t *testing.T) {
+	records, config := make(chan slog.Record, 8), definedConfig()
+	config.Redis.URL, config.Redis.Namespace = redistest.Shared(t).URL(), "logger-"+uuids{}.NewID()
+	config.Logger = slog.New(recordHandler{slog.DiscardHandler, records})
+	core, err := New(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := core.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop, err := core.backend.relay.Answer(t.Context(), "one", func(context.Context, []byte) []byte { return make([]byte, ports.MaxRelayed+1) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	asking.Go(func() { _, _ = core.backend.relay.Ask(ctx, "one", nil) })
+	wait.Until(t, "the answer is reported", func() bool {
+		select {
+		case r := <-records:
+			return r.Message == "an answer to another process is too large"
+		default:
+			return false
+		}
+	})
+}
+
+// recordHandler sends the records of warnings to a channel.
+type recordHandler struct {
+	slog.Handler
+	records chan<- slog.Record
+}
+
+func (h recordHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (h recordHandler) Handle(_ context.Context, r slog.Record) error {
+	h.records <- r
+	return nil
+}
+
+func (h recordHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h recordHandler) WithGroup(string) slog.Handler { return h }

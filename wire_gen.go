@@ -58,7 +58,8 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		codec:   codec,
 		clients: clients,
 	}
-	chatcoreBackend := newRedisBackend(chatcoreOnRedis)
+	logger := config.Logger
+	chatcoreBackend := newRedisBackend(chatcoreOnRedis, logger)
 	storesConfig := config2.Stores
 	iDs := newIDs(p)
 	portsStores, err := redis.NewStores(storesConfig, clients, keys, codec, iDs, meter)
@@ -77,7 +78,6 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	chatcoreStores := newRedisStores(portsStores, p, telemetryTelemetry)
 	presenceStore := chatcoreStores.Presence
 	clock := newClock(p)
-	logger := config.Logger
 	sweeper := app.NewSweeper(presenceStore, clock, logger)
 	chatcoreLogConfig := config.Log
 	loader := newEntities(log, log, chatcoreLogConfig, chatcoreHistoryListener)

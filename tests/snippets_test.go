@@ -26,6 +26,8 @@ var snippetImports = map[string]string{
 	"errors":     "errors",
 	"slog":       "log/slog",
 	"time":       "time",
+	"groups":     "chatcore/ports/groups",
+	"message":    "github.com/ThreeDotsLabs/watermill/message",
 	"middleware": "github.com/ThreeDotsLabs/watermill/message/router/middleware",
 	"gobreaker":  "github.com/sony/gobreaker",
 }

@@ -42,7 +42,7 @@ func (r *Router) Attach(ctx context.Context, g Group) (*Attachment, error) {
 	joining, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(run, cancel)() //nolint:contextcheck // that of Run: the router may end meanwhile
-	a, err := r.begin(joining, run, read) //nolint:contextcheck // the member outlives the call
+	a, err := r.begin(joining, run, read)  //nolint:contextcheck // the member outlives the call
 	if err == nil && run.Err() == nil {
 		a.attached = true
 		r.mu.Lock()

@@ -73,6 +73,9 @@ func TestAdministration(t *testing.T) {
 		if err := a.Delete(t.Context(), "g"); err != nil {
 			t.Error(err)
 		}
+		if changes != 6 { // five changes, and a creation that was repeated
+			t.Errorf("%d changes were announced", changes)
+		}
 		if err := a.Delete(t.Context(), "g"); !errors.Is(err, groups.ErrGroupNotFound) {
 			t.Errorf("deleted again: %v", err)
 		}

@@ -130,7 +130,7 @@ func TestManager_ChangesWhileEventsFlow(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test
+				random := rand.New(rand.NewPCG(seed, 7))   //nolint:gosec // a test
 				failures := rand.New(rand.NewPCG(seed, 8)) //nolint:gosec // a test
 				fail := func(string, ports.Delivery) error {
 					w.mu.Lock()

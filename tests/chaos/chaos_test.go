@@ -147,6 +147,7 @@ type run struct {
 	t        *testing.T
 	history  *History
 	crew     *crew
+	outside  *crew // consumers and receivers
 	writers  *writers
 	audience *audience
 	operator *operator
@@ -175,9 +176,18 @@ func (s settings) begin(t *testing.T, of system) *run {
 	}
 	r.operator = &operator{t: t, ctx: context.WithoutCancel(t.Context()), history: history, seen: make(map[string]bool)}
 	r.restorer = newRestorer(t, r.operator, cores, of.servers, of.cluster)
-	r.operator.core = open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: of.url}, Presence: lifetimes})
-	r.crew = hire(t, workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}, of.workers...)
+	r.operator.core = open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: of.url}, Presence: lifetimes, Webhooks: webhooks()})
+	common := workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}
+	var workers []workerConfig
+	for _, url := range of.workers {
+		c := common
+		c.RedisURL, c.Listen = url, freeAddress(t)
+		workers = append(workers, c)
+	}
+	r.crew = hire(t, workers...)
 	r.operator.crew = r.crew
+	r.outside = hire(t, r.outsiders(common, workers)...)
+	r.operator.outside = r.outside
 	scripts := readTranscript(t)
 	r.writers = write(t, s.seed, scripts, cores...)
 	r.restorer.writers = r.writers
@@ -219,7 +229,7 @@ func (r *run) attack(onRedis ...attack) {
 	r.nemesis.until = time.Now().Add(r.duration)
 	var both sync.WaitGroup
 	both.Go(func() {
-		r.nemesis.hand(1, append(onWorkers(r.crew), r.operator.rebuilds(), r.audience.feeds.endFeeds())...)
+		r.nemesis.hand(1, slices.Concat(onWorkers(r.crew), onOutsiders(r.outside), []attack{r.operator.rebuilds(), r.audience.feeds.endFeeds()})...)
 	})
 	both.Go(func() {
 		_ = pause(r.t.Context(), r.duration/2)
@@ -246,6 +256,9 @@ func (r *run) check(url string) {
 	r.crew.mu.Lock()
 	r.crew.stopAll()
 	r.crew.mu.Unlock()
+	r.outside.mu.Lock()
+	r.outside.stopAll()
+	r.outside.mu.Unlock()
 	if r.cluster { // data lost in a failover may contradict the rest
 		r.operator.repair()
 	}
@@ -285,7 +298,7 @@ func (r *run) evidence(url string) Evidence {
 	})
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
-		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Marks: w.marks, Restores: r.restorer.restores, Lossy: r.cluster,
+		Groups: []string{skipping, parking, pulling, posting}, Outside: []string{pulling, posting}, Acks: w.acks, NotDone: w.notDone, Marks: w.marks, Restores: r.restorer.restores, Lossy: r.cluster,
 		Freezes: len(n.windows(freezeWorker)), Endings: r.endings(), Restarts: n.windows(crashRedis, restartRedis, fillDiskAndExit), Denied: n.windows(takeRights), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
 		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}
@@ -410,6 +423,15 @@ func (p *pending) count() int {
 	return n
 }
 
+// missing returns the number of effects that are missing, by group.
+func (p *pending) missing() map[string]int {
+	n := make(map[string]int)
+	for group, places := range p.effects {
+		n[group] = len(places)
+	}
+	return n
+}
+
 // catchUp waits until every event has had its effect in every group, and again where a group was rebuilt, or nothing has happened for a while.
 func (r *run) catchUp(e Evidence) {
 	const patience = wait.Limit
@@ -439,7 +461,7 @@ func (r *run) catchUp(e Evidence) {
 		select {
 		case <-look.C:
 		case <-idle.C:
-			r.t.Logf("nothing has happened for %v, and %d deliveries are missing", patience, p.count())
+			r.t.Logf("nothing has happened for %v, and %d deliveries are missing; effects by group: %v", patience, p.count(), p.missing())
 			return
 		}
 	}
@@ -479,7 +501,7 @@ func (r *run) report(e Evidence, found []Violation) {
 			t.Logf("%s\n%s", v, &led)
 		}
 	}
-	for _, p := range r.crew.posts {
+	for _, p := range slices.Concat(r.crew.posts, r.outside.posts) {
 		t.Logf("the end of the log of %s:\n%s", p.name, p.log())
 	}
 	t.Logf("seed %d; all that is known is in %s", r.seed, r.keep(e))
@@ -507,7 +529,8 @@ func (r *run) keep(e Evidence) string {
 		fmt.Fprintln(file, record)
 	}
 	logs, _ := filepath.Glob(filepath.Join(r.crew.dir, "*.log"))
-	for _, log := range logs {
+	more, _ := filepath.Glob(filepath.Join(r.outside.dir, "*.log"))
+	for _, log := range append(logs, more...) {
 		fmt.Fprintln(file, "\n"+log)
 		if in, err := os.Open(log); err == nil { //nolint:gosec // a worker's log
 			_, _ = io.Copy(file, in)

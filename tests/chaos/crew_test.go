@@ -25,16 +25,16 @@ const stopPatience = wait.Limit
 type crew struct {
 	t        *testing.T
 	dir      string // of their logs
-	config   workerConfig
+	late     bool   // whether new workers run the group that begins later
 	posts    []*post
 	watchers sync.WaitGroup
-	mu       sync.Mutex // guards: config.Late, the posts' workers
+	mu       sync.Mutex // guards: late, the posts' workers
 }
 
 type post struct {
 	crew    *crew
 	place   int
-	url     string // of its Redis
+	config  workerConfig
 	workers int    // it has had
 	name    string // of the present worker
 	process *child.Process
@@ -43,18 +43,18 @@ type post struct {
 	leaves  *atomic.Bool // whether the present worker may end, also with an error
 }
 
-// hire puts a worker on a post of its own for each URL. They are killed when the test ends.
-func hire(t *testing.T, config workerConfig, urls ...string) *crew {
+// hire puts a worker on a post of its own for each configuration. They are killed when the test ends.
+func hire(t *testing.T, configs ...workerConfig) *crew {
 	t.Helper()
-	c := &crew{t: t, dir: t.TempDir(), config: config}
+	c := &crew{t: t, dir: t.TempDir()}
 	t.Cleanup(func() {
 		for _, p := range c.posts {
 			p.kill()
 		}
 		c.watchers.Wait()
 	})
-	for i, url := range urls {
-		p := &post{crew: c, place: i, url: url}
+	for i, config := range configs {
+		p := &post{crew: c, place: i, config: config}
 		c.posts = append(c.posts, p)
 		p.start()
 	}
@@ -74,9 +74,9 @@ func hire(t *testing.T, config workerConfig, urls ...string) *crew {
 // start puts a new worker on the post.
 func (p *post) start() {
 	p.workers++
-	p.name = fmt.Sprintf("w%d.%d", p.place, p.workers)
-	config := p.crew.config
-	config.Name, config.RedisURL = p.name, p.url
+	p.name = fmt.Sprintf("%s%d.%d", p.config.Role.initial(), p.place, p.workers)
+	config := p.config
+	config.Name, config.Late = p.name, p.crew.late
 	encoded, err := json.Marshal(config)
 	if err != nil {
 		p.crew.t.Error(err)

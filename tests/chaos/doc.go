@@ -1,4 +1,5 @@
-// Package chaos keeps the core's promises under attack. Workers, which are processes of their own, handle the events of consumer groups while writers
+// Package chaos keeps the core's promises under attack. Workers, which are processes of their own, handle the events of consumer groups, and serve the API to
+// consumers and post webhooks to a receiver, which are processes as well, while writers
 // give commands, readers, live listeners and feeds follow them, users send heartbeats, an operator tends dead letters, and a nemesis does harm.
 //
 // A fault_*_test.go file holds a family of attacks, each with its name: on workers, a server, a Cluster, rights, the clock, limits of memory and

@@ -105,6 +105,7 @@ type Evidence struct {
 	LogID    string
 	Log      map[domain.ChatID][]Logged // in the order of the log
 	Groups   []string                   // each has an effect for every event
+	Outside  []string                   // those of them whose handlers are in programs that own no partition
 	Acks     []Ack
 	NotDone  []NotDone
 	Marks    []MarkAnswer

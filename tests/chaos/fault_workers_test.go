@@ -6,6 +6,32 @@ import (
 
 const freezeWorker = "freeze worker"
 
+// onOutsiders are the attacks on programs that handle events over the network.
+func onOutsiders(c *crew) []attack {
+	return c.alone([]attack{
+		{"kill outsider", func(d dice) (string, func()) {
+			p := c.posts[d.IntN(len(c.posts))]
+			p.kill()
+			return p.name, func() {
+				d.between(0, time.Second)
+				p.start()
+			}
+		}},
+		{"freeze outsider", func(d dice) (string, func()) {
+			p := c.posts[d.IntN(len(c.posts))]
+			p.process.Freeze()
+			d.between(outsiderLease/2, 2*outsiderLease)
+			p.process.Thaw()
+			return p.name, nil
+		}},
+		{"restart outsider", func(d dice) (string, func()) {
+			p := c.posts[d.IntN(len(c.posts))]
+			p.stop()
+			return p.name, p.start
+		}},
+	})
+}
+
 // onWorkers are the attacks on a crew. They need no test to fail, and so may come from any goroutine.
 func onWorkers(c *crew) []attack {
 	return c.alone([]attack{
@@ -31,7 +57,7 @@ func onWorkers(c *crew) []attack {
 		}},
 		{"new group", func(d dice) (string, func()) {
 			p := c.posts[d.IntN(len(c.posts))]
-			c.config.Late = true
+			c.late = true
 			p.stop()
 			return p.name, p.start
 		}},

@@ -19,6 +19,7 @@ type operator struct {
 	core    *chatcore.Core
 	history *History
 	crew    *crew
+	outside *crew // nil until there is one
 
 	tending sync.Mutex // held while dead letters are given again, or must not be
 
@@ -54,11 +55,16 @@ func (o *operator) untilDone(what string, act func(context.Context) error) {
 	}
 }
 
-// whileStopped stops the workers, does something, marks it in the history and has others start.
+// whileStopped stops the workers and the programs outside, does something, marks it in the history and has others start.
 func (o *operator) whileStopped(mark Outcome, do func()) {
 	o.crew.mu.Lock()
 	defer o.crew.mu.Unlock()
 	start := o.crew.stopAll()
+	if o.outside != nil { // a handler that goes on would have an effect under an epoch of before
+		o.outside.mu.Lock()
+		defer o.outside.mu.Unlock()
+		defer o.outside.stopAll()()
+	}
 	do()
 	if err := o.history.Mark(o.ctx, mark, ""); err != nil {
 		o.t.Error(err)
@@ -90,7 +96,7 @@ func (o *operator) rebuilds() attack {
 func (c *crew) lateBegun() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.config.Late
+	return c.late
 }
 
 // fsck checks the log and returns the contradictions.

@@ -398,3 +398,27 @@ func TestDecided(t *testing.T) {
 		}
 	}
 }
+
+// TestPlantedOutsiders has consumers of one epoch: several may have it, and one that was frozen may begin late. Order and effects are held to as in any group.
+func TestPlantedOutsiders(t *testing.T) {
+	const other = "c1" // of the same epoch as the first
+	outside := func(e *Evidence) { e.Outside = e.Groups }
+	unmarked := func(s *story) *story { // a consumer that was frozen records its start after that of another one
+		return s.but(func(e *Evidence) {
+			for i := range e.Records {
+				e.Records[i].Redelivered = false
+			}
+		})
+	}
+	finds(t, map[string]planted{
+		"two consumers of an epoch": {logged(2).handles(first, 1).handles(other, 2).but(outside), nil},
+		"in a group of workers":     {logged(2).handles(first, 1).handles(other, 2), []string{"an epoch has one owner: chat c: epoch 1 is of w0 and of c1"}},
+		"a frozen consumer":         {unmarked(logged(1).starts(other, 1).handles(first, 1).record(Already, other, place(1))).but(outside), nil},
+		"a late consumer": {
+			logged(2).starts(first, 1).handles(second, 1).starts(first, 1).record(Fenced, first, place(1)).handles(second, 2).but(outside), nil,
+		},
+		"too early":  {logged(2).starts(first, 1).handles(other, 2).makes(first, 1).but(outside), []string{"the handler of an event starts when the event before has had its effect", "effects come in the order of the log"}},
+		"lost":       {logged(2).handles(first, 1).but(outside), []string{"every event has its effect"}},
+		"made again": {logged(1).handles(first, 1).handles(other, 1).but(outside), []string{"an event has its effect once"}},
+	})
+}

@@ -42,8 +42,12 @@ var lifetimes = chatcore.PresenceConfig{HeartbeatTTL: 6 * time.Second} //nolint:
 type workerConfig struct {
 	Name, RedisURL, HistoryURL string
 	Seed                       uint64
-	Late                       bool // whether there is the group late
-	Patient                    bool // whether pauses between attempts are the default ones
+	Role                       role
+	Listen                     string   // address of its API, or of the endpoint of a receiver
+	Instances                  []string // URLs of the APIs that a consumer connects to
+	Secret                     string   // of the webhook, for a receiver
+	Late                       bool     // whether there is the group late
+	Patient                    bool     // whether pauses between attempts are the default ones
 }
 
 // work is the body of a worker. It gives the exit code.
@@ -71,6 +75,13 @@ func (c workerConfig) run(ctx context.Context, logger *slog.Logger) error {
 	}
 	defer func() { _ = history.Close() }()
 	w := worker{config: c, history: history}
+	switch c.Role {
+	case consumer:
+		return w.consume(ctx, logger)
+	case receiver:
+		return w.receive(ctx, logger)
+	case instance:
+	}
 	for {
 		ran, err := w.serve(ctx, logger)
 		switch {
@@ -109,7 +120,9 @@ func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err 
 	if !w.config.Patient {
 		policy.First, policy.Max = 20*time.Millisecond, 500*time.Millisecond
 	}
-	core, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: w.config.RedisURL}, Logger: logger, Delivery: chatcore.DeliveryConfig{Retry: policy}, Presence: lifetimes})
+	core, err := chatcore.New(ctx, chatcore.Config{
+		Redis: chatcore.RedisConfig{URL: w.config.RedisURL}, Logger: logger, Delivery: chatcore.DeliveryConfig{Retry: policy}, Presence: lifetimes, Webhooks: webhooks(),
+	})
 	if err != nil {
 		return false, err
 	}
@@ -117,7 +130,7 @@ func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err 
 	err = errors.Join(
 		core.Subscribe(skipping, chatcore.On(w.handler(skipping)), chatcore.FromBeginning()),
 		core.Subscribe(parking, chatcore.On(w.handler(parking)), chatcore.FromBeginning(), chatcore.OnPoison(chatcore.Park)),
-		core.SubscribeBuiltins(),
+		core.SubscribeBuiltins(), core.SubscribeDefined(),
 	)
 	if w.config.Late {
 		err = errors.Join(err, core.Subscribe(late, chatcore.On(w.handler(late)), chatcore.FromBeginning()))
@@ -125,11 +138,18 @@ func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err 
 	if err != nil {
 		return false, errors.Join(err, core.Close())
 	}
-	if err := core.Start(ctx); err != nil {
+	delivering, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the API has stopped
+	defer stop()
+	starting := context.AfterFunc(ctx, stop)
+	if err := core.Start(delivering); err != nil {
 		return false, err
 	}
-	fmt.Println(running)
-	err = core.Wait()
+	if starting() {
+		fmt.Println(running)
+		err = w.answer(ctx, core, logger)
+		stop()
+	}
+	err = errors.Join(err, core.Wait())
 	stats := core.Stats()
 	logger.Info("worker has stopped", "handled", stats.Handled, "dead_letters", stats.DeadLetters)
 	return true, err
@@ -148,14 +168,25 @@ func (w *worker) handler(group string) func(context.Context, chatcore.Delivery[d
 			Place: Place{Chat: d.ID.Chat, Seq: d.ID.Seq, Event: d.ID.Event}, Group: group, Content: digest(d.Event), Log: d.ID.Log,
 			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Worker: w.config.Name, Entered: time.Now(),
 		}
-		if err := w.history.Start(context.WithoutCancel(ctx), given); err != nil {
-			return chatcore.Transient(err)
-		}
-		if err := w.poison(ctx, given); err != nil {
+		if err := w.take(ctx, given); err != nil || group != parking {
 			return err
 		}
-		return w.handle(ctx, given, d.ID)
+		_, err := w.core.Once(ctx, "count", d.ID, chatcore.Effect{Commands: []chatcore.Command{
+			{"HINCRBY", countersKey(given.Chat), given.field(), "1"},
+		}})
+		return err
 	}
+}
+
+// take records the start of a handler, and has the effect of the event, sooner or later.
+func (w *worker) take(ctx context.Context, given Delivery) error {
+	if err := w.history.Start(context.WithoutCancel(ctx), given); err != nil {
+		return chatcore.Transient(err)
+	}
+	if err := w.poison(ctx, given); err != nil {
+		return err
+	}
+	return w.handle(ctx, given)
 }
 
 // poison fails for good, unless the event is harmless or pardoned.
@@ -176,8 +207,11 @@ func (w *worker) poison(ctx context.Context, given Delivery) error {
 	return errPoison
 }
 
-func (w *worker) handle(ctx context.Context, given Delivery, id chatcore.DeliveryID) error {
+func (w *worker) handle(ctx context.Context, given Delivery) error {
 	mood := moodOf(w.config.Seed, given.Place)
+	if given.Group == posting { // a request that takes longer fails each time
+		mood.takes = min(mood.takes, outsiderLease/4)
+	}
 	if given.Attempt <= mood.fails {
 		return errTransient
 	}
@@ -193,13 +227,8 @@ func (w *worker) handle(ctx context.Context, given Delivery, id chatcore.Deliver
 		return chatcore.Transient(err)
 	case outcome == Fenced:
 		return errLate
-	case given.Group != parking:
-		return nil
 	}
-	_, err = w.core.Once(ctx, "count", id, chatcore.Effect{Commands: []chatcore.Command{
-		{"HINCRBY", countersKey(given.Chat), given.field(), "1"},
-	}})
-	return err
+	return nil
 }
 
 // countersKey is where [chatcore.Core.Once] counts the effects of a chat's events.

@@ -235,13 +235,20 @@ func (m *Member) Run(ctx context.Context) {
 	endDrain()
 	finish, endFinish := context.WithTimeout(base, m.config.Finish)
 	defer endFinish()
-	m.until(finish, m.core.Committed)
+	var held []groups.Release
+	m.until(finish, func() bool {
+		if !m.core.Committed() {
+			return false
+		}
+		held = m.core.Leave() // at once: an outcome that a left-behind handler reports from now on does not count, because no commit stores it
+		return true
+	})
 	stopControl()
 	rest.Wait()
 	m.reading.Wait() // for requests under way, whose results are discarded
 	leave, endLeave := context.WithTimeout(base, leaveTimeout)
 	defer endLeave()
-	m.leave(leave)
+	m.leave(leave, held)
 }
 
 // endHandlers ends the contexts of the handlers shortly before the drain ends, or when the drain has to end earlier, which it does shortly after that.
@@ -284,10 +291,10 @@ func (m *Member) until(ctx context.Context, holds func() bool) {
 	}
 }
 
-// leave releases the partitions, and removes this member from the group.
-func (m *Member) leave(ctx context.Context) {
+// leave releases the partitions, and removes this member from the group. held are those whose leases have ended already.
+func (m *Member) leave(ctx context.Context, held []groups.Release) {
 	m.mu.Lock()
-	held := m.core.Leave()
+	held = append(held, m.core.Leave()...) // of a member whose outcomes were not committed within the finish
 	if m.timer != nil {
 		m.timer.Stop()
 	}

@@ -206,7 +206,7 @@ func (c *Consumer) IsSettled() bool {
 }
 
 // Close ends a consumer. What it has not settled is given back without an attempt.
-func (c *Consumer) Close() { c.close(ErrClosed, group.ErrNotBegun) }
+func (c *Consumer) Close() { c.close(ErrClosed, errGivenBack) }
 
 // Break ends a consumer that is gone: what it has taken and not settled has failed.
 func (c *Consumer) Break() { c.close(ErrClosed, errBroke) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"time"
 
 	"chatcore/adapters/pubsub/group"
 	"chatcore/domain"
@@ -32,6 +33,9 @@ var (
 var (
 	errNoReason = errors.New("the consumer gave no reason")
 	errBroke    = errors.New("the consumer was gone before it had settled the delivery")
+
+	// A delivery that a consumer has had is given back without an attempt, and comes again as redelivered.
+	errGivenBack = group.NotNow(time.Millisecond, errors.New("the consumer has given the delivery back"))
 )
 
 // unknownToken returns the error for a token that no process has made for the group.

@@ -195,7 +195,7 @@ func (g *Group) endConsumers() {
 	}
 	g.mu.Unlock()
 	for _, c := range all {
-		c.close(why, group.ErrNotBegun)
+		c.close(why, errGivenBack)
 	}
 }
 

@@ -103,6 +103,9 @@ func TestOutcomes(t *testing.T) {
 				if uint64(next.ID.Seq) != r.seq || next.Attempt != r.attempt {
 					t.Errorf("seq %d comes in attempt %d, want seq %d in attempt %d", next.ID.Seq, next.Attempt, r.seq, r.attempt)
 				}
+				if again := r.seq == 1; next.Redelivered != again {
+					t.Errorf("seq %d says redelivered %t, want %t", next.ID.Seq, next.Redelivered, again)
+				}
 				if after := time.Since(began); after < r.after {
 					t.Errorf("it comes after %v, want %v or more", after, r.after)
 				}

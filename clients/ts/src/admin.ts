@@ -16,10 +16,10 @@ export class Groups extends Service {
   readonly rebuild = this.once(group.rebuildGroup, "group");
   /** Removes a group with its dead letters. Not retried. */
   readonly delete = this.once(group.deleteGroup, "group");
-  /** Defines a pull group, for consumers. Events that are appended after the response reach it. Not retried: throws already_exists after a lost response. */
-  readonly create = this.once(group.createGroup, "group");
-  /** Changes the settings of a defined group, all of them. Not retried: a version would not match after a lost response. */
-  readonly update = this.once(group.updateGroup, "group", "settings");
+  /** Defines a pull group, for consumers. Events that are appended after the response reach it. A group with the same definition is returned as it is. */
+  readonly create = this.repeatable(group.createGroup, "group");
+  /** Changes the settings of a defined group, all of them. A definition that has these settings already is returned as it is, whatever its version. */
+  readonly update = this.repeatable(group.updateGroup, "group", "settings");
   /** Has a defined group deliver nothing until it is resumed. Returns what is defined now. */
   readonly pause = this.part(group.pauseGroup, "definition", "group");
   /** Ends a pause. Returns what is defined now. */

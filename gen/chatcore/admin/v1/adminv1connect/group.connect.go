@@ -64,9 +64,9 @@ type GroupServiceClient interface {
 	// DeleteGroup removes a group with its dead letters. Events that it has not finished are never delivered to it.
 	DeleteGroup(context.Context, *v1.DeleteGroupRequest) (*v1.DeleteGroupResponse, error)
 	// CreateGroup defines a pull group: every instance runs it from now on, within a few seconds, for the consumers of ConsumerService. Events that are
-	// appended after the response reach it.
+	// appended after the response reach it. A group that has the same definition is returned as it is.
 	CreateGroup(context.Context, *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error)
-	// UpdateGroup changes the options of a defined group that its settings name.
+	// UpdateGroup replaces the settings of a defined group. A definition that has these settings is returned as it is, whatever its version.
 	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
 	// PauseGroup has a defined group deliver nothing until it is resumed. Deliveries in flight may end. Its lag grows meanwhile.
 	PauseGroup(context.Context, *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error)
@@ -214,9 +214,9 @@ type GroupServiceHandler interface {
 	// DeleteGroup removes a group with its dead letters. Events that it has not finished are never delivered to it.
 	DeleteGroup(context.Context, *v1.DeleteGroupRequest) (*v1.DeleteGroupResponse, error)
 	// CreateGroup defines a pull group: every instance runs it from now on, within a few seconds, for the consumers of ConsumerService. Events that are
-	// appended after the response reach it.
+	// appended after the response reach it. A group that has the same definition is returned as it is.
 	CreateGroup(context.Context, *v1.CreateGroupRequest) (*v1.CreateGroupResponse, error)
-	// UpdateGroup changes the options of a defined group that its settings name.
+	// UpdateGroup replaces the settings of a defined group. A definition that has these settings is returned as it is, whatever its version.
 	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
 	// PauseGroup has a defined group deliver nothing until it is resumed. Deliveries in flight may end. Its lag grows meanwhile.
 	PauseGroup(context.Context, *v1.PauseGroupRequest) (*v1.PauseGroupResponse, error)

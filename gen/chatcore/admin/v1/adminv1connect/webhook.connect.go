@@ -68,7 +68,9 @@ const (
 
 // WebhookServiceClient is a client for the chatcore.admin.v1.WebhookService service.
 type WebhookServiceClient interface {
-	// CreateWebhook defines a webhook and returns its secret, which no other call returns. Events that are appended after the response reach it.
+	// CreateWebhook defines a webhook and returns its secret. Events that are appended after the response reach it. A webhook that has the same
+	// definition is returned as it is, with its secret, for 10 minutes after its creation; later, and for another definition, the code is already_exists. No other
+	// call returns the secret.
 	CreateWebhook(context.Context, *v1.CreateWebhookRequest) (*v1.CreateWebhookResponse, error)
 	// GetWebhook returns a webhook.
 	GetWebhook(context.Context, *v1.GetWebhookRequest) (*v1.GetWebhookResponse, error)
@@ -274,7 +276,9 @@ func (c *webhookServiceClient) ListWebhookAttempts(ctx context.Context, req *v1.
 
 // WebhookServiceHandler is an implementation of the chatcore.admin.v1.WebhookService service.
 type WebhookServiceHandler interface {
-	// CreateWebhook defines a webhook and returns its secret, which no other call returns. Events that are appended after the response reach it.
+	// CreateWebhook defines a webhook and returns its secret. Events that are appended after the response reach it. A webhook that has the same
+	// definition is returned as it is, with its secret, for 10 minutes after its creation; later, and for another definition, the code is already_exists. No other
+	// call returns the secret.
 	CreateWebhook(context.Context, *v1.CreateWebhookRequest) (*v1.CreateWebhookResponse, error)
 	// GetWebhook returns a webhook.
 	GetWebhook(context.Context, *v1.GetWebhookRequest) (*v1.GetWebhookResponse, error)

@@ -879,7 +879,7 @@ export declare const GroupService: GenService<{
   },
   /**
    * CreateGroup defines a pull group: every instance runs it from now on, within a few seconds, for the consumers of ConsumerService. Events that are
-   * appended after the response reach it.
+   * appended after the response reach it. A group that has the same definition is returned as it is.
    *
    * @generated from rpc chatcore.admin.v1.GroupService.CreateGroup
    */
@@ -889,7 +889,7 @@ export declare const GroupService: GenService<{
     output: typeof CreateGroupResponseSchema;
   },
   /**
-   * UpdateGroup changes the options of a defined group that its settings name.
+   * UpdateGroup replaces the settings of a defined group. A definition that has these settings is returned as it is, whatever its version.
    *
    * @generated from rpc chatcore.admin.v1.GroupService.UpdateGroup
    */

@@ -700,7 +700,9 @@ export declare const EndpointStateSchema: GenEnum<EndpointState>;
  */
 export declare const WebhookService: GenService<{
   /**
-   * CreateWebhook defines a webhook and returns its secret, which no other call returns. Events that are appended after the response reach it.
+   * CreateWebhook defines a webhook and returns its secret. Events that are appended after the response reach it. A webhook that has the same
+   * definition is returned as it is, with its secret, for 10 minutes after its creation; later, and for another definition, the code is already_exists. No other
+   * call returns the secret.
    *
    * @generated from rpc chatcore.admin.v1.WebhookService.CreateWebhook
    */
