@@ -121,6 +121,10 @@ export async function openPage(browser, url, { colorScheme = "light", width = 14
   return { page, errors, foreign, close: () => context.close() };
 }
 
+/** isTooWide reports whether a page has to be scrolled sideways. */
+export const isTooWide = (page) =>
+  page.evaluate(() => [document.documentElement, document.getElementById("main")].some((element) => element && element.scrollWidth > element.clientWidth));
+
 /** faults returns the serious and critical faults that axe finds on a page. */
 export async function faults(page) {
   await page.evaluate(axeSource); // not a script of the page: its policy allows none

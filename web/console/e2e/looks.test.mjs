@@ -1,7 +1,7 @@
 // Each page in light, in dark and at the width of a phone: without faults for axe, without errors, and as a picture in output.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { faults, openPage, output, startBrowser, startCore } from "./harness.mjs";
+import { faults, isTooWide, openPage, output, startBrowser, startCore } from "./harness.mjs";
 
 let core, browser;
 
@@ -51,8 +51,7 @@ for (const [look, options] of Object.entries(looks)) {
       await ready(page);
       await page.evaluate(() => document.fonts.ready);
       await page.screenshot({ path: `${output}${name}-${look}.png` });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
-      assert.equal(wide, false, "the page is wider than its window");
+      assert.equal(await isTooWide(page), false, "the page is wider than its window");
       assert.equal((await faults(page)).join("\n"), "");
       assert.deepEqual(errors, []);
       assert.deepEqual(foreign, []);

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { faults, openPage, output, startBrowser, startCore } from "./harness.mjs";
+import { faults, isTooWide, openPage, output, startBrowser, startCore } from "./harness.mjs";
 
 let core, browser, folder, all, reader;
 
@@ -36,6 +36,7 @@ for (const [look, options] of Object.entries({ light: { colorScheme: "light" }, 
     const { page, errors, close } = await openPage(browser, core.url, options);
     await page.getByRole("heading", { name: "Sign in to chatcore" }).waitFor();
     await page.screenshot({ path: `${output}sign-in-${look}.png` });
+    assert.equal(await isTooWide(page), false, "the page is wider than its window");
     assert.equal((await faults(page)).join("\n"), "");
     assert.deepEqual(errors, []);
     await close();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
-import { faults, openPage, output, post, startBrowser, startCore, startRedis, until } from "./harness.mjs";
+import { faults, isTooWide, openPage, output, post, startBrowser, startCore, startRedis, until } from "./harness.mjs";
 
 let redis, core, browser, opened, receiver, secret;
 let status = 200;
@@ -106,6 +106,7 @@ for (const [look, options] of Object.entries({
     const { page, errors, close } = await openPage(browser, `${core.url}/#/webhooks`, options);
     await page.locator(".webhook tbody tr").first().waitFor();
     await page.screenshot({ path: `${output}webhooks-${look}.png` });
+    assert.equal(await isTooWide(page), false, "the page is wider than its window");
     assert.equal((await faults(page)).join("\n"), "");
     assert.deepEqual(errors, []);
     await close();
