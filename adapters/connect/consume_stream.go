@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,7 +131,8 @@ func (s *consumeStream) serve(ctx context.Context) error {
 	if err := s.send(&consumerv1.ConsumeResponse{Message: &consumerv1.ConsumeResponse_Started{Started: started}}); err != nil {
 		return err
 	}
-	heartbeat := time.NewTimer(consumeHeartbeat)
+	silence := cmp.Or(s.config.heartbeat, consumeHeartbeat)
+	heartbeat := time.NewTimer(silence)
 	defer heartbeat.Stop()
 	draining, drained := s.open.drained, (<-chan time.Time)(nil)
 	for {
@@ -139,7 +141,7 @@ func (s *consumeStream) serve(ctx context.Context) error {
 			return err
 		}
 		if sent {
-			heartbeat.Reset(consumeHeartbeat)
+			heartbeat.Reset(silence)
 		}
 		if drained != nil && s.consumer.IsSettled() {
 			return s.end(errEnding)
@@ -149,7 +151,7 @@ func (s *consumeStream) serve(ctx context.Context) error {
 		case <-s.wake:
 		case <-heartbeat.C:
 			err = s.send(&consumerv1.ConsumeResponse{Message: &consumerv1.ConsumeResponse_Heartbeat{Heartbeat: &consumerv1.Heartbeat{}}})
-			heartbeat.Reset(consumeHeartbeat)
+			heartbeat.Reset(silence)
 		case received := <-s.received:
 			return s.lastReceived(received)
 		case <-draining:
