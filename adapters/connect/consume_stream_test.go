@@ -48,7 +48,7 @@ func TestConsume_Refused(t *testing.T) {
 			stream.start(&consumerv1.ConsumeStart{Group: c.group})
 			stream.ends(c.code, c.reason, c.field)
 			_, err := client.Fetch(t.Context(), &consumerv1.FetchRequest{Group: c.group})
-			if r, _ := errorAs[*refusal](refusalOf(err)); r == nil || r.code != c.code || r.detail.GetReason() != c.reason || r.detail.GetField() != c.field {
+			if r, _ := errorAs[*refusal](refusalOf(err)); r == nil || r.code != c.code || r.detail.GetReason() != c.reason || r.detail.GetField() != strings.TrimPrefix(c.field, "start.") {
 				t.Errorf("Fetch: %v", err)
 			}
 		}
