@@ -38,7 +38,7 @@ func TestPrograms_Imports(t *testing.T) {
 	if len(sources) < 8 {
 		t.Errorf("found %d programs", len(sources))
 	}
-	allowed := []string{"chatcore", "chatcore/domain", "chatcore/app/feed", "chatcore/chatcoretest", "chatcore/embedded"}
+	allowed := []string{"chatcore", "chatcore/domain", "chatcore/app/feed", "chatcore/chatcoretest", "chatcore/embedded", "chatcore/consume"}
 	for name, source := range sources {
 		file, err := parser.ParseFile(token.NewFileSet(), name, source, parser.ImportsOnly)
 		if err != nil {

@@ -70,6 +70,19 @@ func (w *world) group(t *testing.T, name string) (chatcore.GroupState, bool) {
 	return chatcore.GroupState{}, false
 }
 
+// lag returns the entries and events that a group has not finished.
+func (w *world) lag(t *testing.T, name string) (n uint64) {
+	t.Helper()
+	state, exists := w.group(t, name)
+	if !exists {
+		t.Fatalf("there is no group %s", name)
+	}
+	for _, p := range state.Partitions {
+		n += p.Lag
+	}
+	return n
+}
+
 // nextDoomed returns a group that no test has taken.
 func (w *world) nextDoomed(t *testing.T) string {
 	t.Helper()

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func (s *consumerService) Consume(ctx context.Context, conn *consumeConn) error 
 		return err
 	}
 	if stream.consumer, err = s.core.Consumers().Consume(ctx, request); err != nil {
-		return err
+		return inMessage("start", err)
 	}
 	go func() { stream.received <- stream.receive(ctx) }()
 	err = stream.serve(ctx)
@@ -85,11 +86,20 @@ func (s *consumeStream) begin(ctx context.Context) (pull.Request, error) {
 	if start == nil {
 		return pull.Request{}, noStart("is not the first message")
 	}
+	request, err := requestOf(ctx, start)
+	if err != nil {
+		return pull.Request{}, inMessage("start", err)
+	}
+	s.group = request.Group
+	s.open.narrow(auth.ScopeConsume(s.group))
+	return request, nil
+}
+
+// requestOf returns the request of a consumer that may consume the group. Its errors name fields of start.
+func requestOf(ctx context.Context, start *consumerv1.ConsumeStart) (pull.Request, error) {
 	if err := mayConsume(ctx, start.GetGroup()); err != nil {
 		return pull.Request{}, err
 	}
-	s.group = start.GetGroup()
-	s.open.narrow(auth.ScopeConsume(s.group))
 	credit, err := creditOf("credit", start.GetCredit(), pull.MaxCredit)
 	if err != nil {
 		return pull.Request{}, err
@@ -101,7 +111,7 @@ func (s *consumeStream) begin(ctx context.Context) (pull.Request, error) {
 	if n := len(start.GetConsumer()); n > maxConsumerName {
 		return pull.Request{}, &domain.InvalidError{Field: "consumer", Problem: fmt.Sprintf("has %d bytes", n), Allowed: fmt.Sprintf("at most %d", maxConsumerName)}
 	}
-	return pull.Request{Group: s.group, Credit: credit, Lease: lease, Name: start.GetConsumer()}, nil
+	return pull.Request{Group: start.GetGroup(), Credit: credit, Lease: lease, Name: start.GetConsumer()}, nil
 }
 
 func noStart(problem string) error {
@@ -121,7 +131,8 @@ func (s *consumeStream) serve(ctx context.Context) error {
 	if err := s.send(&consumerv1.ConsumeResponse{Message: &consumerv1.ConsumeResponse_Started{Started: started}}); err != nil {
 		return err
 	}
-	heartbeat := time.NewTimer(consumeHeartbeat)
+	silence := cmp.Or(s.config.heartbeat, consumeHeartbeat)
+	heartbeat := time.NewTimer(silence)
 	defer heartbeat.Stop()
 	draining, drained := s.open.drained, (<-chan time.Time)(nil)
 	for {
@@ -130,7 +141,7 @@ func (s *consumeStream) serve(ctx context.Context) error {
 			return err
 		}
 		if sent {
-			heartbeat.Reset(consumeHeartbeat)
+			heartbeat.Reset(silence)
 		}
 		if drained != nil && s.consumer.IsSettled() {
 			return s.end(errEnding)
@@ -140,7 +151,7 @@ func (s *consumeStream) serve(ctx context.Context) error {
 		case <-s.wake:
 		case <-heartbeat.C:
 			err = s.send(&consumerv1.ConsumeResponse{Message: &consumerv1.ConsumeResponse_Heartbeat{Heartbeat: &consumerv1.Heartbeat{}}})
-			heartbeat.Reset(consumeHeartbeat)
+			heartbeat.Reset(silence)
 		case received := <-s.received:
 			return s.lastReceived(received)
 		case <-draining:
@@ -157,7 +168,7 @@ func (s *consumeStream) serve(ctx context.Context) error {
 	}
 }
 
-// end closes the consumer, gives back what it has, and returns why.
+// end closes the consumer, which returns its deliveries without an attempt, and returns why.
 func (s *consumeStream) end(why error) error {
 	s.consumer.Close()
 	s.writer.hurry()
@@ -254,9 +265,9 @@ func (s *consumeStream) receive(ctx context.Context) error {
 		}
 		switch m := m.GetMessage().(type) {
 		case *consumerv1.ConsumeRequest_Settle:
-			err = s.settle(ctx, m.Settle)
+			err = inMessage("settle", s.settle(ctx, m.Settle))
 		case *consumerv1.ConsumeRequest_Credit:
-			err = s.setCredit(m.Credit.GetCredit())
+			err = inMessage("credit", s.setCredit(m.Credit.GetCredit()))
 		case *consumerv1.ConsumeRequest_Start:
 			err = &domain.InvalidError{Field: "start", Problem: "comes again", Allowed: "one, as the first message"}
 		default:
@@ -299,7 +310,7 @@ func (s *consumeStream) settle(ctx context.Context, m *consumerv1.Settlements) e
 			s.answer(settlements, statuses)
 			return
 		}
-		s.open.end(&callError{rpc.CodeInvalidArgument, "invalid", err.Error()})
+		s.open.end(&callError{rpc.CodeInvalidArgument, "invalid", inMessage("settle", err).Error()})
 	})
 	return nil
 }

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -44,5 +45,11 @@ type FeedSource = feedSource
 // WithFeeds returns the configuration of a handler that opens feeds by a function instead of its core.
 func (c Config) WithFeeds(open func(ctx context.Context, r feed.Request) (FeedSource, error)) Config {
 	c.openFeed = open
+	return c
+}
+
+// WithHeartbeat returns the configuration of a handler whose streams of Consume have a heartbeat after a silence of d.
+func (c Config) WithHeartbeat(d time.Duration) Config {
+	c.heartbeat = d
 	return c
 }

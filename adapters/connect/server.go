@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	rpc "connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
@@ -56,6 +57,8 @@ type Config struct {
 
 	// openFeed opens feeds instead of the core. Tests set it.
 	openFeed func(ctx context.Context, r feed.Request) (feedSource, error)
+	// heartbeat is that of streams of Consume, instead of consumeHeartbeat. Tests set it.
+	heartbeat time.Duration
 }
 
 // validate returns a [*domain.InvalidError] for the first wrong field.

@@ -26,12 +26,14 @@ import (
 
 // world is a core that serves the API. A request without a credential is that of a service with all scopes.
 type world struct {
-	core    *chatcore.Core
-	url     string
-	handler http.Handler
-	log     *logText
-	ids     atomic.Int64
-	doomed  atomic.Int64 // groups that tests have taken
+	core *chatcore.Core
+	url  string
+
+	namespace string // on Redis
+	handler   http.Handler
+	log       *logText
+	ids       atomic.Int64
+	doomed    atomic.Int64 // groups that tests have taken
 
 	mu     sync.Mutex // guards tokens
 	tokens map[domain.UserID]string
@@ -59,7 +61,9 @@ func redisWorld(t testing.TB, c worldConfig) *world {
 	c.core.Redis.Namespace, c.core.Log.Partitions = "connect-"+uuid.NewString(), 2
 	c.core.Limits.Rates, c.core.Webhooks = limited(c.core.Limits.Rates), webhookKey()
 	core, err := chatcore.New(t.Context(), c.core, c.options...)
-	return newWorld(t, c, core, err)
+	w := newWorld(t, c, core, err)
+	w.namespace = c.core.Redis.Namespace
+	return w
 }
 
 func memoryWorld(t testing.TB, c worldConfig) *world {
@@ -120,6 +124,12 @@ func (w *world) serve(t testing.TB, handler http.Handler, wrap func(http.Handler
 	if wrap != nil {
 		handler = wrap(handler)
 	}
+	w.listen(t, handler)
+}
+
+// listen serves a handler over HTTP/1.1 and HTTP/2 without TLS.
+func (w *world) listen(t testing.TB, handler http.Handler) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,12 @@
 package redis_test
 
 import (
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis/attempt"
 	"chatcore/adapters/redis/cache"
 	"chatcore/adapters/redis/conn"
@@ -15,6 +17,7 @@ import (
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/adapters/redis/kv"
 	"chatcore/adapters/redis/limit"
+	"chatcore/adapters/redis/relay"
 	"chatcore/adapters/redis/session"
 	"chatcore/adapters/redis/typing"
 	"chatcore/adapters/redis/view"
@@ -39,6 +42,14 @@ func TestInterrupted_Ports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	subscriptions := live.NewPubSub(live.PubSubConfig{Client: client, Logger: slog.New(slog.DiscardHandler)})
+	relays := relay.New(relay.Config{Client: client, Subscriptions: subscriptions, Keys: keys.Relays(), Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() {
+		relays.Close()
+		if err := subscriptions.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	porttest.Interrupted(t, porttest.Stores{
 		Log: rig.Open(t, client, keys), Confirmer: confirming,
 		Effects: effect.New(client, keys.Custom(), time.Hour), Effect: ports.Effect{Commands: []ports.Command{{"INCR", "interrupted"}}},
@@ -46,7 +57,7 @@ func TestInterrupted_Ports(t *testing.T) {
 		Presence: rig.NewPresence(t, client, keys), Sessions: session.New(client, keys.Sessions(), porttest.SessionPolicy()),
 		Cache: cache.New(client, keys.Caches()), View: view.NewUserChats(client, keys.Views()), Feeds: feedstate.New(client, keys.Feeds()),
 		Attempts:    attempt.New(client, keys.Webhooks()),
-		Definitions: definitions.New(client, keys.Definitions()),
+		Definitions: definitions.New(client, keys.Definitions()), Relay: relays,
 		Hold: func() func() {
 			held := make(chan struct{})
 			hold := func([]byte) bool {

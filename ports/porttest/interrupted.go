@@ -41,6 +41,7 @@ type Stores struct {
 	Attempts ports.WebhookAttempts
 
 	Definitions groups.Definitions
+	Relay       ports.Relay
 
 	// Hold holds back every reply of the store until the returned function is called. A call whose reply is held back must end by itself, but not
 	// within the deadlines of the test, which are below 200 ms.
@@ -291,6 +292,10 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"Definitions.Redefine": func(ctx context.Context, _ int) error {
 			return failure(s.Definitions.Redefine(ctx, groups.Definition{Group: "g", Kind: groups.KindPull, Version: 1}))
 		},
+		"Relay.Answer": func(ctx context.Context, i int) error {
+			return failure(s.Relay.Answer(ctx, fmt.Sprint("instance", i), func(context.Context, []byte) []byte { return nil }))
+		},
+		"Relay.Ask":            func(ctx context.Context, _ int) error { return failure(s.Relay.Ask(ctx, "instance", nil)) },
 		"Definitions.Undefine": func(ctx context.Context, _ int) error { return s.Definitions.Undefine(ctx, "g") },
 		"UserView.Of":          func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
 	}
@@ -306,7 +311,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
 		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.WebhookAttempts](), reflect.TypeFor[ports.OnlineCounter](),
-		reflect.TypeFor[groups.Definitions](),
+		reflect.TypeFor[groups.Definitions](), reflect.TypeFor[ports.Relay](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {

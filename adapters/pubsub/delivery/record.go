@@ -43,6 +43,9 @@ func (r *Record) Partition() *Partition { return r.queue.chat.p }
 // Deadline returns when no handler is started with the record any more, unless the lease is renewed.
 func (r *Record) Deadline() time.Time { return r.queue.chat.p.deadline }
 
+// IsLate reports whether the lease of a delivered record has passed its deadline without a renewal: another member may own the partition.
+func (r *Record) IsLate(now time.Time) bool { return r.queue == nil || !now.Before(r.Deadline()) }
+
 // Letter returns the id of the dead letter that the record is, "" if it is none.
 func (r *Record) Letter() string { return r.letter }
 

@@ -183,7 +183,8 @@ func (d Delivery) IsTimely() bool { return time.Now().Before(d.until) || d.MayBe
 
 // Done ends the start: nil finishes the delivery, an error has it started again or makes it a dead letter. Only the first call for a start counts. It
 // may start the handlers of other deliveries before it returns. Done reports whether the outcome counts: it is the first one of the start, and the member still
-// owns the partition. The next commit stores it.
+// owns the partition. The next commit stores it. A member whose lease could not be renewed returns false: the outcome counts only if no other member has acquired
+// the partition since.
 func (d Delivery) Done(err error) (counts bool) { return d.item.member.complete(d, err) }
 
 // read does what is done as soon as an entry is read, and not by a handler's goroutine: growing that goroutine's stack takes longer than everything else.

@@ -65,16 +65,18 @@ func itemOf(r *delivery.Record) *item {
 	return i
 }
 
-// complete applies the outcome of a start. It reports whether the outcome counts.
+// complete applies the outcome of a start. It reports whether the outcome counts for certain.
 func (m *Member) complete(d Delivery, err error) bool {
 	outcome := m.outcome(err)
 	m.mu.Lock()
-	counts := m.core.Completed(&d.item.record, d.start, outcome, time.Now())
+	now := time.Now()
+	late := d.item.record.IsLate(now)
+	counts := m.core.Completed(&d.item.record, d.start, outcome, now)
 	m.startReady()
 	if err == nil && counts && m.config.CountHandled {
 		m.config.Counters.Handled.Add(1)
 	}
-	return counts
+	return counts && !late
 }
 
 // ignore finishes a delivery without a handler.

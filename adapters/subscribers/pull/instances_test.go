@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"chatcore/adapters/subscribers/pull"
+	"chatcore/domain"
 	"chatcore/ports/groups"
 )
 
@@ -47,25 +48,37 @@ func TestSettle_AtAnotherInstance(t *testing.T) {
 	})
 }
 
-// TestTakeover kills a process whose consumer has a delivery: another process delivers it, and the late settlement is stale.
+// TestTakeover cuts a process whose consumer has deliveries off from the store: another process delivers them, and late settlements are stale, also those that the
+// first process receives before it knows of the other one.
 func TestTakeover(t *testing.T) {
 	inBubble(t, groups.Definition{Retry: retry}, func(t *testing.T, w *world) {
 		dying, heir := w.node(), w.node()
 		c := dying.consume(10)
-		w.send("chat", 1)
-		d := w.take(c, 1)[0]
-		dying.freeze()
-		next := w.take(heir.consume(10), 1)[0]
-		if next.ID != d.ID || next.Epoch <= d.Epoch || !next.Redelivered {
-			t.Errorf("the other process delivers %+v after %+v", next, d)
+		w.send("a", 1)
+		w.send("b", 1)
+		held := make(map[domain.ChatID]pull.Delivery)
+		for _, d := range w.take(c, 2) {
+			held[d.ID.Chat] = d
 		}
-		if got := heir.settle(next, pull.Settlement{Kind: pull.Ack}); got != pull.Done {
-			t.Errorf("the heir's ack is %v", got)
+		dying.freeze()
+		for _, next := range w.take(heir.consume(10), 2) {
+			d := held[next.ID.Chat]
+			if next.ID != d.ID || next.Epoch <= d.Epoch || !next.Redelivered {
+				t.Errorf("the other process delivers %+v after %+v", next, d)
+			}
+			if got := heir.settle(next, pull.Settlement{Kind: pull.Ack}); got != pull.Done {
+				t.Errorf("the heir's ack is %v", got)
+			}
+		}
+		if got := dying.settle(held["a"], pull.Settlement{Kind: pull.Ack}); got != pull.Stale {
+			t.Errorf("an ack at the process that is cut off is %v", got)
 		}
 		dying.thaw()
-		time.Sleep(5 * time.Second) // it notices that it has lost the partition
-		if got := dying.settle(d, pull.Settlement{Kind: pull.Ack}); got != pull.Stale {
-			t.Errorf("the late ack is %v", got)
+		time.Sleep(5 * time.Second) // it notices that it has lost the partitions
+		for chat, d := range held {
+			if got := dying.settle(d, pull.Settlement{Kind: pull.Ack}); got != pull.Stale {
+				t.Errorf("the late ack of chat %s is %v", chat, got)
+			}
 		}
 	})
 }
@@ -108,7 +121,7 @@ func TestTokens_Forged(t *testing.T) {
 	})
 }
 
-// TestEnd stops, pauses and deletes a group while its consumer has deliveries: it may settle what it has, and the rest is given back without an attempt.
+// TestEnd stops, pauses and deletes a group while its consumer has deliveries: it may settle what it has, and the rest is returned without an attempt.
 func TestEnd(t *testing.T) {
 	for name, end := range map[string]struct {
 		prepare func(w *world) error
@@ -203,7 +216,7 @@ func TestMembership(t *testing.T) {
 	})
 }
 
-// TestCredit changes the credit: never more than it is in flight, and other consumers get what is given back.
+// TestCredit changes the credit: never more than it is in flight, and other consumers get what is returned.
 func TestCredit(t *testing.T) {
 	inBubble(t, groups.Definition{}, func(t *testing.T, w *world) {
 		n := w.node()
