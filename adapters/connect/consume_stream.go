@@ -210,7 +210,7 @@ func (s *consumeStream) stop() {
 	s.room.Broadcast()
 	s.mu.Unlock()
 	_ = s.writer.control.SetReadDeadline(time.Unix(1, 0))
-	<-s.received
+	<-s.received //nolint:errcheck // the stream ends with another error
 	s.relays.Wait()
 }
 

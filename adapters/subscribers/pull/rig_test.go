@@ -153,7 +153,7 @@ func (n *node) join(ctx context.Context, c group.Config, h group.Handler) (group
 	n.mu.Lock()
 	n.members = append(n.members, &member{joined})
 	n.mu.Unlock()
-	go joined.Run(n.ctx)
+	go joined.Run(n.ctx) //nolint:contextcheck // ctx bounds the joining alone
 	return member{joined}, nil
 }
 
