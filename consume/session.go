@@ -129,7 +129,7 @@ func (s *session) send(ctx context.Context, conn *stream, received chan error, s
 	}
 }
 
-// close ends the stream in order: what is not settled is given back.
+// close ends the stream in order: what is not settled is returned.
 func (s *session) close(conn *stream, received chan error) error {
 	if err := conn.CloseRequest(); err != nil {
 		return <-received

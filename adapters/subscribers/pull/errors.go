@@ -34,7 +34,7 @@ var (
 	errNoReason = errors.New("the consumer gave no reason")
 	errBroke    = errors.New("the consumer was gone before it had settled the delivery")
 
-	// A delivery that a consumer has had is given back without an attempt, and comes again as redelivered.
+	// A delivery that a consumer has had is returned without an attempt, and comes again as redelivered.
 	errGivenBack = group.NotNow(time.Millisecond, errors.New("the consumer has given the delivery back"))
 )
 

@@ -217,7 +217,7 @@ func (g *Group) check() {
 }
 
 // Stop ends a group in this process: its consumers get no further deliveries, and may settle what they have, until ctx ends and for [Config].Drain at most.
-// They then end with the reason: the group is deleted or paused, or the process stops. What is not settled by then is given back without an attempt.
+// They then end with the reason: the group is deleted or paused, or the process stops. What is not settled by then is returned without an attempt.
 func (g *Group) Stop(ctx context.Context) error {
 	g.halted.Do(func() {
 		cause := g.broker.endOf(ctx, g.name)

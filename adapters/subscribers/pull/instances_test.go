@@ -121,7 +121,7 @@ func TestTokens_Forged(t *testing.T) {
 	})
 }
 
-// TestEnd stops, pauses and deletes a group while its consumer has deliveries: it may settle what it has, and the rest is given back without an attempt.
+// TestEnd stops, pauses and deletes a group while its consumer has deliveries: it may settle what it has, and the rest is returned without an attempt.
 func TestEnd(t *testing.T) {
 	for name, end := range map[string]struct {
 		prepare func(w *world) error
@@ -216,7 +216,7 @@ func TestMembership(t *testing.T) {
 	})
 }
 
-// TestCredit changes the credit: never more than it is in flight, and other consumers get what is given back.
+// TestCredit changes the credit: the deliveries in flight never exceed it, and other consumers get what is returned.
 func TestCredit(t *testing.T) {
 	inBubble(t, groups.Definition{}, func(t *testing.T, w *world) {
 		n := w.node()

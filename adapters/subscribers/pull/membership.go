@@ -23,7 +23,7 @@ type membership struct {
 // joined reports whether the process is a member. The group's mutex is held.
 func (m *membership) joined() bool { return m != nil && m.Membership != nil }
 
-// watch has the membership's deliveries given back when the handlers' context ends, shortly before the end of the drain. The group's mutex is held.
+// watch has the membership's deliveries returned when the handlers' context ends, shortly before the end of the drain. The group's mutex is held.
 func (m *membership) watch(handlers context.Context) {
 	if !m.watching {
 		m.watching = true
@@ -166,7 +166,7 @@ func (g *Group) stay(halted context.Context, m *membership) error {
 // leaveGrace is how long the release of partitions may take after the drain.
 const leaveGrace = 5 * time.Second
 
-// leave ends a membership. Consumers may settle its deliveries within the drain; those that remain are given back.
+// leave ends a membership. Consumers may settle its deliveries within the drain; those that remain are returned.
 func (g *Group) leave(ctx context.Context, m *membership) {
 	drain := g.broker.config.Drain
 	ctx, cancel := context.WithTimeout(ctx, drain+leaveGrace)

@@ -228,7 +228,7 @@ func (w *world) take(c *pull.Consumer, n int) []pull.Delivery {
 	return taken
 }
 
-// none fails if a delivery comes to a consumer within a time.
+// none checks that no delivery reaches a consumer within a time.
 func (w *world) none(c *pull.Consumer, within time.Duration) {
 	w.t.Helper()
 	time.Sleep(within)
