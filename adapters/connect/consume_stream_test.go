@@ -40,8 +40,8 @@ func TestConsume_Refused(t *testing.T) {
 			"of code":        {failing, "group_not_defined", "", rpc.CodeNotFound},
 			"a webhook":      {webhook.Group, "not_a_pull_group", "", rpc.CodeFailedPrecondition},
 			"paused":         {paused, "group_paused", "", rpc.CodeFailedPrecondition},
-			"no name":        {"", "invalid", "group", rpc.CodeInvalidArgument},
-			"a name of none": {"a b", "invalid", "group", rpc.CodeInvalidArgument},
+			"no name":        {"", "invalid", "start.group", rpc.CodeInvalidArgument},
+			"a name of none": {"a b", "invalid", "start.group", rpc.CodeInvalidArgument},
 		} {
 			t.Log(name)
 			stream := consume(t, client, "")
@@ -72,19 +72,19 @@ func TestConsume_WrongMessages(t *testing.T) {
 		"an empty one":    {func(c *consuming) { c.send(&consumerv1.ConsumeRequest{}) }, "start"},
 		"a settlement":    {func(c *consuming) { c.settle() }, "start"},
 		"a credit":        {func(c *consuming) { c.credit(1) }, "start"},
-		"too much credit": {func(c *consuming) { c.start(&consumerv1.ConsumeStart{Group: group, Credit: 4097}) }, "credit"},
+		"too much credit": {func(c *consuming) { c.start(&consumerv1.ConsumeStart{Group: group, Credit: 4097}) }, "start.credit"},
 		"a short lease": {func(c *consuming) {
 			c.start(&consumerv1.ConsumeStart{Group: group, Lease: durationpb.New(time.Millisecond)})
-		}, "lease"},
+		}, "start.lease"},
 		"a long lease": {func(c *consuming) {
 			c.start(&consumerv1.ConsumeStart{Group: group, Lease: durationpb.New(2 * time.Hour)})
-		}, "lease"},
+		}, "start.lease"},
 		"no lease": {func(c *consuming) {
 			c.start(&consumerv1.ConsumeStart{Group: group, Lease: &durationpb.Duration{Nanos: -1, Seconds: 1}})
-		}, "lease"},
+		}, "start.lease"},
 		"a long name": {func(c *consuming) {
 			c.start(&consumerv1.ConsumeStart{Group: group, Consumer: strings.Repeat("x", 129)})
-		}, "consumer"},
+		}, "start.consumer"},
 	} {
 		t.Log(name)
 		stream := consume(t, client, "")
@@ -116,19 +116,19 @@ func TestConsume_WrongMessages(t *testing.T) {
 	}{
 		{"a second start", "start", func(c *consuming, _ *consumerv1.Delivery) { c.start(start) }},
 		{"an empty message", "message", func(c *consuming, _ *consumerv1.Delivery) { c.send(&consumerv1.ConsumeRequest{}) }},
-		{"too much credit", "credit", func(c *consuming, _ *consumerv1.Delivery) { c.credit(4097) }},
-		{"too many settlements", "settlements", func(c *consuming, _ *consumerv1.Delivery) { c.settle(many...) }},
-		{"no token", "settlements[0].token", func(c *consuming, _ *consumerv1.Delivery) { c.settle(acked(nil)) }},
-		{"a token of none", "settlements[0].token", func(c *consuming, _ *consumerv1.Delivery) { c.settle(acked(&consumerv1.Delivery{Token: "x"})) }},
-		{"a second token of none", "settlements[1].token", func(c *consuming, d *consumerv1.Delivery) {
+		{"too much credit", "credit.credit", func(c *consuming, _ *consumerv1.Delivery) { c.credit(4097) }},
+		{"too many settlements", "settle.settlements", func(c *consuming, _ *consumerv1.Delivery) { c.settle(many...) }},
+		{"no token", "settle.settlements[0].token", func(c *consuming, _ *consumerv1.Delivery) { c.settle(acked(nil)) }},
+		{"a token of none", "settle.settlements[0].token", func(c *consuming, _ *consumerv1.Delivery) { c.settle(acked(&consumerv1.Delivery{Token: "x"})) }},
+		{"a second token of none", "settle.settlements[1].token", func(c *consuming, d *consumerv1.Delivery) {
 			c.settle(acked(d), acked(&consumerv1.Delivery{Token: d.GetToken() + "A"}))
 		}},
-		{"no outcome", "settlements[0].outcome", outcome(&consumerv1.Settlement{})},
-		{"a long reason", "settlements[0].retry.reason", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Retry{Retry: &consumerv1.Retry{Reason: reason}}})},
-		{"a long reason of death", "settlements[0].dead.reason", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Dead{Dead: &consumerv1.Dead{Reason: reason}}})},
-		{"a long pause", "settlements[0].retry.after", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Retry{Retry: &consumerv1.Retry{After: long}}})},
-		{"a long postponement", "settlements[0].postpone.after", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Postpone{Postpone: &consumerv1.Postpone{After: long}}})},
-		{"a long extension", "settlements[0].extend.lease", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Extend{Extend: &consumerv1.Extend{Lease: long}}})},
+		{"no outcome", "settle.settlements[0].outcome", outcome(&consumerv1.Settlement{})},
+		{"a long reason", "settle.settlements[0].retry.reason", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Retry{Retry: &consumerv1.Retry{Reason: reason}}})},
+		{"a long reason of death", "settle.settlements[0].dead.reason", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Dead{Dead: &consumerv1.Dead{Reason: reason}}})},
+		{"a long pause", "settle.settlements[0].retry.after", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Retry{Retry: &consumerv1.Retry{After: long}}})},
+		{"a long postponement", "settle.settlements[0].postpone.after", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Postpone{Postpone: &consumerv1.Postpone{After: long}}})},
+		{"a long extension", "settle.settlements[0].extend.lease", outcome(&consumerv1.Settlement{Outcome: &consumerv1.Settlement_Extend{Extend: &consumerv1.Extend{Lease: long}}})},
 	} {
 		t.Log(c.name)
 		stream := started(t, client, "", start)
