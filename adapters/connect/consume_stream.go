@@ -201,7 +201,7 @@ func (s *consumeStream) stop() {
 	s.room.Broadcast()
 	s.mu.Unlock()
 	_ = s.writer.control.SetReadDeadline(time.Unix(1, 0))
-	<-s.received
+	_ = <-s.received
 	s.relays.Wait()
 }
 
