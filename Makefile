@@ -1,24 +1,55 @@
-.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run socketio generate proto proto-check proto-release redis compiler
+.PHONY: help build reproduce package completions man promtool systemd test quick race race-ci vet chaos interop e2e lint check bench mutants run socketio generate console proto proto-check proto-release redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
 
 help:
 	@echo 'run        a demo on an embedded Redis'
+	@echo 'build      bin/core: static, stripped, reproducible, with the version of git'
+	@echo 'package    the build, the image, deploy/ and the manual pages are checked'
+	@echo 'reproduce  two builds in different directories, with empty caches, are the same'
+	@echo 'completions, man   bin/completions and bin/man'
 	@echo 'test       all tests; starts private redis-servers'
 	@echo 'quick      vet, tests without Redis and one suite on Redis, within a minute'
 	@echo 'check      lint, vet, all tests with the race detector'
 	@echo 'race       all tests with the race detector'
 	@echo 'chaos      minutes of faults; CHATCORE_CHAOS=10m'
 	@echo 'interop    beside node-redis and Socket.IO; the client for TypeScript'
+	@echo 'e2e        the web console in Chromium, with pictures of its pages'
 	@echo 'bench      benchmarks beside other libraries'
 	@echo 'mutants    tests against changed code'
 	@echo 'lint       golangci-lint'
 	@echo 'socketio   the example of Socket.IO servers'
 	@echo 'generate   wire_gen.go'
+	@echo 'console    the web console'
 	@echo 'proto      Go and TypeScript of proto/'
 	@echo 'proto-check    lint of proto/, no break of the released API, generated code fresh'
 	@echo 'proto-release  image of the released API'
+
+# The state of the sources in "core version". A build without git, as in an image, gets it from the caller.
+BUILD ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null)
+BIN ?= bin
+
+# The same command on the same sources writes the same bytes, whatever the directory: paths are trimmed, and no time or place is stamped.
+build:
+	CGO_ENABLED=0 GOFLAGS= go build -trimpath -buildvcs=false -ldflags '-s -w -X main.build=$(BUILD)' -o $(BIN)/core ./cmd/core
+
+# Takes a few minutes: nothing is shared between the two builds.
+reproduce:
+	@sh scripts/reproduce.sh
+
+# The program's size, the steps of the Dockerfile without an engine, the schemas of deploy/, the alerts, systemd's checks, manual pages.
+package: promtool systemd
+	cd tools/deploy && go test -count 1 -timeout 15m .
+
+completions: build
+	@mkdir -p $(BIN)/completions
+	$(BIN)/core completion bash >$(BIN)/completions/core.bash
+	$(BIN)/core completion zsh >$(BIN)/completions/_core
+	$(BIN)/core completion fish >$(BIN)/completions/core.fish
+
+man:
+	CGO_ENABLED=0 GOFLAGS= go run -trimpath -tags man ./cmd/core man $(BIN)/man
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
 test: redis compiler
@@ -50,16 +81,24 @@ chaos: redis compiler
 	go test -count 1 -timeout 60m -run TestChaos ./adapters/pubsub/group
 
 # Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
-# Chromium. examples/socketio with clients, while instances and Redis end. examples/effects with PostgreSQL, while its programs end. The checks of proto/ on
-# planted changes.
-interop: redis clients/ts/node_modules
+# Chromium. The web console, built again with the same result. examples/socketio with clients, while instances and Redis end. examples/effects with PostgreSQL,
+# while its programs end. The checks of proto/ on planted changes.
+interop: redis clients/ts/node_modules web/console/node_modules
 	@sh scripts/ensure.sh chromium
 	@sh scripts/ensure.sh postgresql
 	cd clients/ts && npm test
+	cd web/console && npm run --silent check && node build.mjs e2e/output/again && diff -r dist e2e/output/again
 	cd tests/interop/node && npm ci --no-audit --no-fund --loglevel=error
 	cd examples/socketio && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 	cd examples/effects && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 	go test -tags interop -count 1 -timeout 10m ./tests/interop
+
+# The web console in Chromium, on core serve with an embedded Redis and with one that stops and starts again. axe looks for faults on each page, in light, in
+# dark and at the width of a phone. The pictures are in web/console/e2e/output. About three minutes.
+e2e: redis web/console/node_modules
+	@sh scripts/ensure.sh chromium
+	go build -o web/console/e2e/output/core ./cmd/core
+	cd web/console && CHATCORE_CORE=$(CURDIR)/web/console/e2e/output/core npm run --silent e2e
 
 lint:
 	$(lint) run ./...
@@ -88,6 +127,10 @@ socketio: clients/ts/node_modules
 generate:
 	go tool wire
 
+# Rewrites web/console/dist from web/console/src and clients/ts/src. Everyone else uses the committed files and needs no Node.
+console: clients/ts/node_modules web/console/node_modules
+	cd web/console && npm run --silent check && npm run --silent build
+
 # Rewrites gen/ and clients/ts/src/gen from proto/. Everyone else uses the committed code and needs neither Node nor buf.
 proto: clients/ts/node_modules
 	cd proto && ../$(buf) lint && ../$(buf) format -w && ../$(buf) generate
@@ -107,8 +150,16 @@ clients/ts/node_modules: clients/ts/package-lock.json
 	cd clients/ts && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
+web/console/node_modules: web/console/package-lock.json
+	@sh scripts/ensure.sh node
+	cd web/console && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
 redis:
 	@sh scripts/ensure.sh redis
+
+promtool systemd:
+	@sh scripts/ensure.sh $@
 
 # The race detector and tests/redistest need a C compiler.
 compiler:

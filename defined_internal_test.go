@@ -347,7 +347,9 @@ type recordHandler struct {
 	records chan<- slog.Record
 }
 
-func (h recordHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (h recordHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
 
 func (h recordHandler) Handle(_ context.Context, r slog.Record) error {
 	h.records <- r

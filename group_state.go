@@ -25,6 +25,7 @@ type PartitionState struct {
 	Until     time.Time     // when its lease ends unless it is renewed
 	Epoch     uint64        // of the last owner
 	Position  string        // stream id up to which every event is finished or waits in the log
+	Passed    uint64        // entries that the position has passed since the stream exists: how many more it becomes is the group's throughput
 	Lag       uint64        // entries of the stream after the position, and unfinished events of chats that catch up from the log
 	Oldest    time.Time     // append of the oldest of them; zero if there is none
 	Age       time.Duration // since then, by Redis's clock
@@ -88,7 +89,7 @@ func partitionState(p groups.PartitionState) PartitionState {
 	state := PartitionState{
 		Stream: p.Stream, Partition: p.Partition, Owner: p.Owner, Until: p.Until, Epoch: p.Epoch, Position: p.Position, Lag: p.Lag, Oldest: p.Oldest, Age: p.Age,
 		Behind: p.Behind, Parked: p.Parked, Failing: p.Failing, Blocked: p.Blocked, Letters: p.Letters, Walked: p.Walked, Chats: p.Chats, CatchesUp: p.CatchesUp,
-		LettersFull: p.LettersFull,
+		LettersFull: p.LettersFull, Passed: p.Passed,
 	}
 	for _, chat := range p.Longest {
 		state.Longest = append(state.Longest, BlockedChat(chat))

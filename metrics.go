@@ -35,6 +35,9 @@ const (
 	metricMarks       = "chatcore.read_marks.pending"
 	metricFeeds       = "chatcore.feeds.open"
 	metricFeedChats   = "chatcore.feeds.chats"
+	metricReady       = "chatcore.log.ready"
+	metricMemory      = "chatcore.redis.memory.used"
+	metricMemoryLimit = "chatcore.redis.memory.limit"
 	metricDefined     = "chatcore.groups.defined"
 )
 
@@ -52,6 +55,9 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricMarks, Unit: "{mark}", Kind: telemetry.Level, Description: "Accepted read marks of this process that are not recorded yet."},
 		{Name: metricFeeds, Unit: "{feed}", Kind: telemetry.Level, Description: "Feeds of this process that are open now."},
 		{Name: metricFeedChats, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats that the feeds of this process follow now."},
+		{Name: metricReady, Unit: "{log}", Kind: telemetry.Gauge, Description: "1 while the log accepts events of this process, otherwise 0."},
+		{Name: metricMemory, Unit: "By", Kind: telemetry.Gauge, Description: "Memory of a server of the log that counts toward its limit."},
+		{Name: metricMemoryLimit, Unit: "By", Kind: telemetry.Gauge, Description: "Memory limit of a server of the log; 0 if it has none."},
 	}
 	list = append(list, telemetry.Instrument{
 		Name: metricDefined, Unit: "{group}", Kind: telemetry.Level, Description: "Defined groups, by kind and by their state in this process.",
@@ -113,7 +119,34 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 		add(metricInFlight, float64(running[group]), telemetry.Group(group))
 	}
 	points = append(points, c.webhookPoints()...)
-	return append(points, c.levels.read(ctx, c)...)
+	return append(append(points, c.memoryLevels()...), c.levels.read(ctx, c)...)
+}
+
+// memoryLevels returns the memory of the log's servers, which the log checks every second.
+func (c *Core) memoryLevels() (points []telemetry.Point) {
+	if c.backend.redis == nil {
+		return nil
+	}
+	for _, server := range c.backend.redis.log.Memory() {
+		by := telemetry.By(telemetry.Server(server.Address))
+		points = append(
+			points,
+			telemetry.Point{Name: metricMemory, Value: float64(server.Used), By: by},
+			telemetry.Point{Name: metricMemoryLimit, Value: float64(server.Limit), By: by},
+		)
+	}
+	return points
+}
+
+// readyLevel returns whether the log accepts events. It returns nothing for a core that is closed.
+func (c *Core) readyLevel(ctx context.Context) []telemetry.Point {
+	ready := 1.0
+	if err := c.Ready(ctx); errors.Is(err, ErrClosed) {
+		return nil
+	} else if err != nil {
+		ready = 0
+	}
+	return []telemetry.Point{{Name: metricReady, Value: ready}}
 }
 
 // inFlight returns how many deliveries are with handlers now, by group.
@@ -143,7 +176,10 @@ func (l *levels) read(ctx context.Context, c *Core) []telemetry.Point {
 	if l.asked.IsZero() || time.Since(l.asked) >= levelsFor {
 		ctx, cancel := context.WithTimeout(ctx, levelsLimit)
 		defer cancel()
+		ready := make(chan []telemetry.Point, 1)
+		go func() { ready <- c.readyLevel(ctx) }() // beside the others, which wait for a Redis that does not answer
 		l.points = append(c.groupLevels(ctx), c.onlineLevel(ctx)...)
+		l.points = append(l.points, <-ready...)
 		l.asked = time.Now()
 	}
 	return l.points

@@ -181,6 +181,29 @@ func TestMetrics_Groups(t *testing.T) {
 	}
 }
 
+// TestMetrics_LogState measures whether the log accepts events, and its server's memory, while the server refuses writes for lack of memory and after.
+func TestMetrics_LogState(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory", "1gb")
+	o := &observed{reader: sdkmetric.NewManualReader()}
+	o.Core = opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}},
+		chatcore.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(o.reader)))))
+	limit := "chatcore.redis.memory.limit{chatcore.server=" + server.Addr() + "}"
+	await := func(maxmemory string, bytes, ready int64) {
+		t.Helper()
+		if err := server.Client(t).ConfigSet(t.Context(), "maxmemory", maxmemory).Err(); err != nil {
+			t.Fatal(err)
+		}
+		wait.Until(t, "metrics with maxmemory "+maxmemory, func() bool {
+			got := o.measured(t)
+			accepts, there := got["chatcore.log.ready"]
+			return there && accepts == ready && got[limit] == bytes && got["chatcore.redis.memory.used"] > 100_000
+		})
+	}
+	await("1gb", 1<<30, 1)
+	await("1", 1, 0)
+	await("0", 0, 1)
+}
+
 // TestMetrics_WhileItStarts reads metrics, counts and health while 256 groups are added to the router. The race detector finds what they share unguarded.
 func TestMetrics_WhileItStarts(t *testing.T) {
 	reader := sdkmetric.NewManualReader()

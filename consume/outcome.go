@@ -26,6 +26,19 @@ const (
 	waits
 )
 
+// String returns the name of the kind.
+func (k kind) String() string {
+	switch k {
+	case retries:
+		return "retry"
+	case dies:
+		return "dead"
+	case waits:
+		return "postpone"
+	}
+	return "unknown"
+}
+
 func (e *outcomeError) Unwrap() error { return e.error }
 
 // Permanent marks the error of a handler that no retry mends: the event becomes a dead letter. A nil error stays nil.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,14 +137,12 @@ func (c Config) withDefaults() Config {
 
 // isFinal reports whether another connection would end with the same error.
 func isFinal(err error) bool {
-	switch rpc.CodeOf(err) {
-	case rpc.CodeInvalidArgument, rpc.CodeUnauthenticated, rpc.CodePermissionDenied, rpc.CodeUnimplemented, rpc.CodeNotFound:
-		_, coded := errors.AsType[*rpc.Error](err)
-		return coded
-	case rpc.CodeFailedPrecondition:
+	code := rpc.CodeOf(err)
+	if code == rpc.CodeFailedPrecondition {
 		return reasonOf(err) != "group_paused" // which may be resumed
 	}
-	return false
+	_, coded := errors.AsType[*rpc.Error](err)
+	return coded && slices.Contains([]rpc.Code{rpc.CodeInvalidArgument, rpc.CodeUnauthenticated, rpc.CodePermissionDenied, rpc.CodeUnimplemented, rpc.CodeNotFound}, code)
 }
 
 // reasonOf returns the reason of an error's detail, or "".

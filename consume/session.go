@@ -129,7 +129,7 @@ func (s *session) send(ctx context.Context, conn *stream, received chan error, s
 	}
 }
 
-// close ends the stream in order: what is not settled is returned.
+// close ends the stream in order: deliveries that are not settled are returned without an attempt.
 func (s *session) close(conn *stream, received chan error) error {
 	if err := conn.CloseRequest(); err != nil {
 		return <-received

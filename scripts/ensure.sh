@@ -1,6 +1,7 @@
 #!/bin/sh
-# ensure.sh redis | node | chromium | postgresql | compiler installs a program that tests need: the private redis-servers that they start, the other side of
-# the interop tests, the browser of the client's tests, the database of examples/effects, or the C compiler of the race detector and of tests/redistest. Where it may not install (it needs
+# ensure.sh redis | node | chromium | postgresql | compiler | promtool | systemd installs a program that tests need: the private redis-servers that they start, the
+# other side of the interop tests, the browser of the client's tests, the database of examples/effects, or the C compiler of the race detector and of
+# tests/redistest. promtool, which checks the alerts, is put into bin/ where apt-get is: its package would start a server. Where it may not install (it needs
 # root, or sudo without a password), it prints the one command that does.
 set -eu
 
@@ -10,8 +11,10 @@ node) programs="node npm" deb="nodejs npm" rpm="nodejs npm" apk="nodejs npm" bre
 chromium) programs="chromium" deb="chromium" rpm="chromium" apk="chromium" brew="--cask chromium" ;;
 postgresql) programs="postgres psql" deb="postgresql" rpm="postgresql-server postgresql" apk="postgresql postgresql-client" brew="postgresql@17" ;;
 compiler) programs="gcc" deb="gcc libc6-dev" rpm="gcc" apk="gcc musl-dev" brew="gcc" ;;
+systemd) programs="systemd-analyze" deb="systemd" rpm="systemd" apk="systemd" brew="systemd" ;;
+promtool) programs="promtool" deb="prometheus" rpm="golang-github-prometheus" apk="prometheus" brew="prometheus" ;;
 *)
-	echo "usage: ensure.sh redis | node | chromium | postgresql | compiler" >&2
+	echo "usage: ensure.sh redis | node | chromium | postgresql | compiler | promtool | systemd" >&2
 	exit 2
 	;;
 esac
@@ -36,6 +39,19 @@ there() {
 }
 
 there && exit 0
+
+if [ "$1" = promtool ] && command -v apt-get >/dev/null 2>&1; then
+	bin=$(cd "$(dirname "$0")/.." && pwd)/bin
+	[ -x "$bin/promtool" ] && exit 0
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	echo "promtool: not installed; running: apt-get download prometheus" >&2
+	(cd "$work" && apt-get download -q prometheus >log 2>&1) || { cat "$work/log" >&2; echo "promtool: could not be downloaded; apt-get update may help" >&2; exit 1; }
+	dpkg-deb -x "$work"/prometheus_*.deb "$work/package"
+	mkdir -p "$bin"
+	cp "$work/package/usr/bin/promtool" "$bin/"
+	exit 0
+fi
 
 if command -v apt-get >/dev/null 2>&1; then
 	install="apt-get install -y $deb"

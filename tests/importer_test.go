@@ -69,3 +69,23 @@ func main() {
 		}
 	}
 }
+
+// TestProgram_LinksNoGRPC lists the packages of the program core: it exports telemetry over HTTP, and answers gRPC without Google's implementation.
+func TestProgram_LinksNoGRPC(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../cmd/core").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	if len(packages) < 300 {
+		t.Fatalf("%d packages", len(packages))
+	}
+	for _, linked := range packages {
+		for _, unwanted := range []string{"google.golang.org/grpc", "google.golang.org/genproto", "github.com/grpc-ecosystem", "go.opentelemetry.io/contrib/exporters/autoexport"} {
+			if under(linked, unwanted) {
+				t.Errorf("the program links %s", linked)
+			}
+		}
+	}
+}

@@ -104,6 +104,9 @@ var layers = map[string][]string{
 
 	"adapters/connect/auth": {"chatcore/domain", "chatcore/ports", "chatcore/app", backoff, jwts, jwtKeys},
 
+	"adapters/connect/console": {"chatcore/domain", "chatcore/adapters/connect/auth"},
+	"web/console":              {},
+
 	"gen":              {"chatcore/gen", rpc, protobuf},
 	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/app/feed", "chatcore/gen", "chatcore/adapters/wireformat", "chatcore/adapters/connect", "chatcore/adapters/subscribers/pull", "chatcore/adapters/subscribers/webhook", rpc, protobuf, otelAPI},
 	"consume":          {"chatcore/domain", "chatcore/gen", backoff, rpc, protobuf},

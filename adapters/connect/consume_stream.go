@@ -63,7 +63,7 @@ func (s *consumerService) Consume(ctx context.Context, conn *consumeConn) error 
 		return err
 	}
 	if stream.consumer, err = s.core.Consumers().Consume(ctx, request); err != nil {
-		return err
+		return inMessage("start", err)
 	}
 	go func() { stream.received <- stream.receive(ctx) }()
 	err = stream.serve(ctx)
@@ -86,11 +86,20 @@ func (s *consumeStream) begin(ctx context.Context) (pull.Request, error) {
 	if start == nil {
 		return pull.Request{}, noStart("is not the first message")
 	}
+	request, err := requestOf(ctx, start)
+	if err != nil {
+		return pull.Request{}, inMessage("start", err)
+	}
+	s.group = request.Group
+	s.open.narrow(auth.ScopeConsume(s.group))
+	return request, nil
+}
+
+// requestOf returns the request of a consumer that may consume the group. Its errors name fields of start.
+func requestOf(ctx context.Context, start *consumerv1.ConsumeStart) (pull.Request, error) {
 	if err := mayConsume(ctx, start.GetGroup()); err != nil {
 		return pull.Request{}, err
 	}
-	s.group = start.GetGroup()
-	s.open.narrow(auth.ScopeConsume(s.group))
 	credit, err := creditOf("credit", start.GetCredit(), pull.MaxCredit)
 	if err != nil {
 		return pull.Request{}, err
@@ -102,7 +111,7 @@ func (s *consumeStream) begin(ctx context.Context) (pull.Request, error) {
 	if n := len(start.GetConsumer()); n > maxConsumerName {
 		return pull.Request{}, &domain.InvalidError{Field: "consumer", Problem: fmt.Sprintf("has %d bytes", n), Allowed: fmt.Sprintf("at most %d", maxConsumerName)}
 	}
-	return pull.Request{Group: s.group, Credit: credit, Lease: lease, Name: start.GetConsumer()}, nil
+	return pull.Request{Group: start.GetGroup(), Credit: credit, Lease: lease, Name: start.GetConsumer()}, nil
 }
 
 func noStart(problem string) error {
@@ -159,7 +168,7 @@ func (s *consumeStream) serve(ctx context.Context) error {
 	}
 }
 
-// end closes the consumer, gives back what it has, and returns why.
+// end closes the consumer, which returns its deliveries without an attempt, and returns why.
 func (s *consumeStream) end(why error) error {
 	s.consumer.Close()
 	s.writer.hurry()
@@ -201,7 +210,7 @@ func (s *consumeStream) stop() {
 	s.room.Broadcast()
 	s.mu.Unlock()
 	_ = s.writer.control.SetReadDeadline(time.Unix(1, 0))
-	_ = <-s.received
+	<-s.received //nolint:errcheck // the stream ends with another error
 	s.relays.Wait()
 }
 
@@ -256,9 +265,9 @@ func (s *consumeStream) receive(ctx context.Context) error {
 		}
 		switch m := m.GetMessage().(type) {
 		case *consumerv1.ConsumeRequest_Settle:
-			err = s.settle(ctx, m.Settle)
+			err = inMessage("settle", s.settle(ctx, m.Settle))
 		case *consumerv1.ConsumeRequest_Credit:
-			err = s.setCredit(m.Credit.GetCredit())
+			err = inMessage("credit", s.setCredit(m.Credit.GetCredit()))
 		case *consumerv1.ConsumeRequest_Start:
 			err = &domain.InvalidError{Field: "start", Problem: "comes again", Allowed: "one, as the first message"}
 		default:
@@ -301,7 +310,7 @@ func (s *consumeStream) settle(ctx context.Context, m *consumerv1.Settlements) e
 			s.answer(settlements, statuses)
 			return
 		}
-		s.open.end(&callError{rpc.CodeInvalidArgument, "invalid", err.Error()})
+		s.open.end(&callError{rpc.CodeInvalidArgument, "invalid", inMessage("settle", err).Error()})
 	})
 	return nil
 }

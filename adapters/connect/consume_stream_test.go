@@ -142,8 +142,8 @@ func TestConsume_WrongMessages(t *testing.T) {
 	}
 }
 
-// TestConsume_Credentials removes the token of a consumer, takes its scope away, or lets it expire: its stream ends, and what it has is returned without an
-// attempt to the consumers that remain. A token for other groups is refused.
+// TestConsume_Credentials removes the token of a consumer, takes its scope away, or lets it expire: its stream ends, and its deliveries are made to the consumers
+// that remain, without another attempt. A token for other groups is refused.
 func TestConsume_Credentials(t *testing.T) {
 	w := redisWorld(t, worldConfig{})
 	file := filepath.Join(t.TempDir(), "tokens.json")

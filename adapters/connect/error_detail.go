@@ -121,6 +121,10 @@ func fillDetail(d *v1.ErrorDetail, class errorClass, err error) {
 		if refused, ok := errors.AsType[*auth.NotLocalError](err); ok {
 			d.Field, d.Problem, d.Allowed = refused.Field, refused.Problem, refused.Allowed
 		}
+	case "cross_site":
+		if refused, ok := errors.AsType[*auth.CrossSiteError](err); ok {
+			d.Field, d.Problem, d.Allowed = refused.Field, refused.Problem, refused.Allowed
+		}
 	case "conflict":
 		if conflict, ok := errors.AsType[*ports.ConflictError](err); ok {
 			d.Entity, d.Version = conflict.Condition.Entity.String(), clampSeq(conflict.Version)

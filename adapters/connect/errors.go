@@ -74,6 +74,7 @@ func errorClasses() []errorClass {
 
 		{err: auth.ErrUnauthenticated, code: rpc.CodeUnauthenticated, reason: "unauthenticated"},
 		{err: auth.ErrNotLocal, code: rpc.CodePermissionDenied, reason: "not_local"},
+		{err: auth.ErrCrossSite, code: rpc.CodePermissionDenied, reason: "cross_site"},
 		{err: domain.ErrNoSession, code: rpc.CodeUnauthenticated, reason: "session_not_found"},
 
 		{err: domain.ErrInvalid, code: rpc.CodeInvalidArgument, reason: "invalid"},

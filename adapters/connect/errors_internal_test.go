@@ -167,6 +167,7 @@ func TestFailureOf(t *testing.T) {
 		{domain.ErrForbidden, rpc.CodePermissionDenied, "forbidden", false},
 		{domain.ErrNotAuthor, rpc.CodePermissionDenied, "not_author", false},
 		{app.Refuse("no"), rpc.CodePermissionDenied, "refused", false},
+		{&auth.CrossSiteError{Field: "Origin", Problem: "is x", Allowed: "y"}, rpc.CodePermissionDenied, "cross_site", false},
 		{&auth.NotLocalError{Field: "Host", Problem: "is x", Allowed: "y"}, rpc.CodePermissionDenied, "not_local", false},
 		{&accessError{reason: "scope_missing"}, rpc.CodePermissionDenied, "scope_missing", false},
 		{domain.ErrArchived, rpc.CodeFailedPrecondition, "archived", false},

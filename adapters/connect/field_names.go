@@ -42,6 +42,15 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
+// inMessage returns an error about a field of a message that the request contains, under the path of the field in the request. Other errors stay as they are.
+func inMessage(path string, err error) error {
+	invalid, ok := errors.AsType[*domain.InvalidError](err)
+	if !ok {
+		return err
+	}
+	return &domain.InvalidError{Field: path + "." + invalid.Field, Problem: invalid.Problem, Allowed: invalid.Allowed}
+}
+
 // inField returns an error about a field of the request: an invalid value of it, under the name that the protos give it. Other errors stay as they are.
 func inField(field string, err error) error {
 	invalid, ok := errors.AsType[*domain.InvalidError](err)

@@ -139,7 +139,7 @@ func (o *output) partition(p chatcore.PartitionState) *adminv1.Partition {
 		Stream: p.Stream, Number: int32(max(math.MinInt32, min(p.Partition, math.MaxInt32))), Owner: p.Owner, LeaseUntil: timeOf(p.Until), Epoch: p.Epoch, Position: p.Position, Lag: p.Lag,
 		OldestAt: timeOf(p.Oldest), LagAge: durationOf(p.Age), BehindChats: countOf(p.Behind), ParkedChats: countOf(p.Parked), FailingChats: countOf(p.Failing),
 		BlockedChats: countOf(p.Blocked), LongestBlocked: each(p.Longest, o.blocked), DeadLetters: countOf(p.Letters), DeadLettersFull: p.LettersFull,
-		Scanning: p.CatchesUp, ScannedChats: countOf(p.Walked), ScanChats: countOf(p.Chats),
+		Scanning: p.CatchesUp, ScannedChats: countOf(p.Walked), ScanChats: countOf(p.Chats), Passed: p.Passed,
 	}
 }
 

@@ -165,12 +165,12 @@ func (*webhookService) one(name string, call func(name string) (webhook.Webhook,
 	return webhookOf(w), nil
 }
 
-// checkWebhook returns a [*domain.InvalidError] for an empty name.
+// checkWebhook returns a [*domain.InvalidError] for a name that no webhook can have.
 func checkWebhook(name string) error {
 	if name == "" {
 		return &domain.InvalidError{Field: "name", Problem: "is empty", Allowed: "the name of a webhook"}
 	}
-	return nil
+	return inField("name", groups.CheckGroup(name))
 }
 
 // namedField returns an error about a field with the name that the field has in the request.

@@ -60,6 +60,9 @@ func Result(word string) attribute.KeyValue { return keyOutcome.String(word) }
 // Reason returns the attribute that says why something is so.
 func Reason(word string) attribute.KeyValue { return attribute.String("chatcore.reason", word) }
 
+// Server returns the attribute of a server's address, HOST:PORT.
+func Server(address string) attribute.KeyValue { return attribute.String("chatcore.server", address) }
+
 // OfKind returns the attribute of the kind of a thing.
 func OfKind(word string) attribute.KeyValue { return attribute.String("chatcore.kind", word) }
 

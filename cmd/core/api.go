@@ -13,6 +13,8 @@ import (
 	"chatcore"
 	"chatcore/adapters/connect"
 	"chatcore/adapters/connect/auth"
+	"chatcore/adapters/connect/console"
+	webconsole "chatcore/web/console"
 )
 
 // apiSettings are the settings of the API of core serve: who may call it, and the events that callers may record.
@@ -115,9 +117,11 @@ func (s *service) openHandler(until context.Context, core *chatcore.Core) (http.
 	if s.handler != nil {
 		return s.handler(core), nil
 	}
-	authenticator, err := auth.New(auth.Config{
-		Tokens: s.access.tokens, Sessions: core.Sessions, JWT: s.access.jwt, Local: s.access.local, OnError: connect.OnAuthError(s.logger),
-	})
+	config := auth.Config{Tokens: s.access.tokens, Sessions: core.Sessions, JWT: s.access.jwt, Local: s.access.local, OnError: connect.OnAuthError(s.logger)}
+	if !bool(s.settings.consoleOff) && !s.access.local {
+		config.Browsers = &auth.Browsers{Store: core.FeedState(), BehindProxy: s.cli.settings.api.behindProxy}
+	}
+	authenticator, err := auth.New(config)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +134,13 @@ func (s *service) openHandler(until context.Context, core *chatcore.Core) (http.
 	}
 	s.authReady = authenticator.Ready
 	s.background.Go(func() { authenticator.Run(until) })
-	return authenticator.Middleware(api), nil
+	guarded := authenticator.Middleware(api)
+	if bool(s.settings.consoleOff) {
+		return guarded, nil
+	}
+	return console.New(console.Config{
+		Files: webconsole.Files(), Authenticator: authenticator, Local: s.access.local, OnError: config.OnError, Next: guarded,
+	})
 }
 
 // tracerProvider returns the provider of the spans of calls.

@@ -506,7 +506,7 @@ func TestSignals_AreHandledBeforeOtherModulesAreInitialized(t *testing.T) {
 		t.Fatalf("%v\n%s", err, trace)
 	}
 	at := bytes.Index(trace, []byte("init chatcore/cmd/core/signals "))
-	for _, later := range []string{"init github.com/redis/", "init go.opentelemetry.io/otel/sdk/", "init google.golang.org/grpc @"} {
+	for _, later := range []string{"init github.com/redis/", "init go.opentelemetry.io/otel/sdk/", "init connectrpc.com/connect @"} {
 		if first := bytes.Index(trace, []byte(later)); at < 0 || first < at {
 			t.Errorf("signals are handled after %q:\n%s", later, trace)
 		}

@@ -62,6 +62,7 @@ func examples() map[string][]string {
 		"core groups delete":     {"core groups delete push --yes"},
 		"core rebuild":           {"core rebuild push --yes --wait"},
 		"core limit":             {"core limit login ada --rate login=5/15m --take 1"},
+		"core health":            {"core health", "core health --url http://127.0.0.1:7461/readyz"},
 		"core fsck":              {"core fsck --chat garden", "core fsck --repair"},
 		"core acl":               {"core acl --namespace shop --user core"},
 		"core token create":      {"core token create shop --scope chats:read --scope chats:write --file tokens.json", "core token create push --scope consume:push --expires 720h"},

@@ -160,7 +160,7 @@ func TestVersion(t *testing.T) {
 	if v["version"] != chatcore.Version {
 		t.Errorf("the version is %v, want %s", v["version"], chatcore.Version)
 	}
-	if out := s.do("version"); !strings.HasPrefix(out, "core "+chatcore.Version+" ") || !strings.Contains(out, " go1.") {
+	if out := s.do("version"); !strings.HasPrefix(out, "core version "+chatcore.Version+" ") || !strings.Contains(out, " go1.") {
 		t.Errorf("version is %q", out)
 	}
 	s.base = nil

@@ -27,6 +27,7 @@ type serveSettings struct {
 	maxConnections  int
 	maxRequests     int
 	maxStreams      int
+	consoleOff      turnedOff
 }
 
 // serve defines the settings of the listeners of core serve.
@@ -39,6 +40,7 @@ func (b binder) serve() {
 	b.local("drain-delay", &s.drainDelay, "`DURATION` for which the API still accepts connections after a signal, while /readyz returns 503").means("0s")
 	b.local("max-connections", &s.maxConnections, "most `CONNECTIONS` of the API at a time; idle ones are closed for new ones").means("16384")
 	b.local("max-requests", &s.maxRequests, "most `REQUESTS` of the API in flight; further ones get 503").means("1024")
+	b.local("console", &s.consoleOff, "serve the web console at / of the API's listener; `false` leaves it out").means("true")
 	b.local("max-streams", &s.maxStreams, "most `STREAMS` of the API at a time").means("16384")
 }
 

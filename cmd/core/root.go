@@ -61,7 +61,6 @@ finding, 2 the command line or a setting is wrong, 3 refused by a rule, 4 not fo
 		Version:           versionOf().String(),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.prepare(cmd) },
 	}
-	root.SetVersionTemplate("core {{.Version}}\n")
 	root.SetOut(c.out)
 	root.SetErr(c.errs)
 	c.settings = newSettings(root.PersistentFlags())
@@ -76,14 +75,15 @@ finding, 2 the command line or a setting is wrong, 3 refused by a rule, 4 not fo
 		groupRun:     {c.demo(), c.serve(), c.importer(), c.tail(), c.configCommand(), c.version()},
 		groupChats:   {c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.history(), c.audit(), c.custom(), c.unread()},
 		groupUsers:   {c.contacts(), c.session(), c.presence(), c.limit()},
-		groupOperate: {c.groups(), c.webhooks(), c.rebuild(), c.deadLetters(), c.doctor(), c.fsck(), c.acl(), c.token(), c.upgrade()},
+		groupOperate: {c.groups(), c.webhooks(), c.rebuild(), c.deadLetters(), c.health(), c.doctor(), c.fsck(), c.acl(), c.token(), c.upgrade()},
 	} {
 		for _, cmd := range commands {
 			cmd.GroupID = group
 			root.AddCommand(cmd)
 		}
 	}
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
+	c.addMan(root)
+	root.SetUsageFunc(usage(root.UsageFunc()))
 	root.SetHelpCommand(helpCommand(root))
 	c.finish(root)
 	return root
@@ -160,6 +160,18 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 			cmd.InitDefaultHelpFlag()
 			return cmd.Help()
 		},
+	}
+}
+
+// usage returns a usage function that shows a command of commands as "core chat [command]" only, although it runs: it shows its help. Templates
+// would do the same, but a program that links text/template keeps every exported method, which makes it a third larger.
+func usage(usual func(*cobra.Command) error) func(*cobra.Command) error {
+	return func(cmd *cobra.Command) error {
+		if run := cmd.RunE; cmd.HasAvailableSubCommands() {
+			cmd.RunE = nil
+			defer func() { cmd.RunE = run }()
+		}
+		return usual(cmd)
 	}
 }
 

@@ -116,6 +116,11 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	if err := core.Start(running); err != nil || !starting() {
 		return core.Wait() // nil for a signal
 	}
+	if s.embedded && !bool(s.settings.consoleOff) {
+		if _, err := seedSamples(ctx, core); err != nil {
+			s.logger.WarnContext(ctx, "sample chats not written", "error", err)
+		}
+	}
 	if s.certificates != nil {
 		s.background.Go(func() { s.certificates.Watch(until, certificateInterval) })
 	}

@@ -102,6 +102,8 @@ func (s *setting) sample() string {
 		return "nothing"
 	case *announce:
 		return "legacy"
+	case *turnedOff:
+		return "false"
 	case *webhookKeys:
 		return "c2V2ZW5zZXZlbnNldmVuc2V2ZW5zZXZlbnNldmVuc2U="
 	case *eventTypes:

@@ -324,3 +324,22 @@ func (f *formerMembers) Set(text string) error {
 	}
 	return &domain.InvalidError{Field: "access.former-members", Problem: fmt.Sprintf("is %.80q", text), Allowed: "until-removal, nothing"}
 }
+
+// turnedOff is a setting that is on unless it is set to false. It implements [pflag.Value].
+type turnedOff bool
+
+// Type implements pflag.Value.
+func (*turnedOff) Type() string { return "bool" }
+
+// String implements pflag.Value.
+func (o *turnedOff) String() string { return strconv.FormatBool(!bool(*o)) }
+
+// Set implements pflag.Value.
+func (o *turnedOff) Set(text string) error {
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return err
+	}
+	*o = turnedOff(!on)
+	return nil
+}

@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/otlptranslator"
-	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -56,7 +51,7 @@ func newExporters(ctx context.Context, errs io.Writer, scraped prometheus.Regist
 	described, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "chatcore"), attribute.String("service.version", chatcore.Version)), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	e.Handle(err) // described has the readable part
 	if wanted("TRACES") {
-		exporter, err := autoexport.NewSpanExporter(ctx)
+		exporter, err := newSpanExporter(ctx)
 		if e.Handle(err); err == nil {
 			e.traces = trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(described))
 		}
@@ -68,26 +63,15 @@ func newExporters(ctx context.Context, errs io.Writer, scraped prometheus.Regist
 		}
 	}
 	if wanted("METRICS") {
-		addReader(autoexport.NewMetricReader(ctx))
+		addReader(newMetricReader())
 	}
 	if scraped != nil {
-		addReader(promexporter.New(promexporter.WithRegisterer(scraped), promexporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes)))
+		addReader(newPrometheusReader(scraped))
 	}
 	if len(readers) > 0 {
 		e.meters = &lastFlush{MeterProvider: metric.NewMeterProvider(append(readers, metric.WithResource(described))...), exporters: e}
 	}
 	return e
-}
-
-// wanted reports whether the environment asks for a signal: by naming an exporter, or where to export to.
-func wanted(signal string) bool {
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return false
-	}
-	if exporter := os.Getenv("OTEL_" + signal + "_EXPORTER"); exporter != "" {
-		return exporter != "none"
-	}
-	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
 // options returns the options that observe a core.

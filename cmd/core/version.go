@@ -9,10 +9,14 @@ import (
 	"chatcore"
 )
 
+// build is the state of the sources as git describes it, such as v0.2.0-3-g1234567. make build sets it by -ldflags -X.
+var build string //nolint:gochecknoglobals // the linker sets nothing else
+
 // versionView describes the program's build.
 type versionView struct {
 	Module   string `json:"module"`
 	Version  string `json:"version"`
+	Build    string `json:"build,omitempty"` // of make build, which stamps no commit
 	Commit   string `json:"commit,omitempty"`
 	Modified bool   `json:"modified,omitempty"` // the build had changes that are in no commit
 	Go       string `json:"go"`
@@ -21,7 +25,7 @@ type versionView struct {
 }
 
 func versionOf() versionView {
-	v := versionView{Module: "chatcore", Version: chatcore.Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, LogLevel: chatcore.LogLevel}
+	v := versionView{Module: "chatcore", Version: chatcore.Version, Build: build, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, LogLevel: chatcore.LogLevel}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -39,6 +43,9 @@ func versionOf() versionView {
 
 func (v versionView) String() string {
 	commit := ""
+	if v.Build != "" {
+		commit = " build " + v.Build
+	}
 	if v.Commit != "" {
 		commit = " commit " + v.Commit
 	}
@@ -53,7 +60,7 @@ func (c *cli) version() *cobra.Command {
 		Use: "version", Short: "Show the program's version, commit and Go version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := versionOf()
-			return c.print(v, "core "+v.String())
+			return c.print(v, "core version "+v.String())
 		},
 	})
 }

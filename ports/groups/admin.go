@@ -70,6 +70,7 @@ type PartitionState struct {
 	Until     time.Time     // when its lease ends unless it is renewed
 	Epoch     uint64        // of the last owner
 	Position  string        // stream id up to which every event is finished or waits in the log
+	Passed    uint64        // entries that the position has passed since the stream exists: how many more it becomes is the group's throughput
 	Lag       uint64        // entries of the stream after the position, and unfinished events of chats that catch up from the log
 	Oldest    time.Time     // append of the oldest of them; zero if there is none
 	Age       time.Duration // since then, by the store's clock

@@ -80,7 +80,7 @@ func testGroupList(g *groupsTest) {
 	state.Until, state.Age, state.Oldest = time.Time{}, 0, time.Time{}
 	g.same("state", state, groups.PartitionState{
 		Stream: g.p.Stream, Partition: g.p.Number, Owner: "a", Epoch: lease.Epoch, Position: ids[1].String(), Lag: uint64(len(ids) - 2 + 1 + 2),
-		Behind: 2, Parked: 1, Failing: 1, Letters: 1, Walked: 1, Chats: 2, CatchesUp: true,
+		Passed: 2, Behind: 2, Parked: 1, Failing: 1, Letters: 1, Walked: 1, Chats: 2, CatchesUp: true,
 	})
 	inspected, err := g.Stores.Inspect(g.t.Context(), "g", []groups.Partition{g.p})
 	g.ok(err)

@@ -229,7 +229,7 @@ func (r *run) attack(onRedis ...attack) {
 	r.nemesis.until = time.Now().Add(r.duration)
 	var both sync.WaitGroup
 	both.Go(func() {
-		r.nemesis.hand(1, slices.Concat(onWorkers(r.crew), onOutsiders(r.outside), []attack{r.operator.rebuilds(), r.audience.feeds.endFeeds()})...)
+		r.nemesis.hand(1, slices.Concat(onWorkers(r.crew), onOutsiders(r.outside, consumer), onOutsiders(r.outside, receiver), []attack{r.operator.rebuilds(), r.audience.feeds.endFeeds()})...)
 	})
 	both.Go(func() {
 		_ = pause(r.t.Context(), r.duration/2)

@@ -1,31 +1,36 @@
 package chaos
 
 import (
+	"slices"
 	"time"
 )
 
 const freezeWorker = "freeze worker"
 
-// onOutsiders are the attacks on programs that handle events over the network.
-func onOutsiders(c *crew) []attack {
+// onOutsiders are the attacks on the programs of a role, which handle events over the network.
+func onOutsiders(c *crew, of role) []attack {
+	one := func(d dice) *post {
+		there := slices.DeleteFunc(slices.Clone(c.posts), func(p *post) bool { return p.config.Role != of })
+		return there[d.IntN(len(there))]
+	}
 	return c.alone([]attack{
-		{"kill outsider", func(d dice) (string, func()) {
-			p := c.posts[d.IntN(len(c.posts))]
+		{"kill " + string(of), func(d dice) (string, func()) {
+			p := one(d)
 			p.kill()
 			return p.name, func() {
 				d.between(0, time.Second)
 				p.start()
 			}
 		}},
-		{"freeze outsider", func(d dice) (string, func()) {
-			p := c.posts[d.IntN(len(c.posts))]
+		{"freeze " + string(of), func(d dice) (string, func()) {
+			p := one(d)
 			p.process.Freeze()
 			d.between(outsiderLease/2, 2*outsiderLease)
 			p.process.Thaw()
 			return p.name, nil
 		}},
-		{"restart outsider", func(d dice) (string, func()) {
-			p := c.posts[d.IntN(len(c.posts))]
+		{"restart " + string(of), func(d dice) (string, func()) {
+			p := one(d)
 			p.stop()
 			return p.name, p.start
 		}},

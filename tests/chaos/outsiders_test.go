@@ -27,6 +27,7 @@ import (
 	"chatcore/consume"
 	"chatcore/domain"
 	"chatcore/ports/groups"
+	"chatcore/tests/wait"
 )
 
 // Groups whose handlers are in other programs. The workers run them and serve the API.
@@ -181,7 +182,7 @@ func (w *worker) receive(ctx context.Context, logger *slog.Logger) error {
 		return err
 	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait.Limit)
 	defer cancel()
 	return s.Shutdown(stop)
 }

@@ -209,8 +209,11 @@ func (w *worker) poison(ctx context.Context, given Delivery) error {
 
 func (w *worker) handle(ctx context.Context, given Delivery) error {
 	mood := moodOf(w.config.Seed, given.Place)
-	if given.Group == posting { // a request that takes longer fails each time
+	switch given.Group {
+	case posting: // a request that takes longer fails each time
 		mood.takes = min(mood.takes, outsiderLease/4)
+	case pulling: // so that a consumer has deliveries when it is killed
+		mood.takes = max(mood.takes, 10*time.Millisecond)
 	}
 	if given.Attempt <= mood.fails {
 		return errTransient

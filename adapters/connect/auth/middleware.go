@@ -30,7 +30,12 @@ type Config struct {
 	// JWT. Defaults to false: such callers are [Nobody].
 	Local bool
 
-	// OnError answers a request whose authentication failed with err: [ErrUnauthenticated], [ErrNotLocal] or [ports.ErrUnavailable]. It is required.
+	// Browsers lets browsers sign in: a request without an Authorization header then has the credential that its cookie stands for, if a page of the server
+	// itself has made it. Defaults to nil: cookies are ignored. It excludes Local.
+	Browsers *Browsers
+
+	// OnError answers a request whose authentication failed with err: [ErrUnauthenticated], [ErrNotLocal], [ErrCrossSite] or [ports.ErrUnavailable]. It is
+	// required.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
@@ -48,11 +53,15 @@ func New(config Config) (*Authenticator, error) {
 	if config.Local && (config.Tokens != nil || config.JWT != nil) {
 		return nil, &domain.InvalidError{Field: "Local", Problem: "is set beside tokens", Allowed: "local mode without service tokens and JWTs"}
 	}
+	if config.Browsers != nil && (config.Local || config.Browsers.Store == nil) {
+		return nil, &domain.InvalidError{Field: "Browsers", Problem: "is set beside local mode, or without a store", Allowed: "a store, without local mode"}
+	}
 	return &Authenticator{config: config, local: localService()}, nil
 }
 
 // Middleware returns a handler that authenticates a request and has next serve it, with its principal in the context. A request that fails is answered by
-// Config.OnError instead. A request without an Authorization header passes as [Nobody], or in local mode as the local service.
+// Config.OnError instead. A request without an Authorization header and without the cookie of a browser that is signed in passes as [Nobody], or in local mode as
+// the local service.
 func (a *Authenticator) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, c, err := a.authenticate(r)
@@ -76,22 +85,31 @@ func (a *Authenticator) authenticate(r *http.Request) (Principal, Credential, er
 	if err != nil {
 		return nil, Credential{}, err
 	}
-	switch kind {
-	case noCredential:
+	if kind == noCredential {
+		if p, c, found, err := a.browser(r); found {
+			return p, c, err
+		}
 		return a.anonymous(r)
+	}
+	return a.verify(r.Context(), kind, token)
+}
+
+// verify returns the principal of a token, whose form has decided its kind.
+func (a *Authenticator) verify(ctx context.Context, kind credentialKind, token string) (Principal, Credential, error) {
+	switch kind {
 	case serviceCredential:
 		return a.service(token)
 	case jwtCredential:
 		if a.config.JWT != nil {
-			user, err := a.config.JWT.Authenticate(r.Context(), token)
+			user, err := a.config.JWT.Authenticate(ctx, token)
 			if err != nil {
 				return nil, Credential{}, err
 			}
 			return user, Credential{authenticator: a, expires: user.Expires, jwt: true}, nil
 		}
-	case sessionCredential:
+	case sessionCredential, noCredential:
 	}
-	return a.session(r.Context(), token) // another program's token may have dots too
+	return a.session(ctx, token) // another program's token may have dots too
 }
 
 func (a *Authenticator) anonymous(r *http.Request) (Principal, Credential, error) {

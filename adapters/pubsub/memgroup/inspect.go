@@ -79,7 +79,9 @@ func (g *Groups) inspect(ctx context.Context, p *partition, group string) (group
 	if s.until.After(now) {
 		state.Owner, state.Until = s.owner, s.until
 	}
-	if unread := p.stream.after(s.position); len(unread) > 0 {
+	unread := p.stream.after(s.position)
+	state.Passed = uint64(p.stream.added - len(unread)) //nolint:gosec // not negative
+	if len(unread) > 0 {
 		state.Lag = uint64(len(unread))
 		state.Oldest = time.UnixMilli(int64(unread[0].ID.Milliseconds)).UTC() //nolint:gosec // a time
 		state.Age = max(now.Sub(state.Oldest), 0)

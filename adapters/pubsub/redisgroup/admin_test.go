@@ -56,7 +56,7 @@ func TestInspect_State(t *testing.T) {
 	}
 	s.Oldest, s.Age, s.Until = time.Time{}, 0, time.Time{}
 	want := groups.PartitionState{
-		Stream: r.partition.Stream, Owner: "m", Epoch: l.Epoch, Position: position.String(), Lag: 4, Behind: 1, Parked: 1, Failing: 2, Blocked: 1,
+		Stream: r.partition.Stream, Owner: "m", Epoch: l.Epoch, Position: position.String(), Passed: 3, Lag: 4, Behind: 1, Parked: 1, Failing: 2, Blocked: 1,
 		Longest: []groups.BlockedChat{{Chat: "c", Seq: 1, Reason: groups.BlockedSlow, Since: since}}, Letters: 1, Walked: 2, Chats: 4, CatchesUp: true,
 	}
 	if fmt.Sprintf("%+v", s) != fmt.Sprintf("%+v", want) {

@@ -45,6 +45,7 @@ func (g *Groups) partition(ctx context.Context, k *groupPartition) (s groups.Par
 		return s, false, nil
 	}
 	s.Epoch, s.Position, s.CatchesUp = number("epoch"), values["position"], values["walk"] != ""
+	s.Passed = number("passed")
 	s.Failing, s.Letters = int(failing.Val()), int(letters.Val())
 	s.LettersFull = number("bound") > 0 && uint64(letters.Val()) >= number("bound") //nolint:gosec // a count
 	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) {    //nolint:gosec // a time

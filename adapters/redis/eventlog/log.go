@@ -140,7 +140,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		l.queues = append(l.queues, newAppendQueue(l, cmp.Or(max(c.Queue, 0), 4096)))
 	}
 	var err error
-	if l.meters, err = newMeters(c.Meter, l); err != nil {
+	if l.meters, err = newMeters(ctx, c.Meter, l); err != nil {
 		return nil, err
 	}
 	find := func() error {

@@ -20,7 +20,7 @@ type meters struct {
 	ok, bad   metric.MeasurementOption
 }
 
-func newMeters(meter metric.Meter, l *Log) (meters, error) {
+func newMeters(ctx context.Context, meter metric.Meter, l *Log) (meters, error) {
 	if meter == nil {
 		meter = noop.Meter{}
 	}
@@ -37,6 +37,9 @@ func newMeters(meter metric.Meter, l *Log) (meters, error) {
 		metric.WithExplicitBucketBoundaries(1, 2, 4, 8, 16, 32, 64, 128))
 	m.conflicts, errs[2] = meter.Int64Counter("chatcore.append.conflicts",
 		metric.WithUnit("{command}"), metric.WithDescription("Appends whose conditions no longer held."))
+	if errs[2] == nil {
+		m.conflicts.Add(ctx, 0) // exported from the start, so that a rate has the first conflict
+	}
 	_, errs[3] = meter.Int64ObservableGauge("chatcore.append.queue",
 		metric.WithUnit("{command}"), metric.WithDescription("Appends that wait to be sent."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {

@@ -7,6 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/rediscmd"
 )
 
@@ -71,3 +72,6 @@ func (l *Log) probeOnce(ctx context.Context) (again bool, err error) {
 	}
 	return again, nil
 }
+
+// Memory returns the memory of the log's servers at the last check, which is at most a second old while they answer. It sends no request.
+func (l *Log) Memory() []health.ServerMemory { return l.monitor.Memory() }

@@ -182,6 +182,23 @@ func (m *Monitor) Full() error {
 	return nil
 }
 
+// ServerMemory is the memory of one server, in bytes.
+type ServerMemory struct {
+	Address     string
+	Used, Limit int64 // Used counts toward Limit, which is 0 if there is none
+}
+
+// Memory returns the memory of the servers at the last check, by address. It sends no request.
+func (m *Monitor) Memory() []ServerMemory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []ServerMemory
+	for _, address := range slices.Sorted(maps.Keys(m.servers)) {
+		list = append(list, ServerMemory{Address: address, Used: m.servers[address].used, Limit: m.servers[address].limit})
+	}
+	return list
+}
+
 // Refused marks the servers near their memory limit as full after a write was refused.
 func (m *Monitor) Refused() {
 	m.mu.Lock()

@@ -153,14 +153,14 @@ func (g *Group) endAll(err error, deliveries ...*delivery) {
 	g.unlockAndFinish(ended)
 }
 
-// SetCredit changes the most deliveries that the consumer has without having settled them. With 0 there are no further ones; those that it has not taken are given
-// back.
+// SetCredit changes the most deliveries that the consumer has without having settled them. With 0 no further ones come; those that it has not taken are
+// returned without an attempt.
 func (c *Consumer) SetCredit(credit int) {
 	c.group.mu.Lock()
 	c.limit(credit)
 }
 
-// limit changes the credit, returns what is beyond it and not taken, and unlocks the mutex.
+// limit changes the credit, returns the deliveries that are beyond it and not taken, and unlocks the mutex.
 func (c *Consumer) limit(credit int) {
 	g := c.group
 	if c.ended != nil || c.detached || c.finishing {
@@ -205,8 +205,8 @@ func (c *Consumer) IsSettled() bool {
 	return c.outstanding == 0 || c.ended != nil
 }
 
-// Close ends a consumer. What it has not settled is returned without an attempt.
-func (c *Consumer) Close() { c.close(ErrClosed, errGivenBack) }
+// Close ends a consumer. Deliveries that it has not settled are returned without an attempt.
+func (c *Consumer) Close() { c.close(ErrClosed, errReturned) }
 
 // Break ends a consumer that is gone: what it has taken and not settled has failed.
 func (c *Consumer) Break() { c.close(ErrClosed, errBroke) }

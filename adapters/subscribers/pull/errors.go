@@ -34,8 +34,8 @@ var (
 	errNoReason = errors.New("the consumer gave no reason")
 	errBroke    = errors.New("the consumer was gone before it had settled the delivery")
 
-	// A delivery that a consumer has had is returned without an attempt, and comes again as redelivered.
-	errGivenBack = group.NotNow(time.Millisecond, errors.New("the consumer has given the delivery back"))
+	// A delivery that a consumer has had is returned without an attempt, and is made again as redelivered.
+	errReturned = group.NotNow(time.Millisecond, errors.New("the consumer has returned the delivery"))
 )
 
 // unknownToken returns the error for a token that no process has made for the group.

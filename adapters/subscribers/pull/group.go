@@ -158,7 +158,7 @@ func (g *Group) concurrency() int {
 }
 
 // adjust sets the concurrency of the member to the sum of the shares of its consumers. Deliveries that have been started beyond it, and have no consumer, are
-// given back without an attempt.
+// returned without an attempt.
 func (g *Group) adjust() {
 	g.adjusting.Lock()
 	defer g.adjusting.Unlock()
@@ -190,8 +190,8 @@ func (g *Group) adjust() {
 	}
 }
 
-// Update has a group run by a new version of its definition. What the members need of it takes effect when they have left and joined again, which the
-// group does by itself. Update returns true.
+// Update has a group run by a new version of its definition. Changes that need another membership take effect when the process has left and joined
+// again, which the group does by itself. Update returns true.
 func (g *Group) Update(d groups.Definition) bool {
 	g.mu.Lock()
 	before := g.definition
@@ -217,7 +217,7 @@ func (g *Group) check() {
 }
 
 // Stop ends a group in this process: its consumers get no further deliveries, and may settle what they have, until ctx ends and for [Config].Drain at most.
-// They then end with the reason: the group is deleted or paused, or the process stops. What is not settled by then is returned without an attempt.
+// They then end with the reason: the group is deleted or paused, or the process stops. Deliveries that are not settled by then are returned without an attempt.
 func (g *Group) Stop(ctx context.Context) error {
 	g.halted.Do(func() {
 		cause := g.broker.endOf(ctx, g.name)

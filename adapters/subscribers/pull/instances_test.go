@@ -216,7 +216,7 @@ func TestMembership(t *testing.T) {
 	})
 }
 
-// TestCredit changes the credit: the deliveries in flight never exceed it, and other consumers get what is returned.
+// TestCredit changes the credit: never more than it is in flight, and other consumers get what is returned.
 func TestCredit(t *testing.T) {
 	inBubble(t, groups.Definition{}, func(t *testing.T, w *world) {
 		n := w.node()

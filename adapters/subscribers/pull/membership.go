@@ -27,12 +27,12 @@ func (m *membership) joined() bool { return m != nil && m.Membership != nil }
 func (m *membership) watch(handlers context.Context) {
 	if !m.watching {
 		m.watching = true
-		context.AfterFunc(handlers, m.giveBack)
+		context.AfterFunc(handlers, m.returnAll)
 	}
 }
 
-// giveBack ends the membership's deliveries without an attempt.
-func (m *membership) giveBack() {
+// returnAll ends the membership's deliveries without an attempt.
+func (m *membership) returnAll() {
 	g := m.group
 	var all []*delivery
 	g.mu.Lock()
@@ -171,12 +171,12 @@ func (g *Group) leave(ctx context.Context, m *membership) {
 	drain := g.broker.config.Drain
 	ctx, cancel := context.WithTimeout(ctx, drain+leaveGrace)
 	defer cancel()
-	late := time.AfterFunc(drain, m.giveBack)
+	late := time.AfterFunc(drain, m.returnAll)
 	defer late.Stop()
 	if err := m.Leave(ctx); err != nil {
 		g.broker.config.Logger.WarnContext(ctx, "a pull group was not left in time", "group", g.name, "error", err)
 	}
-	m.giveBack()
+	m.returnAll()
 	g.mu.Lock()
 	g.member = nil
 	g.mu.Unlock()
@@ -195,7 +195,7 @@ func (g *Group) endConsumers() {
 	}
 	g.mu.Unlock()
 	for _, c := range all {
-		c.close(why, errGivenBack)
+		c.close(why, errReturned)
 	}
 }
 

@@ -15,12 +15,11 @@ var retry = groups.Retry{Attempts: 3, First: time.Second, Max: time.Second}
 // TestOutcomes settles the first event of a chat in each way, and takes what comes then.
 func TestOutcomes(t *testing.T) {
 	type row struct {
-		settle   func(w *world, n *node, c *pull.Consumer, d pull.Delivery) *pull.Consumer // returns the consumer that goes on
-		seq      uint64                                                                    // of the next delivery
-		attempt  int
-		after    time.Duration // the earliest time of the next delivery
-		letters  []string
-		finished bool // no delivery follows within a minute before another event is sent
+		settle  func(w *world, n *node, c *pull.Consumer, d pull.Delivery) *pull.Consumer // returns the consumer that goes on
+		seq     uint64                                                                    // of the next delivery
+		attempt int
+		after   time.Duration // the earliest time of the next delivery
+		letters []string
 	}
 	settle := func(want pull.Status, s pull.Settlement) func(w *world, n *node, c *pull.Consumer, d pull.Delivery) *pull.Consumer {
 		return func(w *world, n *node, c *pull.Consumer, d pull.Delivery) *pull.Consumer {

@@ -153,7 +153,7 @@ func (n *node) join(ctx context.Context, c group.Config, h group.Handler) (group
 	n.mu.Lock()
 	n.members = append(n.members, &member{joined})
 	n.mu.Unlock()
-	go joined.Run(n.ctx)
+	go joined.Run(n.ctx) //nolint:contextcheck // ctx bounds the joining alone
 	return member{joined}, nil
 }
 
@@ -228,7 +228,7 @@ func (w *world) take(c *pull.Consumer, n int) []pull.Delivery {
 	return taken
 }
 
-// none checks that no delivery reaches a consumer within a time.
+// none fails the test if a consumer gets a delivery within a time.
 func (w *world) none(c *pull.Consumer, within time.Duration) {
 	w.t.Helper()
 	time.Sleep(within)

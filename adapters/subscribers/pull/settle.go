@@ -50,7 +50,7 @@ func (b *Broker) sort(group string, settlements []Settlement) (elsewhere map[[in
 	return elsewhere, nil
 }
 
-// settling is a settlement with its outcome for the delivery core.
+// settling is a settlement whose outcome is reported to the delivery core.
 type settling struct {
 	*delivery
 	index  int // of the settlement

@@ -14,7 +14,7 @@ import (
 
 // A token consists of a version, the id of the process that made it, the number of the dispatch, and a MAC over these and the group, with a key of the
 // process. A number is that of one delivery of the process, and comes never again: it stands for the partition, the epoch, the chat, the seq and the
-// start. So the process can tell a forged token from one whose delivery it has forgotten.
+// start. The process therefore distinguishes a forged token from one whose delivery it has forgotten.
 const (
 	tokenVersion  = 1
 	instanceBytes = 16

@@ -82,7 +82,7 @@ func (e *Endpoint) deliver(ctx context.Context, d ports.Delivery) error {
 		return ctx.Err() // the process ends: the event is sent again
 	}
 	reported = true
-	return e.outcome(t, &m, a)
+	return e.outcome(t, &m, a) //nolint:contextcheck // a pause is stored also if the delivery ends
 }
 
 // send sends a message once, and records the attempt.

@@ -100,16 +100,19 @@ func TestTarget_Answers(t *testing.T) {
 		handle func(conn net.Conn)
 		want   Result
 	}{
-		"breaks off in the body":        {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf") }, Succeeded},
-		"breaks off in a chunked body":  {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 202 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nha") }, Succeeded},
-		"breaks off in the header":      {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 200 OK\r\ncontent-le") }, Broken},
+		"breaks off in the body":        {func(c net.Conn) { _, _ = fmt.Fprint(c, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf") }, Succeeded},
+		"breaks off in a chunked body":  {func(c net.Conn) { _, _ = fmt.Fprint(c, "HTTP/1.1 202 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nha") }, Succeeded},
+		"breaks off in the header":      {func(c net.Conn) { _, _ = fmt.Fprint(c, "HTTP/1.1 200 OK\r\ncontent-le") }, Broken},
 		"closes without an answer":      {func(net.Conn) {}, Broken},
-		"is no HTTP":                    {func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH\r\n\r\n") }, Broken},
+		"is no HTTP":                    {func(c net.Conn) { _, _ = fmt.Fprint(c, "SSH-2.0-OpenSSH\r\n\r\n") }, Broken},
 		"has a header without end":      {func(c net.Conn) { endless(c, "HTTP/1.1 200 OK\r\nx: ") }, Broken},
 		"has informational ones at end": {func(c net.Conn) { endless(c, strings.Repeat("HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n", 1000)) }, Broken},
 		"has a body without end":        {func(c net.Conn) { endless(c, "HTTP/1.1 500 Oh\r\n\r\n") }, Failed},
 		"never comes":                   {func(net.Conn) { <-release }, TimedOut},
-		"has a body that never ends":    {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"); <-release }, Succeeded},
+		"has a body that never ends": {func(c net.Conn) {
+			_, _ = fmt.Fprint(c, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+			<-release
+		}, Succeeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

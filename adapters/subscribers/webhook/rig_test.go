@@ -170,7 +170,7 @@ func (w *world) join(ctx context.Context, c group.Config, h group.Handler) (grou
 	if err != nil {
 		return nil, err
 	}
-	go m.Run(w.t.Context())
+	go m.Run(w.t.Context()) //nolint:contextcheck // ctx bounds the joining alone
 	return member{m}, nil
 }
 

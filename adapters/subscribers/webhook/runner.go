@@ -149,7 +149,7 @@ func (r *Runner) send(ctx context.Context, t *target, transport http.RoundTrippe
 	a := t.post(ctx, transport, m)
 	done(string(a.result), a.status, a.err)
 	if attempts != nil && (a.err == nil || !errors.Is(ctx.Err(), context.Canceled)) {
-		attempts.add(attemptOf(&m, a, began))
+		attempts.add(attemptOf(&m, a, began)) //nolint:contextcheck // attempts of many deliveries are stored together
 	}
 	return a
 }

@@ -46,6 +46,8 @@ func countPoll(context.Context, chatcore.CustomDelivery[Poll]) error { return ni
 
 func push(context.Context, chatcore.Delivery[domain.MessageNew]) error { return nil }
 
+func export(context.Context, chatcore.Delivery[domain.MessageNew]) error { return nil }
+
 func index(context.Context, chatcore.Delivery[domain.MessageNew]) error { return nil }
 
 func reindex(context.Context, chatcore.Delivery[domain.MessageEdit]) error { return nil }

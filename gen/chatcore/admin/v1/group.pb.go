@@ -632,7 +632,9 @@ type Partition struct {
 	// Chats checked so far.
 	ScannedChats uint32 `protobuf:"varint,18,opt,name=scanned_chats,json=scannedChats,proto3" json:"scanned_chats,omitempty"`
 	// Chats to check.
-	ScanChats     uint32 `protobuf:"varint,19,opt,name=scan_chats,json=scanChats,proto3" json:"scan_chats,omitempty"`
+	ScanChats uint32 `protobuf:"varint,19,opt,name=scan_chats,json=scanChats,proto3" json:"scan_chats,omitempty"`
+	// Entries that the position has passed since the stream exists. The difference of two calls is the group's throughput.
+	Passed        uint64 `protobuf:"varint,20,opt,name=passed,proto3" json:"passed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -796,6 +798,13 @@ func (x *Partition) GetScannedChats() uint32 {
 func (x *Partition) GetScanChats() uint32 {
 	if x != nil {
 		return x.ScanChats
+	}
+	return 0
+}
+
+func (x *Partition) GetPassed() uint64 {
+	if x != nil {
+		return x.Passed
 	}
 	return 0
 }
@@ -1590,7 +1599,7 @@ const file_chatcore_admin_v1_group_proto_rawDesc = "" +
 	"\battempts\x18\x01 \x01(\rR\battempts\x12:\n" +
 	"\vfirst_pause\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"firstPause\x126\n" +
-	"\tmax_pause\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bmaxPause\"\xc7\x05\n" +
+	"\tmax_pause\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bmaxPause\"\xdf\x05\n" +
 	"\tPartition\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x05R\x06number\x12\x14\n" +
@@ -1613,7 +1622,8 @@ const file_chatcore_admin_v1_group_proto_rawDesc = "" +
 	"\bscanning\x18\x11 \x01(\bR\bscanning\x12#\n" +
 	"\rscanned_chats\x18\x12 \x01(\rR\fscannedChats\x12\x1d\n" +
 	"\n" +
-	"scan_chats\x18\x13 \x01(\rR\tscanChats\"\x98\x01\n" +
+	"scan_chats\x18\x13 \x01(\rR\tscanChats\x12\x16\n" +
+	"\x06passed\x18\x14 \x01(\x04R\x06passed\"\x98\x01\n" +
 	"\vBlockedChat\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\rR\x03seq\x12\x16\n" +

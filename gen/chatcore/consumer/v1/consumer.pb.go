@@ -358,7 +358,7 @@ type Settlement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Token of the delivery. Required.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// What became of it. Required.
+	// The outcome of the delivery. Required.
 	//
 	// Types that are valid to be assigned to Outcome:
 	//

@@ -44,9 +44,9 @@ const (
 
 // ConsumerServiceClient is a client for the chatcore.consumer.v1.ConsumerService service.
 type ConsumerServiceClient interface {
-	// Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. A consumer that ends its side gives back
-	// what it has not settled: no attempt is counted. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
-	// or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and the rest is given back as well. A message that is
+	// Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. No attempt is
+	// counted for deliveries that a consumer has not settled when it ends its side. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
+	// or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and no attempt is counted for the rest either. A message that is
 	// refused ends the stream with invalid_argument, as one that breaks.
 	Consume(context.Context) (*connect.BidiStreamForClientSimple[v1.ConsumeRequest, v1.ConsumeResponse], error)
 	// Fetch returns the next deliveries, and waits for the first of them. It is for callers without HTTP/2.
@@ -121,9 +121,9 @@ func (c *consumerServiceClient) Settle(ctx context.Context, req *v1.SettleReques
 
 // ConsumerServiceHandler is an implementation of the chatcore.consumer.v1.ConsumerService service.
 type ConsumerServiceHandler interface {
-	// Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. A consumer that ends its side gives back
-	// what it has not settled: no attempt is counted. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
-	// or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and the rest is given back as well. A message that is
+	// Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. No attempt is
+	// counted for deliveries that a consumer has not settled when it ends its side. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
+	// or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and no attempt is counted for the rest either. A message that is
 	// refused ends the stream with invalid_argument, as one that breaks.
 	Consume(context.Context, *connect.BidiStream[v1.ConsumeRequest, v1.ConsumeResponse]) error
 	// Fetch returns the next deliveries, and waits for the first of them. It is for callers without HTTP/2.

@@ -415,6 +415,13 @@ export declare type Partition = Message<"chatcore.admin.v1.Partition"> & {
    * @generated from field: uint32 scan_chats = 19;
    */
   scanChats: number;
+
+  /**
+   * Entries that the position has passed since the stream exists. The difference of two calls is the group's throughput.
+   *
+   * @generated from field: uint64 passed = 20;
+   */
+  passed: bigint;
 };
 
 /**

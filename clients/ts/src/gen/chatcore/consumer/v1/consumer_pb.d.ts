@@ -153,7 +153,7 @@ export declare type Settlement = Message<"chatcore.consumer.v1.Settlement"> & {
   token: string;
 
   /**
-   * What became of it. Required.
+   * The outcome of the delivery. Required.
    *
    * @generated from oneof chatcore.consumer.v1.Settlement.outcome
    */
@@ -712,9 +712,9 @@ export declare const SettleStatusSchema: GenEnum<SettleStatus>;
  */
 export declare const ConsumerService: GenService<{
   /**
-   * Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. A consumer that ends its side gives back
-   * what it has not settled: no attempt is counted. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
-   * or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and the rest is given back as well. A message that is
+   * Consume delivers events until the consumer ends its side of the stream, or the server stops. It needs HTTP/2. No attempt is
+   * counted for deliveries that a consumer has not settled when it ends its side. The stream ends with unavailable when the server stops, and with failed_precondition when the group is paused
+   * or deleted: no further deliveries come then, the consumer may settle what it has within 5 seconds, and no attempt is counted for the rest either. A message that is
    * refused ends the stream with invalid_argument, as one that breaks.
    *
    * @generated from rpc chatcore.consumer.v1.ConsumerService.Consume

@@ -1,0 +1,154 @@
+// Two users chat side by side on the sample chats of core serve --embedded.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { openPage, startBrowser, startCore, until } from "./harness.mjs";
+
+let core, browser, opened;
+
+before(async () => {
+  core = await startCore(["--embedded"]);
+  browser = await startBrowser();
+  opened = await openPage(browser, core.url);
+});
+
+after(async () => {
+  await browser?.close();
+  await core?.stop();
+});
+
+const pane = (side) => opened.page.locator(`[data-pane=${side}]`);
+const message = (side, text) => pane(side).locator("article.message", { hasText: text }).last();
+const composer = (side) => pane(side).locator(".composer textarea");
+const act = async (side, text, action) => {
+  await message(side, text).locator(".bubble").hover();
+  await message(side, text).getByRole("button", { name: action, exact: true }).click();
+};
+
+test("the page opens on two users in a chat with life in it", async () => {
+  await pane("left").getByRole("heading", { name: "Weekend hike" }).waitFor();
+  await pane("right").getByRole("heading", { name: "Weekend hike" }).waitFor();
+  assert.equal(await pane("left").getByLabel("User of this pane").inputValue(), "ada");
+  assert.equal(await pane("right").getByLabel("User of this pane").inputValue(), "ben");
+  for (const side of ["left", "right"]) {
+    await message(side, "And I have the map").waitFor();
+    await pane(side).locator(".feed-live").waitFor();
+    await pane(side).locator(".pane-head .dot-online").waitFor();
+  }
+});
+
+test("typing shows for the other user, and ends with the message", async () => {
+  await composer("left").fill("Don't forget");
+  await pane("right").getByText("ada is typing").waitFor();
+  await pane("right").locator(".chat-item .typing-text").first().waitFor();
+  await composer("left").fill("Don't forget the sunscreen");
+  await composer("left").press("Enter");
+  await message("right", "Don't forget the sunscreen").waitFor();
+  await pane("right").getByText("ada is typing").waitFor({ state: "detached" });
+  assert.equal(await pane("left").locator(".message-outgoing").count(), 0);
+});
+
+test("a read mark is seen by the sender", async () => {
+  await message("left", "the sunscreen").locator(".seen", { hasText: "ben" }).waitFor();
+});
+
+test("a message is edited, reacted to, replied to and deleted", async () => {
+  await act("left", "the sunscreen", "Edit");
+  await composer("left").fill("Don't forget the sunscreen and a hat");
+  await composer("left").press("Enter");
+  await message("right", "sunscreen and a hat").getByText("edited").waitFor();
+
+  await act("right", "sunscreen and a hat", "React");
+  await message("right", "sunscreen and a hat").getByRole("button", { name: "React with 🎉" }).click();
+  await message("left", "sunscreen and a hat").getByRole("button", { name: "🎉 1, by ben" }).waitFor();
+  await message("right", "sunscreen and a hat").getByRole("button", { name: "🎉 1, by ben" }).click();
+  await message("left", "sunscreen and a hat").getByRole("button", { name: "🎉 1, by ben" }).waitFor({ state: "detached" });
+
+  await act("right", "sunscreen and a hat", "Reply");
+  await composer("right").fill("Packed. Wrong number of hats though.");
+  await composer("right").press("Enter");
+  await message("left", "Packed").locator(".quote", { hasText: "sunscreen and a hat" }).waitFor();
+
+  await act("right", "Packed", "Delete");
+  await opened.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await message("left", "Deleted by ben").waitFor();
+});
+
+test("a chat is created, its unread messages count, and a member is added", async () => {
+  await pane("left").getByRole("button", { name: "Create a chat" }).first().click();
+  const dialog = opened.page.getByRole("dialog");
+  await dialog.getByLabel("Title").fill("Picnic");
+  await dialog.getByLabel("ben").check();
+  await dialog.getByRole("button", { name: "Create", exact: true }).click();
+  await pane("left").getByRole("heading", { name: "Picnic" }).waitFor();
+  await composer("left").fill("Sunday at the lake?");
+  await composer("left").press("Enter");
+  const item = pane("right").locator(".chat-item", { hasText: "Picnic" });
+  await item.getByLabel("1 unread").waitFor();
+  await item.click();
+  await item.getByLabel("1 unread").waitFor({ state: "detached" });
+  await message("left", "Sunday at the lake").locator(".seen", { hasText: "ben" }).waitFor();
+
+  await pane("left").getByRole("button", { name: "2 members" }).click();
+  await dialog.getByLabel("Add a member").fill("emil");
+  await dialog.getByRole("button", { name: "Add", exact: true }).click();
+  await dialog.getByText("3 members").waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await pane("right").getByRole("button", { name: "3 members" }).waitFor();
+});
+
+test("a status of a user is seen by the other one", async () => {
+  await pane("left").getByLabel("Status of ada").selectOption("busy");
+  await pane("right").getByRole("button", { name: "3 members" }).click();
+  const dialog = opened.page.getByRole("dialog");
+  await dialog.locator("li", { hasText: "ada" }).getByText("busy").waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+});
+
+test("messages are reached by the keyboard", async () => {
+  const { page } = opened;
+  await pane("left").locator(".chat-item", { hasText: "Weekend hike" }).click();
+  await message("left", "And I have the map").waitFor();
+  await pane("left").getByRole("log").focus();
+  await page.keyboard.press("End");
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("Tab");
+  await until("a control of a message has the focus", () => page.evaluate(() => document.activeElement.closest("article.message") !== null && document.activeElement.tagName === "BUTTON"));
+});
+
+test("a pane becomes the client of another user", async () => {
+  await pane("right").getByLabel("User of this pane").selectOption("cem");
+  await pane("right").getByRole("heading", { name: "Weekend hike" }).waitFor();
+  await composer("right").fill("Car is washed");
+  await composer("right").press("Enter");
+  await message("left", "Car is washed").locator(".message-sender", { hasText: "cem" }).waitFor();
+});
+
+test("the slider shows the chat as of each event, live", async () => {
+  const { page } = opened;
+  await page.getByRole("link", { name: "History", exact: true }).click();
+  const log = page.getByRole("listbox", { name: "Events" });
+  await page.getByLabel("Chat", { exact: true }).selectOption("hike");
+  await page.getByText("live", { exact: true }).waitFor();
+  const slider = page.getByRole("slider");
+  await slider.fill("4");
+  const state = page.locator(".state");
+  await state.getByText("What shall I brin?").waitFor();
+  await log.focus();
+  await page.keyboard.press("ArrowDown");
+  await state.locator(".changed", { hasText: "What shall I bring?" }).waitFor();
+  assert.equal(await state.getByText("dora").count(), 0, "dora is no member yet");
+  await slider.fill("7");
+  await state.locator(".changed", { hasText: "dora" }).waitFor();
+  await slider.fill("14");
+  await state.locator(".changed", { hasText: "Deleted by dora: wrong chat" }).waitFor();
+  await page.getByText('"reason": "wrong chat"').waitFor();
+  await page.getByRole("button", { name: "Last event" }).click();
+  const { seq } = await (await fetch(`${core.url}/chatcore.v1.MessageService/SendMessage`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ chatId: "hike", actorId: "dora", messageId: "e2e-live", content: "On my way" }) })).json();
+  await state.locator(".changed", { hasText: "On my way" }).waitFor();
+  assert.equal(await slider.inputValue(), String(seq));
+});
+
+test("no error is in the browser's console, and no request left the origin", () => {
+  assert.deepEqual(opened.errors, []);
+  assert.deepEqual(opened.foreign, []);
+});

@@ -1,0 +1,69 @@
+import type { Event, ListedChat, Message } from "@chatcore/client";
+
+/** foldMessage applies an event to the messages of a chat, and returns the same list if it concerns none of them. */
+export function foldMessage(messages: readonly Message[], event: Event): readonly Message[] {
+  if (event.messageNew) {
+    const { messageId, content, replyTo, mentions, attachments, clientMetaText } = event.messageNew;
+    if (messages.some((message) => message.id === messageId)) {
+      return messages;
+    }
+    const message: Message = {
+      id: messageId, chatId: event.chatId, seq: event.seq, senderId: event.actorId, content, replyTo, replyDeleted: false, mentions, attachments, clientMetaText,
+      sentAt: event.occurredAt, revision: 0, editedAt: undefined, deletedAt: undefined, deletedBy: "", deleteReason: "", reactions: [], unreadable: false,
+    };
+    return [...messages, message];
+  }
+  if (event.messageEdit) {
+    const { messageId, content, revision } = event.messageEdit;
+    return change(messages, messageId, (message) => ({ ...message, content, revision, editedAt: event.occurredAt }));
+  }
+  if (event.messageDelete) {
+    const { messageId, reason } = event.messageDelete;
+    return change(
+      messages.map((message) => (message.replyTo === messageId ? { ...message, replyDeleted: true } : message)),
+      messageId,
+      (message) => ({ ...message, content: "", attachments: [], reactions: [], deletedAt: event.occurredAt, deletedBy: event.actorId, deleteReason: reason }),
+    );
+  }
+  if (event.messageReaction) {
+    const { messageId, emoji, removed } = event.messageReaction;
+    return change(messages, messageId, (message) => ({ ...message, reactions: react(message.reactions, emoji, event.actorId, removed) }));
+  }
+  return messages;
+}
+
+function change(messages: readonly Message[], id: string, changed: (message: Message) => Message): readonly Message[] {
+  return messages.map((message) => (message.id === id ? changed(message) : message));
+}
+
+function react(groups: Message["reactions"], emoji: string, userId: string, removed: boolean): Message["reactions"] {
+  const others = groups.map((group) => (group.emoji === emoji ? { ...group, userIds: group.userIds.filter((id) => id !== userId) } : group));
+  if (removed) {
+    return others.filter((group) => group.userIds.length > 0);
+  }
+  const found = others.some((group) => group.emoji === emoji);
+  return found
+    ? others.map((group) => (group.emoji === emoji ? { ...group, userIds: [...group.userIds, userId] } : group))
+    : [...others, { emoji, userIds: [userId] } as Message["reactions"][number]];
+}
+
+/** foldMark applies an event to the read marks of users: the seq up to which each has read. A send moves the mark of its sender. */
+export function foldMark(marks: ReadonlyMap<string, number>, event: Event): ReadonlyMap<string, number> {
+  const seq = event.readReceipt?.readSeq ?? (event.messageNew && event.seq);
+  if (seq === undefined || seq <= (marks.get(event.actorId) ?? 0)) {
+    return marks;
+  }
+  return new Map(marks).set(event.actorId, seq);
+}
+
+/** previewText is the last message of a chat in one line. */
+export function previewText({ lastMessage }: ListedChat, user: string): string {
+  if (!lastMessage) {
+    return "No messages yet";
+  }
+  const sender = lastMessage.senderId === user ? "You" : lastMessage.senderId;
+  if (lastMessage.deletedAt) {
+    return `${sender}: message deleted`;
+  }
+  return `${sender}: ${lastMessage.content || (lastMessage.attachments.length > 0 ? "📎 " + lastMessage.attachments[0]!.name : "…")}`;
+}
