@@ -119,7 +119,7 @@ func TestDeploy_MetricsExist(t *testing.T) {
 			t.Fatalf("%s: %d %s", method, response.StatusCode, text)
 		}
 	}
-	s.do("webhook", "create", "crm", "--url", endpoint.URL)
+	s.do("webhook", "create", "crm", endpoint.URL)
 	post("ChatService/CreateChat", `{"chat_id":"garden","actor_id":"ada","command_id":"c1"}`)
 	post("MessageService/SendMessage", `{"chat_id":"garden","actor_id":"ada","message_id":"m1","content":"hello"}`)
 

@@ -42,10 +42,12 @@ func field(message []byte, number protowire.Number) (content []byte, value uint6
 			return content, value
 		}
 		if num == number {
-			if kind == protowire.BytesType {
+			switch kind {
+			case protowire.BytesType:
 				content, _ = protowire.ConsumeBytes(message)
-			} else if kind == protowire.VarintType {
+			case protowire.VarintType:
 				value, _ = protowire.ConsumeVarint(message)
+			default: // of another type than the fields that this package reads
 			}
 		}
 		message = message[length:]
