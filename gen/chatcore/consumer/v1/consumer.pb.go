@@ -34,8 +34,9 @@ const (
 	SettleStatus_SETTLE_STATUS_UNSPECIFIED SettleStatus = 0
 	// It did.
 	SettleStatus_SETTLE_STATUS_DONE SettleStatus = 1
-	// It did not: the delivery is not the consumer's any more, because its lease ended, another outcome was settled, or another instance owns the partition. The
-	// event may be delivered again, to this consumer or another one.
+	// The delivery is not the consumer's any more, because its lease ended, another outcome was settled, or another instance owns the partition. The event may
+	// be delivered again, to this consumer or another one. An instance that has not reached Redis for longer than the lease of its partition answers so too, and
+	// an outcome that was settled meanwhile may then have taken effect.
 	SettleStatus_SETTLE_STATUS_STALE SettleStatus = 2
 	// The instance of the delivery has not answered: the settlement may have taken effect, and may be repeated. Only on a stream: Settle fails with unavailable.
 	SettleStatus_SETTLE_STATUS_UNANSWERED SettleStatus = 3

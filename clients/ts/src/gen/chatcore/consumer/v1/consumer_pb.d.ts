@@ -680,8 +680,9 @@ export enum SettleStatus {
   DONE = 1,
 
   /**
-   * It did not: the delivery is not the consumer's any more, because its lease ended, another outcome was settled, or another instance owns the partition. The
-   * event may be delivered again, to this consumer or another one.
+   * The delivery is not the consumer's any more, because its lease ended, another outcome was settled, or another instance owns the partition. The event may
+   * be delivered again, to this consumer or another one. An instance that has not reached Redis for longer than the lease of its partition answers so too, and
+   * an outcome that was settled meanwhile may then have taken effect.
    *
    * @generated from enum value: SETTLE_STATUS_STALE = 2;
    */
