@@ -98,7 +98,7 @@ func serve(t *testing.T, core *chatcore.Core) string {
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		_ = <-served
+		<-served
 	})
 	return "http://" + listener.Addr().String()
 }

@@ -29,7 +29,7 @@ func TestProgress_Text(t *testing.T) {
 		"7:3:9:1764057600123:transient:a: b:c%":              {Failure: groups.Failure{EventFailure: failed(7, 3, 9), Since: since, Reason: groups.BlockedTransient, Cause: "a: b:c%"}},
 		"0:0:0:1764057600123:slow:":                          {Failure: groups.Failure{Since: since, Reason: groups.BlockedSlow}},
 		"7:0:0:1764057600123:postponed:away":                 {Failure: groups.Failure{EventFailure: failed(7, 0, 0), Since: since, Reason: groups.BlockedPostponed, Cause: "away"}},
-		"7:0:0:0:slow:": {Failure: groups.Failure{EventFailure: failed(7, 0, 0), Reason: groups.BlockedSlow}},
+		"7:0:0:0:slow:":                                      {Failure: groups.Failure{EventFailure: failed(7, 0, 0), Reason: groups.BlockedSlow}},
 
 		"~0 0 0 0  9 7/1 ":                 {Done: []groups.SeqRange{{From: 9, To: 9}}, Others: []groups.EventFailure{failed(7, 1, 0)}},
 		"~7 2 5 0  9+2,3 14/1,2/3/9 ":      {Failure: groups.Failure{EventFailure: failed(7, 2, 5)}, Done: []groups.SeqRange{{From: 9, To: 11}, {From: 14, To: 14}}, Others: []groups.EventFailure{failed(14, 1, 0), failed(16, 3, 9)}},
