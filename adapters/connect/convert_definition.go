@@ -2,6 +2,7 @@ package connect
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -77,7 +78,8 @@ func parseStart(field string, s *adminv1.GroupStart) (groups.Start, error) {
 // definitionOf returns a definition of a group with its defaults. A definition that cannot be read has no kind.
 func definitionOf(d groups.Definition) *adminv1.GroupDefinition {
 	out := &adminv1.GroupDefinition{
-		Version: d.Version, Start: startOf(d.Start), Unordered: d.Unordered, Paused: d.Paused, PauseReason: validText(d.PauseReason),
+		Version: uint32(min(d.Version, math.MaxUint32)), //nolint:gosec // bounded
+		Start:   startOf(d.Start), Unordered: d.Unordered, Paused: d.Paused, PauseReason: validText(d.PauseReason),
 		CreatedAt: timeOf(d.CreatedAt), UpdatedAt: timeOf(d.UpdatedAt),
 	}
 	switch d.Kind {

@@ -68,7 +68,7 @@ func (s *groupService) UpdateGroup(ctx context.Context, req *adminv1.UpdateGroup
 	if req.GetSettings() == nil {
 		return nil, &domain.InvalidError{Field: "settings", Problem: "is not set", Allowed: "all settings of the group; empty ones are the defaults"}
 	}
-	d, err := s.core.Definitions().Update(ctx, req.GetGroup(), req.GetVersion(), func(d *groups.Definition) error { return settingsInto(d, req.GetSettings()) })
+	d, err := s.core.Definitions().Update(ctx, req.GetGroup(), uint64(req.GetVersion()), func(d *groups.Definition) error { return settingsInto(d, req.GetSettings()) })
 	if errors.Is(err, chatcore.ErrDefinitionChanged) { // the same call would fail again
 		err = finalError{err}
 	}

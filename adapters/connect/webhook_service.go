@@ -67,7 +67,7 @@ func (s *webhookService) UpdateWebhook(ctx context.Context, req *adminv1.UpdateW
 		return nil, err
 	}
 	w, err := s.one(req.GetName(), func(name string) (webhook.Webhook, error) {
-		return s.core.Webhooks().Update(ctx, name, req.GetVersion(), func(d *groups.Definition) error {
+		return s.core.Webhooks().Update(ctx, name, uint64(req.GetVersion()), func(d *groups.Definition) error {
 			if req.GetUrl() != "" {
 				d.Webhook.URL = req.GetUrl()
 			}

@@ -246,7 +246,7 @@ type GroupDefinition struct {
 	// Kind of its handlers.
 	Kind GroupKind `protobuf:"varint,1,opt,name=kind,proto3,enum=chatcore.admin.v1.GroupKind" json:"kind,omitempty"`
 	// From 1; one more with each change.
-	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Where it started. Not set: with the next event.
 	Start *GroupStart `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
 	// Whether events of a chat do not wait for each other.
@@ -302,7 +302,7 @@ func (x *GroupDefinition) GetKind() GroupKind {
 	return GroupKind_GROUP_KIND_UNSPECIFIED
 }
 
-func (x *GroupDefinition) GetVersion() uint64 {
+func (x *GroupDefinition) GetVersion() uint32 {
 	if x != nil {
 		return x.Version
 	}
@@ -1267,7 +1267,7 @@ type UpdateGroupRequest struct {
 	// The settings from now on, all of them. Required.
 	Settings *GroupSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Version of the definition that is changed. 0: the present one.
-	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Version       uint32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1316,7 +1316,7 @@ func (x *UpdateGroupRequest) GetSettings() *GroupSettings {
 	return nil
 }
 
-func (x *UpdateGroupRequest) GetVersion() uint64 {
+func (x *UpdateGroupRequest) GetVersion() uint32 {
 	if x != nil {
 		return x.Version
 	}
@@ -1573,7 +1573,7 @@ const file_chatcore_admin_v1_group_proto_rawDesc = "" +
 	"definition\"\x9f\x03\n" +
 	"\x0fGroupDefinition\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.chatcore.admin.v1.GroupKindR\x04kind\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\x123\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x123\n" +
 	"\x05start\x18\x03 \x01(\v2\x1d.chatcore.admin.v1.GroupStartR\x05start\x12\x1c\n" +
 	"\tunordered\x18\x04 \x01(\bR\tunordered\x12<\n" +
 	"\bsettings\x18\x05 \x01(\v2 .chatcore.admin.v1.GroupSettingsR\bsettings\x12\x16\n" +
@@ -1651,7 +1651,7 @@ const file_chatcore_admin_v1_group_proto_rawDesc = "" +
 	"\x12UpdateGroupRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12<\n" +
 	"\bsettings\x18\x02 \x01(\v2 .chatcore.admin.v1.GroupSettingsR\bsettings\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"Y\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\"Y\n" +
 	"\x13UpdateGroupResponse\x12B\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\".chatcore.admin.v1.GroupDefinitionR\n" +

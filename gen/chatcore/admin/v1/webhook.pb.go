@@ -519,7 +519,7 @@ type UpdateWebhookRequest struct {
 	// The settings from now on, all of them. Not set: as they are.
 	Settings *GroupSettings `protobuf:"bytes,4,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Version of the definition that is changed. 0: the present one.
-	Version       uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	Version       uint32 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -582,7 +582,7 @@ func (x *UpdateWebhookRequest) GetSettings() *GroupSettings {
 	return nil
 }
 
-func (x *UpdateWebhookRequest) GetVersion() uint64 {
+func (x *UpdateWebhookRequest) GetVersion() uint32 {
 	if x != nil {
 		return x.Version
 	}
@@ -1378,7 +1378,7 @@ const file_chatcore_admin_v1_webhook_proto_rawDesc = "" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12<\n" +
 	"\bsettings\x18\x04 \x01(\v2 .chatcore.admin.v1.GroupSettingsR\bsettings\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\x04R\aversion\"M\n" +
+	"\aversion\x18\x05 \x01(\rR\aversion\"M\n" +
 	"\x15UpdateWebhookResponse\x124\n" +
 	"\awebhook\x18\x01 \x01(\v2\x1a.chatcore.admin.v1.WebhookR\awebhook\"(\n" +
 	"\x12TestWebhookRequest\x12\x12\n" +

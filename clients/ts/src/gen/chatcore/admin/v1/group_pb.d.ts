@@ -98,9 +98,9 @@ export declare type GroupDefinition = Message<"chatcore.admin.v1.GroupDefinition
   /**
    * From 1; one more with each change.
    *
-   * @generated from field: uint64 version = 2;
+   * @generated from field: uint32 version = 2;
    */
-  version: bigint;
+  version: number;
 
   /**
    * Where it started. Not set: with the next event.
@@ -664,9 +664,9 @@ export declare type UpdateGroupRequest = Message<"chatcore.admin.v1.UpdateGroupR
   /**
    * Version of the definition that is changed. 0: the present one.
    *
-   * @generated from field: uint64 version = 3;
+   * @generated from field: uint32 version = 3;
    */
-  version: bigint;
+  version: number;
 };
 
 /**

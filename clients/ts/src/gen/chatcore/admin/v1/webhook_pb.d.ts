@@ -269,9 +269,9 @@ export declare type UpdateWebhookRequest = Message<"chatcore.admin.v1.UpdateWebh
   /**
    * Version of the definition that is changed. 0: the present one.
    *
-   * @generated from field: uint64 version = 5;
+   * @generated from field: uint32 version = 5;
    */
-  version: bigint;
+  version: number;
 };
 
 /**
