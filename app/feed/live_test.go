@@ -131,7 +131,7 @@ func testLosses(t *testing.T, history string) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, feed.Config{CacheBytes: test.cache}, func(t *testing.T, r *rig) {
-				r.log.history = history
+				r.log.history.Store(history)
 				r.append(created("c", "owner"))
 				r.messages("c", 4)
 				fs := []*feed.Feed{r.open(named("owner", from("c", 4))), r.open(named("", from("c", 0)))}

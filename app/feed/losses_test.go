@@ -32,7 +32,7 @@ func TestFeed_LossBeforeTheComparison(t *testing.T) {
 			for _, more := range []int{0, 1, 3} {
 				t.Run(fmt.Sprintf("%s, seq %d, %d events heard", name, head, more), func(t *testing.T) {
 					bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-						r.log.history = "history"
+						r.log.history.Store("history")
 						r.append(created("c", "owner"), added("c", "ann"))
 						fs := []*feed.Feed{r.open(named("", from("c", 1))), r.open(named("", from("c", 0)))}
 						r.messages("c", head-2)
@@ -109,7 +109,7 @@ func TestFeed_LossWhileUnreadable(t *testing.T) {
 	for _, head := range []domain.Seq{4, 8} {
 		t.Run(fmt.Sprint(head, " events"), func(t *testing.T) {
 			bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-				r.log.history = "history"
+				r.log.history.Store("history")
 				r.append(created("bad", "owner"), added("bad", "ann"), sent("bad", "m3"))
 				fs := []*feed.Feed{r.open(feed.Request{User: "ann", AllChats: true}), r.open(feed.Request{User: "ann", AllChats: true})}
 				for _, f := range fs {
@@ -150,7 +150,7 @@ func TestFeed_LossOfAnEventThatWasNotHeard(t *testing.T) {
 		for _, lost := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s, %d events", name, lost), func(t *testing.T) {
 				bubble(t, feed.Config{CacheBytes: cache}, func(t *testing.T, r *rig) {
-					r.log.history = "history"
+					r.log.history.Store("history")
 					r.append(created("c", "owner"), added("c", "ann"), sent("c", "m3"))
 					f := r.open(named("", from("c", 0)))
 					r.notices(func(ports.Notice) []ports.Notice { return nil })
@@ -200,7 +200,7 @@ func TestFeed_HeardWhileALossIsNoticed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-				r.log.history = "history"
+				r.log.history.Store("history")
 				r.append(created("c", "owner"), added("c", "ann"))
 				f := r.open(named("", from("c", 0)))
 				last := r.messages("c", 6)
@@ -223,7 +223,7 @@ func TestFeed_HeardWhileALossIsNoticed(t *testing.T) {
 // TestFeed_LossWhileItOpens has the log lose events after the head was read that a feed begins at.
 func TestFeed_LossWhileItOpens(t *testing.T) {
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-		r.log.history = "history"
+		r.log.history.Store("history")
 		r.append(created("c", "owner"), added("c", "ann"))
 		r.messages("c", 6)
 		r.log.afterBulk = func() {
@@ -262,7 +262,7 @@ func TestFeed_LossDuringAVerification(t *testing.T) {
 // TestFeed_LossDuringARead has the tail lose events while a page is read that the log has written since it lost the last event of the page before.
 func TestFeed_LossDuringARead(t *testing.T) {
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-		r.log.history = "history"
+		r.log.history.Store("history")
 		r.append(created("c", "owner"), added("c", "ann"))
 		f := r.open(named("", from("c", 0)))
 		last := r.messages("c", 62) // a page
@@ -284,7 +284,7 @@ func TestFeed_LossDuringARead(t *testing.T) {
 // TestFeed_LossDuringAComparison has the tail lose events again after the log has answered, in a chat of which no event is known.
 func TestFeed_LossDuringAComparison(t *testing.T) {
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-		r.log.history = "history"
+		r.log.history.Store("history")
 		r.append(created("c", "owner"), added("c", "ann"))
 		r.messages("c", 6)
 		f := r.open(named("", head("c")))
@@ -312,7 +312,7 @@ func TestFeed_UnreadableWhileDoubted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-				r.log.history = "history"
+				r.log.history.Store("history")
 				r.append(created("c", "owner"), added("c", "ann"))
 				f := r.open(named("", from("c", 0)))
 				last := r.messages("c", 6)
@@ -335,7 +335,7 @@ func TestFeed_UnreadableWhileDoubted(t *testing.T) {
 // TestFeed_AnotherHistoryOfOtherChats has one chat compared after the history of the log has changed: the other chats of the partition are compared too.
 func TestFeed_AnotherHistoryOfOtherChats(t *testing.T) {
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
-		r.log.history = "history"
+		r.log.history.Store("history")
 		r.append(created("c", "owner"))
 		other := domain.ChatID("")
 		for i := 0; other == "" || r.tail.PartitionOf(other) != r.tail.PartitionOf("c"); i++ {
@@ -348,7 +348,7 @@ func TestFeed_AnotherHistoryOfOtherChats(t *testing.T) {
 			r.log.afterBulk = nil
 			r.tail.lose("c")
 			time.Sleep(time.Second)
-			r.log.history = "another one"
+			r.log.history.Store("another one")
 		}
 		g := r.open(named("", head(other)))
 		expect(t, g, fmt.Sprintf("resync %s 1", other), fmt.Sprintf("caught_up %s 1", other))

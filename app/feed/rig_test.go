@@ -85,7 +85,7 @@ type testLog struct {
 	afterRead, afterBulk         func()
 	beforeHistory                func()
 	change                       func([]ports.Record)
-	history                      string // "" for the log's id
+	history                      atomic.Value // "" for the log's id
 
 	damaged sync.Map // chats that cannot be read, with the error
 }
@@ -111,7 +111,8 @@ func (l *testLog) History(context.Context) string {
 	if l.beforeHistory != nil {
 		l.beforeHistory()
 	}
-	return cmp.Or(l.history, l.ID())
+	history, _ := l.history.Load().(string)
+	return cmp.Or(history, l.ID())
 }
 
 func (l *testLog) fails(err error) {
