@@ -51,9 +51,10 @@ completions: build
 man:
 	CGO_ENABLED=0 GOFLAGS= go run -trimpath -tags man ./cmd/core man $(BIN)/man
 
-# All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
+# All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server. Most of the time tests wait
+# for servers and leases, so that three packages at once keep two cores busy.
 test: redis compiler
-	go test -timeout 20m ./...
+	go test -p 3 -timeout 20m ./...
 
 # What a change is tried with before the rest: no Redis but for the suite of the event log.
 quick: redis compiler
