@@ -91,14 +91,16 @@ func (c *chat) mustHold(r *Record) bool {
 }
 
 // releaseHeld makes held queues of a chat ready, as many as may start: a chat with many of them would otherwise try all with each delivery that ends.
-// Each is held again if it has to be.
+// Each is held again if it has to be. A queue that got a record while it was held may be held twice: the second time it takes the place of no other one.
 func (c *chat) releaseHeld() {
 	m, n := c.p.m, c.held.size()
 	if most := m.config.ChatConcurrency; most > 0 && c.retried < m.limits.chatWaiting && c.p.retried < m.limits.waiting {
 		n = min(n, max(most-c.running, 0))
 	}
-	for range n {
-		c.p.show(c.held.pop())
+	for n > 0 && c.held.size() > 0 {
+		if c.p.show(c.held.pop()) {
+			n--
+		}
 	}
 }
 

@@ -314,12 +314,14 @@ func (p *Partition) enqueue(c *chat, r *Record) {
 	p.show(q)
 }
 
-// show makes a queue ready if its head can begin.
-func (p *Partition) show(q *queue) {
-	if q.head != nil && !q.inFlight && !q.waiting && !q.ready && !p.over {
-		q.ready = true
-		p.m.ready.push(q)
+// show makes a queue ready if its head can begin. It reports whether the queue was not ready before.
+func (p *Partition) show(q *queue) bool {
+	if q.head == nil || q.inFlight || q.waiting || q.ready || p.over {
+		return false
 	}
+	q.ready = true
+	p.m.ready.push(q)
+	return true
 }
 
 // mayHaveBegun reports whether an earlier owner may have started a handler for an entry.
