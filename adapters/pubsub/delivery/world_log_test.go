@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -217,6 +218,13 @@ func (s *worldPartition) failover() {
 		c.checked = 0
 	}
 	s.entries, s.added, s.store = slices.Clone(k.entries), k.added, k.store.clone()
+	for _, n := range s.w.nodes { // an event whose end is lost may be delivered again: by a chat that was evicted from memory, even under the same lease
+		for _, l := range n.leases {
+			if l != nil && l.s == s {
+				maps.DeleteFunc(l.ended, func(f *fact, _ bool) bool { return !s.store.knowsEndOf(f) })
+			}
+		}
+	}
 	s.last.Milliseconds++
 	s.last.Number = 0
 	s.w.skew += time.Millisecond

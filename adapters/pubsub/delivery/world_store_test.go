@@ -76,6 +76,11 @@ func (s *worldPartition) remove(id string) {
 	delete(g.again, id)
 }
 
+// knowsEndOf reports whether the store has that an event is finished.
+func (g *groupStore) knowsEndOf(f *fact) bool {
+	return f.seq <= g.checkpoints[f.chat] || slices.ContainsFunc(g.failing[f.chat].Done, func(r groups.SeqRange) bool { return r.From <= f.seq && f.seq <= r.To })
+}
+
 // gone reports whether an entry before the stream's first one is gone.
 func (s *worldPartition) gone(id groups.StreamID) bool {
 	first := s.first()
