@@ -296,6 +296,19 @@ func (w *world) letters() (all []groups.DeadLetter) {
 	return all
 }
 
+// lettersAfter waits until the last outcomes are committed, which may be after the next events of their chats were sent, and returns the dead letters. It fails
+// unless there are n.
+func (w *world) lettersAfter(n int) []groups.DeadLetter {
+	w.t.Helper()
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	letters := w.letters()
+	if len(letters) != n {
+		w.t.Fatalf("there are %d dead letters, want %d", len(letters), n)
+	}
+	return letters
+}
+
 func (w *world) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
