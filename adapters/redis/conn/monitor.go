@@ -154,7 +154,7 @@ func (l *link) DialHook(next goredis.DialHook) goredis.DialHook {
 			}
 		}
 		l.after(ctx, err)
-		return conn, err
+		return keepRaw(conn), err
 	}
 }
 

@@ -1,0 +1,29 @@
+package conn
+
+import (
+	"net"
+	"syscall"
+)
+
+// rawConn is a connection with its file descriptor at hand. go-redis looks at the descriptor before each command, to notice that the server has closed
+// the connection. A [net.TCPConn] allocates for each look.
+type rawConn struct {
+	net.Conn
+	raw syscall.RawConn
+}
+
+// SyscallConn implements [syscall.Conn].
+func (c *rawConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+
+// keepRaw returns a rawConn, or conn itself if conn is nil or has no file descriptor, as a TLS connection.
+func keepRaw(conn net.Conn) net.Conn {
+	direct, ok := conn.(syscall.Conn)
+	if !ok {
+		return conn
+	}
+	raw, err := direct.SyscallConn()
+	if err != nil {
+		return conn
+	}
+	return &rawConn{Conn: conn, raw: raw}
+}
