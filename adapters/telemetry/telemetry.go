@@ -94,12 +94,18 @@ func (t *Telemetry) Link(ctx context.Context) func(context.Context) context.Cont
 
 // Command implements [ports.Observer].
 func (t *Telemetry) Command(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {
+	if !t.observed(ctx) {
+		return ctx, unobserved
+	}
 	return t.call(ctx, name, keyChat.String(string(chat)))
 }
 
+// observed reports whether somebody traces calls or reads their durations. If not, a call builds no attributes: a list of them is an allocation.
+func (t *Telemetry) observed(ctx context.Context) bool { return t.tracer != nil || t.commands.Enabled(ctx) }
+
 // call begins the span and the duration of a command, or of a call that is observed as one.
 func (t *Telemetry) call(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(error)) {
-	if t.tracer == nil && !t.commands.Enabled(ctx) {
+	if !t.observed(ctx) {
 		return ctx, unobserved
 	}
 	began := time.Now()

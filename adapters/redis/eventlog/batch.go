@@ -102,8 +102,8 @@ func (b *batch) look() {
 }
 
 // marshal returns the command that sends the batch to a server at the given history, as EVALSHA or, if withText is set, as EVAL. Numbers below 256,
-// constant texts and pointers become arguments without an allocation.
-func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.Cmd {
+// constant texts and pointers become arguments without an allocation. The reply is a text: a Cmd would allocate for its type, too.
+func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.StringCmd {
 	fields := 0
 	for _, r := range b.requests {
 		fields += len(r.ends)
@@ -140,7 +140,7 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 		}
 	}
 	b.args = append(b.args, l.bound, l.announcing)
-	return goredis.NewCmd(ctx, b.args...)
+	return goredis.NewStringCmd(ctx, b.args...)
 }
 
 // resends are the pauses before further attempts after a lost reply. The first attempt follows at once; the last pauses cover a restart without
@@ -212,9 +212,7 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 		confirmed, err = b.process(ctx, node, cmd)
 		switch {
 		case err == nil:
-			if reply, err = cmd.Text(); err != nil {
-				return "", 0, err
-			}
+			reply = cmd.Val()
 			if place, other := strings.CutPrefix(reply, "-1 "); other {
 				if err = b.recheck(ctx, place); err != nil {
 					return "", 0, err
@@ -265,7 +263,7 @@ func (b *batch) recheck(ctx context.Context, place string) error {
 }
 
 // process runs the script and, if replicas must confirm, waits for them on the same connection.
-func (b *batch) process(ctx context.Context, node *goredis.Client, cmd *goredis.Cmd) (confirmed int, err error) {
+func (b *batch) process(ctx context.Context, node *goredis.Client, cmd goredis.Cmder) (confirmed int, err error) {
 	d := b.log.durability
 	if d.Replicas == 0 {
 		return 0, node.Process(ctx, cmd)

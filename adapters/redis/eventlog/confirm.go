@@ -28,7 +28,7 @@ func (d Durability) Waits() time.Duration {
 }
 
 // process executes a command that writes, and then waits for replicas on the same connection.
-func (d Durability) process(ctx context.Context, node *goredis.Client, cmd *goredis.Cmd) (confirmed int, err error) {
+func (d Durability) process(ctx context.Context, node *goredis.Client, cmd goredis.Cmder) (confirmed int, err error) {
 	var wait *goredis.Cmd
 	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		_ = p.Process(ctx, cmd)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -236,7 +237,7 @@ func appendField(b []byte, e domain.Entity) []byte {
 	default:
 		return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
 	}
-	if id, err := uuid.Parse(e.ID); err == nil && len(e.ID) == 36 && id.String() == e.ID {
+	if id, err := uuid.Parse(e.ID); err == nil && len(e.ID) == 36 && !strings.ContainsAny(e.ID, "ABCDEF") {
 		return append(append(b, 1), id[:]...)
 	}
 	return append(b, e.ID...)
