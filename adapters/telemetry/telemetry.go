@@ -101,7 +101,9 @@ func (t *Telemetry) Command(ctx context.Context, name string, chat domain.ChatID
 }
 
 // observed reports whether somebody traces calls or reads their durations. If not, a call builds no attributes: a list of them is an allocation.
-func (t *Telemetry) observed(ctx context.Context) bool { return t.tracer != nil || t.commands.Enabled(ctx) }
+func (t *Telemetry) observed(ctx context.Context) bool {
+	return t.tracer != nil || t.commands.Enabled(ctx)
+}
 
 // call begins the span and the duration of a command, or of a call that is observed as one.
 func (t *Telemetry) call(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(error)) {
