@@ -81,7 +81,8 @@ func together(b *testing.B, callers, n int, do func(ctx context.Context, i int) 
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
 				if err := do(b.Context(), int(i)); err != nil {
-					failed.Store(&err)
+					cause := err // err itself would be allocated for each call
+					failed.Store(&cause)
 					return
 				}
 			}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -118,17 +119,34 @@ func BenchmarkSendAlone(b *testing.B) {
 	b.ReportMetric(median(ours)/median(bare), "×EVALSHA")
 }
 
-// BenchmarkSendAllocations counts the allocations of one caller's send.
+// BenchmarkSendAllocations counts the allocations of the process for each send: of one caller, and of 64 callers that share batches. It makes a fixed number
+// of sends after as many others, so that -benchtime has no influence.
 func BenchmarkSendAllocations(b *testing.B) {
+	const n = 4_000
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
 	all := chats(b, core, 100)
-	b.ReportAllocs()
-	i := 0
+	allocations := func(callers int) float64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		together(b, callers, n, func(ctx context.Context, i int) error {
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+			return err
+		})
+		runtime.ReadMemStats(&after)
+		return float64(after.Mallocs-before.Mallocs) / n
+	}
+	sides := map[int][]float64{1: nil, 64: nil}
+	for callers := range sides {
+		allocations(callers)
+	}
 	for b.Loop() {
-		i++
-		if _, err := core.Chats.Send(b.Context(), domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content}); err != nil {
-			b.Fatal(err)
+		for range rounds {
+			for callers := range sides {
+				sides[callers] = append(sides[callers], allocations(callers))
+			}
 		}
 	}
+	b.ReportMetric(median(sides[1]), "allocs/send")
+	b.ReportMetric(median(sides[64]), "allocs/send-of-64")
 }
