@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,6 +138,29 @@ func perCall(b *testing.B, client goredis.UniversalClient, do func(), n int) flo
 	before := cpu(b, client)
 	do()
 	return 1e6 * (cpu(b, client) - before) / float64(n)
+}
+
+// allocations returns the allocations of the process for each of the n calls that do makes.
+func allocations(n int, do func()) float64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(n)
+}
+
+// allocationsAlone reports the allocations of a call by one caller. It makes as many calls before, whatever -benchtime is.
+func allocationsAlone(b *testing.B, call func(ctx context.Context, i int) error) {
+	b.Helper()
+	const n = 4_000
+	all := func() { together(b, 1, n, call) }
+	var found []float64
+	for all(); b.Loop(); {
+		for range rounds {
+			found = append(found, allocations(n, all))
+		}
+	}
+	b.ReportMetric(median(found), "allocs/call")
 }
 
 // calls returns how often a command was called.

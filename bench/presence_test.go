@@ -136,12 +136,7 @@ func heartbeats(b *testing.B, server *redistest.Server, users []domain.UserID) [
 func BenchmarkHeartbeatAllocations(b *testing.B) {
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := core.Presence.Heartbeat(b.Context(), "user", "phone", ""); err != nil {
-			b.Fatal(err)
-		}
-	}
+	allocationsAlone(b, func(ctx context.Context, _ int) error { return core.Presence.Heartbeat(ctx, "user", "phone", "") })
 }
 
 const (

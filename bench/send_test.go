@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
 
@@ -119,34 +118,20 @@ func BenchmarkSendAlone(b *testing.B) {
 	b.ReportMetric(median(ours)/median(bare), "×EVALSHA")
 }
 
-// BenchmarkSendAllocations counts the allocations of the process for each send: of one caller, and of 64 callers that share batches. It makes a fixed number
-// of sends after as many others, so that -benchtime has no influence.
+// BenchmarkSendAllocations counts the allocations of a send: of one caller, and of 64 callers that share batches.
 func BenchmarkSendAllocations(b *testing.B) {
 	const n = 4_000
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
 	all := chats(b, core, 100)
-	allocations := func(callers int) float64 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		together(b, callers, n, func(ctx context.Context, i int) error {
-			_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
-			return err
-		})
-		runtime.ReadMemStats(&after)
-		return float64(after.Mallocs-before.Mallocs) / n
+	send := func(ctx context.Context, i int) error {
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+		return err
 	}
-	sides := map[int][]float64{1: nil, 64: nil}
-	for callers := range sides {
-		allocations(callers)
+	allocationsAlone(b, send)
+	var shared []float64
+	for range rounds {
+		shared = append(shared, allocations(n, func() { together(b, 64, n, send) }))
 	}
-	for b.Loop() {
-		for range rounds {
-			for callers := range sides {
-				sides[callers] = append(sides[callers], allocations(callers))
-			}
-		}
-	}
-	b.ReportMetric(median(sides[1]), "allocs/send")
-	b.ReportMetric(median(sides[64]), "allocs/send-of-64")
+	b.ReportMetric(median(shared), "allocs/call-of-64")
 }

@@ -86,12 +86,10 @@ func BenchmarkSessionGetAllocations(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := core.Sessions.Get(b.Context(), opened.Token); err != nil {
-			b.Fatal(err)
-		}
-	}
+	allocationsAlone(b, func(ctx context.Context, _ int) error {
+		_, err := core.Sessions.Get(ctx, opened.Token)
+		return err
+	})
 }
 
 // recordedUses returns the commands of session look-ups, recorded from a core.
