@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"chatcore"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
@@ -161,18 +159,6 @@ func TestBuiltins_LargeChatsAreKeptToo(t *testing.T) {
 	}
 }
 
-// scriptCalls counts the script calls that Redis has carried out.
-func scriptCalls(ctx context.Context, t *testing.T, client *goredis.Client) (n int) {
-	t.Helper()
-	for line := range strings.Lines(client.Info(ctx, "commandstats").Val()) {
-		var calls int
-		if _, err := fmt.Sscanf(line, "cmdstat_evalsha:calls=%d,", &calls); err == nil {
-			n += calls
-		}
-	}
-	return n
-}
-
 // TestUnreadOf_TakesOneScriptCallFor128Chats whatever the messages say and the users did. Entries that look like read receipts are none.
 func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
 	server := redistest.Start(t)
@@ -227,9 +213,9 @@ func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
 	wait.Until(t, "ben is in the chats", func() bool { return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ben"))) == len(want) })
 	var got map[domain.ChatID]domain.Ordinal
 	wait.Until(t, "two script calls, once the effects of the last appends are applied", func() bool {
-		before := scriptCalls(ctx, t, client)
+		before := redistest.AllCommands(t, client)["evalsha"]
 		got = must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.UnreadOf(ctx, "ben"))
-		return scriptCalls(ctx, t, client)-before == 2
+		return redistest.AllCommands(t, client)["evalsha"]-before == 2
 	})
 	if !maps.Equal(got, want) {
 		t.Errorf("unread are %v, want %v", got, want)

@@ -3,8 +3,6 @@ package chatcore_test
 import (
 	"context"
 	"errors"
-	"regexp"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -20,11 +18,8 @@ import (
 // probes returns how many probes a server has answered: each proves MULTI twice, and nothing else of an idle core uses it.
 func probes(t *testing.T, client *goredis.Client) int {
 	t.Helper()
-	found := regexp.MustCompile(`cmdstat_multi:calls=(\d+)`).FindStringSubmatch(must[string](t)(client.Info(t.Context(), "commandstats").Result()))
-	if found == nil {
-		return 0
-	}
-	return must[int](t)(strconv.Atoi(found[1])) / 2
+	t.Helper()
+	return redistest.AllCommands(t, client)["multi"] / 2
 }
 
 // TestReady_Shared has many callers ask at once, of a log that takes events, of one that does not, and of one that takes them again.

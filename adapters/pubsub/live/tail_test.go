@@ -223,25 +223,12 @@ func connections(t *testing.T, server *redistest.Server, typ string) int {
 }
 
 // commands returns the calls of each command since the last time.
-func commands(t *testing.T, server *redistest.Server) map[string]int {
+func commands(t *testing.T, server *redistest.Server) redistest.Commands {
 	t.Helper()
 	client := server.Client(t)
-	stats, err := client.Info(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
+	calls := redistest.AllCommands(t, client)
 	if err := client.ConfigResetStat(t.Context()).Err(); err != nil {
 		t.Fatal(err)
-	}
-	calls := make(map[string]int)
-	for line := range strings.Lines(stats) {
-		name, rest, found := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
-		if n := 0; found {
-			if _, err := fmt.Sscanf(rest, "%d", &n); err != nil {
-				t.Fatal(err)
-			}
-			calls[name] = n
-		}
 	}
 	for _, own := range []string{"info", "config|resetstat", "hello", "auth", "client|setinfo", "client|setname", "ping", "select", "client|maint_notifications"} {
 		delete(calls, own)
@@ -267,8 +254,7 @@ func TestTail_SweepIsOneCommand(t *testing.T) {
 	}
 	commands(t, server)
 	wait.Until(t, "three sweeps", func() bool {
-		stats, err := server.Client(t).Info(t.Context(), "commandstats").Result()
-		return err == nil && strings.Contains(stats, "cmdstat_xread:calls=3,")
+		return redistest.AllCommands(t, server.Client(t))["xread"] >= 3
 	})
 	if calls := commands(t, server); len(calls) != 1 || calls["xread"] < 3 {
 		t.Errorf("commands of three sweeps of %d partitions: %v", partitions, calls)

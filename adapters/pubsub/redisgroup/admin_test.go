@@ -227,13 +227,13 @@ func TestLargeHashes_AreReadInPages(t *testing.T) {
 			return r.groups.Fsck(ctx, redisgroup.FsckConfig{Backlog: r.log, Codec: wireformat.New(), Report: func(ports.Contradiction) error { return nil }})
 		}},
 	} {
-		before := calls(t, r.client, "hscan")
+		before := redistest.AllCommands(t, r.client)["hscan"]
 		r.check(test.read())
-		if pages := calls(t, r.client, "hscan") - before; pages < test.hashes*n/page {
+		if pages := redistest.AllCommands(t, r.client)["hscan"] - before; pages < test.hashes*n/page {
 			t.Errorf("%s: %d calls of HSCAN, want at least %d", what, pages, test.hashes*n/page)
 		}
 	}
-	if whole := calls(t, r.client, "hgetall"); whole > 1 { // of the group's state, by Inspect
+	if whole := redistest.AllCommands(t, r.client)["hgetall"]; whole > 1 { // of the group's state, by Inspect
 		t.Errorf("HGETALL was called %d times", whole)
 	}
 }
@@ -269,7 +269,7 @@ func TestDeadLetters_CostOfAPage(t *testing.T) {
 			return read < page
 		}))
 		for command, want := range map[string]int{"xrange": 1, "hmget": 1, "hscan": 0, "hgetall": 0} {
-			if got := calls(t, r.client, command); read != page || got != want {
+			if got := redistest.AllCommands(t, r.client)[command]; read != page || got != want {
 				t.Errorf("%d letters after %q: %d calls of %s, want %d", read, after, got, command, want)
 			}
 		}

@@ -2,7 +2,6 @@ package redisgroup_test
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -70,14 +69,7 @@ func TestNext_ReadsAhead(t *testing.T) {
 		return nil
 	})
 	r.check(err)
-	reads := func() int {
-		info, err := r.client.Info(t.Context(), "commandstats").Result()
-		r.check(err)
-		_, rest, _ := strings.Cut(info, "cmdstat_xrange:calls=")
-		number, _, _ := strings.Cut(rest, ",")
-		n, _ := strconv.Atoi(number)
-		return n
-	}
+	reads := func() int { return redistest.AllCommands(t, r.client)["xrange"] }
 	before, got := reads(), 0
 	for after := (groups.StreamID{}); got < entries; {
 		b, err := store.Next(t.Context(), r.partition, after, true)

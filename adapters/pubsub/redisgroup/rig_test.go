@@ -155,14 +155,6 @@ func (r *rig) read(store groups.Store, after groups.StreamID) (entries []string)
 	return entries
 }
 
-// calls returns how often a server has run a command since its statistics were reset.
-func calls(t *testing.T, client *goredis.Client, command string) (n int) {
-	t.Helper()
-	stats := client.InfoMap(t.Context(), "commandstats").Val()["Commandstats"]["cmdstat_"+command]
-	_, _ = fmt.Sscanf(stats, "calls=%d,", &n)
-	return n
-}
-
 func ended(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()

@@ -19,6 +19,7 @@ import (
 	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/tests/redistest"
 )
 
 func activity(chat domain.ChatID, seq domain.Seq) ports.ActivityEntry {
@@ -164,7 +165,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 	reading := view.NewUserChats(client, keys.Views())
 	page := func(more bool) (c cost, hmgets int) {
 		t.Helper()
-		hmgets = calls(t, m.direct, "hmget")
+		hmgets = redistest.AllCommands(t, m.direct)["hmget"]
 		c = m.cost(func(*app.Queries) error {
 			q := app.NewQueries(m.log, entity.NewLoader(m.log, nil, 0), projection.Views{Log: m.log.ID(), Chats: reading})
 			list, err := q.ChatListPage(t.Context(), "ada", domain.Page{Limit: limit})
@@ -178,7 +179,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 			}
 			return err
 		})
-		return c, calls(t, m.direct, "hmget") - hmgets
+		return c, redistest.AllCommands(t, m.direct)["hmget"] - hmgets
 	}
 	few, hmgetsOfFew := page(false)
 	old := make([]ports.ActivityEntry, many-limit)

@@ -297,13 +297,9 @@ func TestAnnouncements_Commands(t *testing.T) {
 		if err != nil || outcomes[0].Err != nil || outcomes[1].Err != nil || outcomes[2].Err != nil {
 			t.Fatalf("%v, error %v", outcomes, err)
 		}
-		stats := client.Info(t.Context(), "commandstats").Val()
+		all := redistest.AllCommands(t, client)
 		for command, n := range map[string]int{"pubsub|numsub": want.pubsub, "xrevrange": want.xrevrange, "xlen": want.xlen, "publish": want.publish} {
-			calls := 0
-			if _, found, ok := strings.Cut(stats, "cmdstat_"+command+":calls="); ok {
-				_, _ = fmt.Sscan(found[:strings.Index(found, ",")], &calls)
-			}
-			if calls != n {
+			if calls := all[command]; calls != n {
 				t.Errorf("partitions %t, types %t, subscribed %t: %d %s, want %d", want.partitions, want.types, want.subscribed, calls, command, n)
 			}
 		}

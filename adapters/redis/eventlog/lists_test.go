@@ -64,15 +64,15 @@ func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 	} {
 		page := domain.Page{Limit: limit}
 		for range 3 {
-			scriptsBefore, scans, bytes := calls(t, m.direct, "evalsha"), calls(t, m.direct, "hscan"), m.bytes.Load()
+			before, bytes := redistest.AllCommands(t, m.direct), m.bytes.Load()
 			items, next, err := test.query(queries(), page)
 			if err != nil || items != limit || next == "" {
 				t.Fatalf("%s: %d items, cursor %q, error %v", test.name, items, next, err)
 			}
 			page.Cursor = next
-			scriptsBefore, scans, bytes = calls(t, m.direct, "evalsha")-scriptsBefore, calls(t, m.direct, "hscan")-scans, m.bytes.Load()-bytes
-			if scriptsBefore > test.scripts || scans > test.scans || int(bytes) > test.bytes {
-				t.Errorf("%s: %d scripts, %d scans, %d bytes; want at most %d, %d, %d", test.name, scriptsBefore, scans, bytes, test.scripts, test.scans, test.bytes)
+			calls := redistest.AllCommands(t, m.direct).Since(before)
+			if bytes = m.bytes.Load() - bytes; calls["evalsha"] > test.scripts || calls["hscan"] > test.scans || int(bytes) > test.bytes {
+				t.Errorf("%s: %v, %d bytes; want at most %d scripts, %d scans, %d bytes", test.name, calls, bytes, test.scripts, test.scans, test.bytes)
 			}
 		}
 	}

@@ -58,13 +58,12 @@ type cost struct{ scripts, lookups, bytes int }
 
 func (m *metered) cost(query func(q *app.Queries) error) cost {
 	m.t.Helper()
-	scriptsBefore, lookups, bytes := scripts(m.t, m.direct), calls(m.t, m.direct, "lindex")+calls(m.t, m.direct, "lrange"), m.bytes.Load()
+	before, bytes := redistest.AllCommands(m.t, m.direct), m.bytes.Load()
 	if err := query(m.queries()); err != nil {
 		m.t.Fatal(err)
 	}
-	return cost{
-		scripts(m.t, m.direct) - scriptsBefore, calls(m.t, m.direct, "lindex") + calls(m.t, m.direct, "lrange") - lookups, int(m.bytes.Load() - bytes),
-	}
+	calls := redistest.AllCommands(m.t, m.direct).Since(before)
+	return cost{calls["evalsha"], calls["lindex"] + calls["lrange"], int(m.bytes.Load() - bytes)}
 }
 
 // fill appends events in large batches.

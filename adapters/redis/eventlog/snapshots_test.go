@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"chatcore/adapters/memory"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/internal/rig"
@@ -52,32 +50,19 @@ func (c *counted) NewID() string {
 	return fmt.Sprint("id-", c.n)
 }
 
-// scripts returns the number of scripts that a server has run.
-func scripts(t *testing.T, client goredis.UniversalClient) (n int) {
-	t.Helper()
-	stats, err := client.InfoMap(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Sscanf(stats["Commandstats"]["cmdstat_evalsha"], "calls=%d,", &n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func TestAHotMessageIsLoadedInOneStep(t *testing.T) {
 	client := rig.Connect(t, redistest.Start(t).URL())
 	queries := reacting(t, rig.Open(t, client, rig.NewKeys(t, 2)), 1000)
 	if _, err := queries.Chat(t.Context(), "c"); err != nil {
 		t.Fatal(err)
 	}
-	before := scripts(t, client)
+	before := redistest.AllCommands(t, client)["evalsha"]
 	m, err := queries.Message(t.Context(), "c", "hot")
 	if err != nil || len(m.Reactions) != 1 || len(m.Reactions[0].Users) != 1000 || m.Reactions[0].Users[999] != "user-999" {
 		t.Errorf("%d groups, error %v", len(m.Reactions), err)
 	}
 	// Without snapshots it would take four, of 256 events each.
-	if n := scripts(t, client) - before; n != 1 {
+	if n := redistest.AllCommands(t, client)["evalsha"] - before; n != 1 {
 		t.Errorf("it took %d scripts", n)
 	}
 }
@@ -138,27 +123,12 @@ func TestALatestReadMarkCostsOneEvent(t *testing.T) {
 		rig.Appended(t, log, a)
 	}
 	sender := domain.Actor(rig.Sent("c", "x").Events[0].Event)
-	before := calls(t, client, "lindex")
+	before := redistest.AllCommands(t, client)["lindex"]
 	loaded, err := log.Load(t.Context(), "c", ports.LoadRequest{Entity: domain.ReadEntity(sender), Latest: true})
 	if err != nil || len(loaded.Entities[0].Events) != 1 {
 		t.Fatalf("%+v, error %v", loaded, err)
 	}
-	if n := calls(t, client, "lindex") - before; n != 1 {
+	if n := redistest.AllCommands(t, client)["lindex"] - before; n != 1 {
 		t.Errorf("it looked at %d events", n)
 	}
-}
-
-// calls returns how often a server has executed a command, including in scripts.
-func calls(t *testing.T, client goredis.UniversalClient, command string) (n int) {
-	t.Helper()
-	stats, err := client.InfoMap(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if line := stats["Commandstats"]["cmdstat_"+command]; line != "" {
-		if _, err := fmt.Sscanf(line, "calls=%d,", &n); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return n
 }

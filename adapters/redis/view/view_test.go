@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -155,9 +154,10 @@ func TestOfUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := commandCalls(t, client)
+	before := redistest.AllCommands(t, client)
 	all, err := v.OfUsers(t.Context(), "log", users...)
-	if n := commandCalls(t, client) - before; err != nil || len(all) != len(users) || n != 2*len(users) {
+	calls := redistest.AllCommands(t, client).Since(before)
+	if n := calls["hmget"] + calls["hgetall"]; err != nil || len(all) != len(users) || n != 2*len(users) {
 		t.Fatalf("%d users, error %v, %d commands", len(all), err, n)
 	}
 	for i, user := range users {
@@ -174,18 +174,4 @@ func TestOfUsers(t *testing.T) {
 	if _, err := v.OfUsers(t.Context(), "log", "user-6", "user-7"); !errors.Is(err, ports.ErrForeignValue) {
 		t.Errorf("a user with a foreign value: %v", err)
 	}
-}
-
-// commandCalls counts the reads of hashes that Redis has carried out.
-func commandCalls(t *testing.T, client goredis.UniversalClient) (n int) {
-	t.Helper()
-	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
-		for _, name := range []string{"hmget", "hgetall"} {
-			var calls int
-			if _, err := fmt.Sscanf(line, "cmdstat_"+name+":calls=%d,", &calls); err == nil {
-				n += calls
-			}
-		}
-	}
-	return n
 }
