@@ -54,7 +54,9 @@ func opened(v *file.Vault, err error) (ports.Vault, error) {
 }
 
 // plain reports whether a URL has nothing but scheme, host and path.
-func plain(u *url.URL) bool { return u.User == nil && u.RawQuery == "" && u.Fragment == "" && !u.ForceQuery }
+func plain(u *url.URL) bool {
+	return u.User == nil && u.RawQuery == "" && u.Fragment == "" && !u.ForceQuery
+}
 
 func allowed(more Openers) string {
 	text := "a path, file:///DIRECTORY, memory://"

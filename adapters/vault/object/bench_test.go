@@ -57,7 +57,7 @@ func measured(b *testing.B, events int, call func(i int) error) {
 
 // BenchmarkSeal seals and encodes a segment. B/event is the size of all segments of the transcript.
 func BenchmarkSeal(b *testing.B) {
-	c, segments, size := newCodec(b), sealed(b), 0
+	c, segments, size := openCodec(b), sealed(b), 0
 	for _, s := range segments {
 		data, err := c.EncodeSegment(s)
 		if err != nil {
@@ -79,7 +79,7 @@ func BenchmarkSeal(b *testing.B) {
 
 // BenchmarkVerify decodes a whole segment and compares its sums and roots.
 func BenchmarkVerify(b *testing.B) {
-	c, segments := newCodec(b), sealed(b)
+	c, segments := openCodec(b), sealed(b)
 	var encoded [][]byte
 	for _, s := range segments {
 		data, err := c.EncodeSegment(s)
@@ -96,7 +96,7 @@ func BenchmarkVerify(b *testing.B) {
 
 // BenchmarkErase erases an event of a segment and encodes the next generation.
 func BenchmarkErase(b *testing.B) {
-	c, segments := newCodec(b), sealed(b)
+	c, segments := openCodec(b), sealed(b)
 	measured(b, SegmentEvents, func(i int) error {
 		s := segments[i%len(segments)]
 		next, err := s.Erase(map[domain.Seq][]byte{s.Name.FirstSeq() + domain.Seq(i%SegmentEvents): []byte("{}")}, nil) //nolint:gosec // an index
@@ -110,7 +110,7 @@ func BenchmarkErase(b *testing.B) {
 
 // BenchmarkPage reads a page of 64 events from a vault of files, with the footer before and without.
 func BenchmarkPage(b *testing.B) {
-	c, segments := newCodec(b), sealed(b)
+	c, segments := openCodec(b), sealed(b)
 	v, err := file.Open(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
@@ -170,7 +170,7 @@ func anyBelow(n int) int {
 // BenchmarkJournal encodes a flush of 3,000 events, about 1 MiB of JSON, of 16 partitions and some chats each.
 func BenchmarkJournal(b *testing.B) {
 	const partitions, each = 16, 188
-	c := newCodec(b)
+	c := openCodec(b)
 	j := &JournalObject{Name: Journal("log", 1, 1)}
 	chats := logged(b)
 	var names []domain.ChatID

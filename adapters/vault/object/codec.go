@@ -1,7 +1,11 @@
 package object
 
 import (
+	"fmt"
+
 	"github.com/klauspost/compress/zstd"
+
+	"chatcore/domain"
 )
 
 // maxPlain bounds the bytes of a compressed part of an object, in bytes, so that a hostile object cannot fill the memory.
@@ -11,27 +15,35 @@ const maxPlain = 256 << 20
 type Codec struct {
 	encoder *zstd.Encoder
 	decoder *zstd.Decoder
+
+	maxPlain int
 }
 
 // NewCodec returns a codec. It needs no end.
-func NewCodec() (*Codec, error) {
+func NewCodec() (*Codec, error) { return newCodec(maxPlain) }
+
+func newCodec(maxPlain int) (*Codec, error) {
 	// The sums of objects make those of zstd superfluous.
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxPlain))
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(uint64(maxPlain)))
 	if err != nil {
 		return nil, err
 	}
-	return &Codec{encoder: encoder, decoder: decoder}, nil
+	return &Codec{encoder: encoder, decoder: decoder, maxPlain: maxPlain}, nil
 }
 
-// compress returns what a writer has: the number of compressed bytes of the values, these, and the compressed ids.
-func (c *Codec) compress(w writer) []byte {
+// compress returns what a writer has: the number of compressed bytes of the values, these, and the compressed ids. It returns a [*domain.InvalidError] for more
+// than decompress accepts.
+func (c *Codec) compress(w writer) ([]byte, error) {
+	if size := max(len(w.b), len(w.ids)); size > c.maxPlain {
+		return nil, &domain.InvalidError{Field: "object", Problem: fmt.Sprintf("has a part of %d bytes", size), Allowed: fmt.Sprintf("at most %d before compression", c.maxPlain)}
+	}
 	values := writer{}
 	values.bytes(c.encoder.EncodeAll(w.b, nil))
-	return c.encoder.EncodeAll(w.ids, values.b)
+	return c.encoder.EncodeAll(w.ids, values.b), nil
 }
 
 // decompress returns a reader of compressed bytes, as a part of an object.

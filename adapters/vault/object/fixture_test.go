@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newCodec(t testing.TB) *Codec {
+func openCodec(t testing.TB) *Codec {
 	t.Helper()
 	c, err := NewCodec()
 	if err != nil {

@@ -79,7 +79,11 @@ func (c *Codec) EncodeJournal(j *JournalObject) ([]byte, error) {
 	for _, b := range j.Blocks {
 		plain.block(b)
 	}
-	return seal(KindJournal, j.Name, head.b, c.compress(plain)), nil
+	compressed, err := c.compress(plain)
+	if err != nil {
+		return nil, err
+	}
+	return seal(KindJournal, j.Name, head.b, compressed), nil
 }
 
 func (w *writer) block(b Block) {

@@ -24,7 +24,7 @@ type sample struct {
 // samples returns an object of each kind.
 func samples(t testing.TB) map[string]sample {
 	t.Helper()
-	c := newCodec(t)
+	c := openCodec(t)
 	event := Event{ID: "e1", Ordinal: 1, JSON: []byte(`{"eventId":"e1","content":"hello"}`)}
 	journal := &JournalObject{Name: Journal("log", 3, 7), Before: Link{Name: "x"}, Blocks: []Block{{Partition: 2, Entries: []Entry{}}, {Partition: 5, Entries: []Entry{}}}}
 	for i := range journal.Blocks {
@@ -161,7 +161,7 @@ func TestObjects_HostileHeader(t *testing.T) {
 }
 
 func TestJournal_RoundTrip(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	rapid.Check(t, func(t *rapid.T) {
 		j := drawJournal(t)
 		data, err := c.EncodeJournal(j)
@@ -175,7 +175,7 @@ func TestJournal_RoundTrip(t *testing.T) {
 }
 
 func TestTail_RoundTrip(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	rapid.Check(t, func(t *rapid.T) {
 		tail := drawTail(t)
 		data, err := c.EncodeTail(tail)
@@ -269,7 +269,7 @@ func withoutEvents(v any) any {
 }
 
 func TestEncode_Refuses(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	j := func(change func(j *JournalObject)) error {
 		b := Block{Partition: 1, Entries: []Entry{{Chat: "a", Seq: 1}, {Chat: "a", Seq: 2}}}
 		b.Entries[0].ID.Number, b.Entries[1].ID.Number, b.Last.Number = 1, 2, 2
@@ -308,9 +308,31 @@ func TestEncode_Refuses(t *testing.T) {
 	}
 }
 
+// TestCodec_Bound encodes and decodes objects around the bound of what is decompressed.
+func TestCodec_Bound(t *testing.T) {
+	tail := &TailPart{Name: Tail("log", 1, 1, 0), Chats: []TailChat{{Chat: "a", Head: 1, Events: []Event{{JSON: bytes.Repeat([]byte("x"), 10_000)}}}}}
+	small, err := newCodec(10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := small.EncodeTail(tail); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("encode beyond the bound: %v, want %v", err, domain.ErrInvalid)
+	}
+	data, err := openCodec(t).EncodeTail(tail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := small.DecodeTail(tail.Name, data); !refused(err, ErrDamaged) {
+		t.Errorf("decode beyond the bound: %v, want %v", err, ErrDamaged)
+	}
+	if _, err := openCodec(t).DecodeTail(tail.Name, data); err != nil {
+		t.Errorf("decode below the bound: %v", err)
+	}
+}
+
 // TestJournal_Links follows the chain of journal objects.
 func TestJournal_Links(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	first := &JournalObject{Name: Journal("log", 1, 1)}
 	data, err := c.EncodeJournal(first)
 	if err != nil {

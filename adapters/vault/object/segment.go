@@ -175,18 +175,25 @@ func (c *Codec) EncodeSegment(s *SealedSegment) ([]byte, error) {
 	}
 	f := &Footer{name: s.Name, previous: s.Previous}
 	var body []byte
-	add := func(w writer) part {
-		compressed := c.compress(w)
+	add := func(w writer) (part, error) {
+		compressed, err := c.compress(w)
 		body = append(body, compressed...)
-		return f.next(compressed)
+		return f.next(compressed), err
 	}
 	roots := s.frameRoots()
 	for i := range f.frames {
 		var w writer
 		w.events(s.Events[i*FrameEvents:][:FrameEvents], f.seqs(i))
-		f.frames[i] = frame{part: add(w), root: roots[i], secrets: s.secrets[i]}
+		p, err := add(w)
+		if err != nil {
+			return nil, err
+		}
+		f.frames[i] = frame{part: p, root: roots[i], secrets: s.secrets[i]}
 	}
-	f.index = add(writer{b: s.Index})
+	var err error
+	if f.index, err = add(writer{b: s.Index}); err != nil {
+		return nil, err
+	}
 	footer := f.encode()
 	return seal(KindSegment, s.Name, body, footer, binary.BigEndian.AppendUint32(nil, uint32(len(footer)))), nil //nolint:gosec // about 2 KB
 }

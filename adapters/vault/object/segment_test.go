@@ -16,7 +16,7 @@ import (
 
 // TestSegment_RoundTrip seals the events of a transcript.
 func TestSegment_RoundTrip(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	previous := Root{}
 	for chat, events := range logged(t) {
 		for number := range len(events) / SegmentEvents {
@@ -42,7 +42,7 @@ func TestSegment_RoundTrip(t *testing.T) {
 
 // TestSegment_Frames reads each frame alone, by the ranges of the footer, as a reader of a vault does.
 func TestSegment_Frames(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	s := segmentOf(t, Segment("log", 3, "room", 2, 0), Root{7})
 	data, err := c.EncodeSegment(s)
 	if err != nil {
@@ -78,7 +78,7 @@ func TestSegment_Frames(t *testing.T) {
 
 // TestSegment_FrameDamage changes, cuts and swaps the bytes of frames, and of the footer.
 func TestSegment_FrameDamage(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	s := segmentOf(t, Segment("log", 3, "room", 2, 0), Root{})
 	data, err := c.EncodeSegment(s)
 	if err != nil {
@@ -197,7 +197,7 @@ func TestSegment_Proofs(t *testing.T) {
 
 // TestSegment_Erase erases events of several generations: the root stays, the others can be proved, and nothing of the erased ones is left.
 func TestSegment_Erase(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	first := segmentOf(t, Segment("log", 3, "room", 2, 0), Root{1})
 	rapid.Check(t, func(t *rapid.T) {
 		s, erased := first, map[domain.Seq][]byte{}
@@ -288,7 +288,7 @@ func TestSegment_Salts(t *testing.T) {
 
 // TestSegment_WrongRoot has a footer with right sums whose roots are not those of the events.
 func TestSegment_WrongRoot(t *testing.T) {
-	c := newCodec(t)
+	c := openCodec(t)
 	s := segmentOf(t, Segment("log", 3, "room", 2, 0), Root{})
 	data, err := c.EncodeSegment(s)
 	if err != nil {

@@ -92,7 +92,11 @@ func (c *Codec) EncodeTail(t *TailPart) ([]byte, error) {
 			w.number(uint64(p.Seq))
 		}
 	}
-	return seal(KindTail, t.Name, c.compress(w)), nil
+	compressed, err := c.compress(w)
+	if err != nil {
+		return nil, err
+	}
+	return seal(KindTail, t.Name, compressed), nil
 }
 
 // DecodeTail decodes a part of a tail. The events share memory.

@@ -94,4 +94,3 @@ func problemOf(u *url.URL, query url.Values) string {
 	}
 	return ""
 }
-

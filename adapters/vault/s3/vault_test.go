@@ -320,7 +320,7 @@ func TestOpen_Refuses(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hidden")
 	for _, text := range []string{
-		"s3://", "s3:///prefix", "s3://bucket#x", "s3://u:hidden@bucket", "s3://bucket/../x", "s3://bucket/.x", "s3://bucket/" + strings.Repeat("x/", 255)+"xx", "s3://bucket?key=hidden",
+		"s3://", "s3:///prefix", "s3://bucket#x", "s3://u:hidden@bucket", "s3://bucket/../x", "s3://bucket/.x", "s3://bucket/" + strings.Repeat("x/", 255) + "xx", "s3://bucket?key=hidden",
 		"s3://bucket?insecure=yes", "s3://bucket?region=a&region=b", "s3://bucket?endpoint=http://x/y",
 	} {
 		u, err := url.Parse(text)
