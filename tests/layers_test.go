@@ -36,6 +36,8 @@ const (
 	everyone  = "*"
 	jwts      = "github.com/golang-jwt/jwt/v5"
 	jwtKeys   = "github.com/MicahParks"
+	minio     = "github.com/minio/minio-go/v7"
+	zstd      = "github.com/klauspost/compress/zstd"
 
 	pureCore = "chatcore/adapters/pubsub/delivery"
 	groupRun = "chatcore/adapters/pubsub/group"
@@ -91,6 +93,12 @@ var layers = map[string][]string{
 	"adapters/subscribers":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, groupRun, backoff},
 	"adapters/memory":              {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":      {"chatcore/domain"},
+
+	"adapters/vault":        {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
+	"adapters/vault/file":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
+	"adapters/vault/object": {"chatcore/domain", "chatcore/ports", zstd},
+	"adapters/vault/probe":  {"chatcore/ports"},
+	"adapters/vault/s3":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
 
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
@@ -233,6 +241,9 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"adapters/memory/a.go":            {goRedis, "chatcore/app"},
 		"adapters/telemetry/a.go":         {otelAPI + "x/sdk", goRedis},
 		"adapters/other/a.go":             {"chatcore/domain"},
+		"adapters/vault/a.go":             {minio, "chatcore/adapters/vault/s3", "chatcore/app"},
+		"adapters/vault/file/a.go":        {minio, zstd, "chatcore/adapters/vault/object"},
+		"adapters/vault/object/a.go":      {minio, "chatcore/adapters/vault", "chatcore/adapters/wireformat"},
 		"adapters/connect/server/a.go":    {"chatcore", "chatcore/app", "golang.org/x/net/http2", "google.golang.org/protobuf/proto"},
 		"app/findings/a.go":               {"chatcore/app", "chatcore/adapters/pubsub"},
 		"helpers/a.go":                    {"chatcore", "chatcore/adapters/redis", goRedis},
