@@ -145,7 +145,7 @@ type DeliveryConfig struct {
 	// Where no group runs, appends keep a stream at about twice as many. Defaults to 100,000.
 	StreamBound int
 	// MaxGroups is the highest number of consumer groups in this process, including the built-in one; one more is ErrTooManyGroups. On Redis each
-	// group costs the server about 11 commands a second for each partition, also when nothing happens. Defaults to as many as have 4,352 partitions
+	// group costs the server about 20 commands a second for each partition, also when nothing happens. Defaults to as many as have 4,352 partitions
 	// together (256 groups with 16 partitions), at least 16; in memory and on a custom log to no bound.
 	MaxGroups int
 	// BuiltinPace is the interval at which the built-in subscribers read the streams and write unread counts for other programs, at most a minute.

@@ -73,6 +73,16 @@ func (c Commands) And(others Commands) Commands {
 	return sum
 }
 
+// Beyond says of each command that is called more often than allowed how often it is called, in the order of names.
+func (c Commands) Beyond(most Commands) (differences []string) {
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		if c[name] > most[name] {
+			differences = append(differences, fmt.Sprintf("%s is called %d times, want at most %d", name, c[name], most[name]))
+		}
+	}
+	return differences
+}
+
 // Differences says of each command whose number is not the wanted one what it is and what it should be, in the order of names.
 func (c Commands) Differences(want Commands) (differences []string) {
 	names := maps.Clone(want)

@@ -3,6 +3,7 @@ package redisgroup_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports/groups"
@@ -17,7 +18,7 @@ func TestCosts(t *testing.T) {
 	r.send("a", "b", "c")
 	read, err := store.Next(t.Context(), r.partition, groups.StreamID{}, false)
 	r.check(err)
-	number := uint64(0)
+	number, until := uint64(0), lease
 	commits := func(entries int) func() error {
 		return func() error {
 			number++
@@ -38,8 +39,14 @@ func TestCosts(t *testing.T) {
 		want redistest.Commands
 	}{
 		"heartbeat": {
-			func() error { _, err := store.Heartbeat(t.Context(), "m", lease, nil, lease); return err },
-			redistest.Commands{"evalsha": 1, "exists": 1, "time": 1, "zremrangebyscore": 3, "zrangebyscore": 1, "zadd": 1, "pttl": 1, "zrange": 2},
+			func() error {
+				until += time.Second // as time that has passed
+				_, err := store.Heartbeat(t.Context(), "m", until, nil, lease)
+				return err
+			},
+			redistest.Commands{
+				"evalsha": 1, "exists": 1, "time": 1, "zremrangebyscore": 3, "zrangebyscore": 1, "zadd": 1, "pttl": 1, "pexpire": 1, "zrange": 2,
+			},
 		},
 		"renewal of a lease":      {commits(0), renewal},
 		"commit of one entry":     {commits(1), renewal.And(redistest.Commands{"xrange": 1, "hlen": 1, "hset": 1})},

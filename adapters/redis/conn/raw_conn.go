@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// rawConn is a connection with its file descriptor at hand. go-redis looks at the descriptor before each command, to notice that the server has closed
-// the connection. A [net.TCPConn] allocates for each look.
+// rawConn is a connection that keeps its [syscall.RawConn]. go-redis asks for one before each command, to notice that the server has closed the connection.
+// A [net.TCPConn] allocates a new one each time.
 type rawConn struct {
 	net.Conn
 	raw syscall.RawConn
