@@ -37,8 +37,8 @@ type Vault interface {
 	// deleted meanwhile may be.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Object, error]
 
-	// Delete removes objects; names that are free are no error. It is not atomic: after an error some of the objects may be gone. A name may be
-	// used again.
+	// Delete removes objects; names that are free are no error. After success they do not come back in a crash. It is not atomic: after an error some of
+	// the objects may be gone, and a repeated Delete does the rest. A name may be used again.
 	Delete(ctx context.Context, names ...string) error
 }
 

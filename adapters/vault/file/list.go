@@ -64,7 +64,7 @@ func (l *listing) folder(ctx context.Context, folder string) error {
 		case strings.HasPrefix(e.Name(), "."):
 		case e.IsDir() && l.mayHave(name):
 			err = l.folder(ctx, name)
-		case e.Type().IsRegular() && strings.HasPrefix(name, l.prefix) && name > l.after:
+		case e.Type().IsRegular() && strings.HasPrefix(name, l.prefix) && name > l.after && ports.CheckObjectName(name) == nil:
 			err = l.object(name, e)
 		}
 		if err != nil {

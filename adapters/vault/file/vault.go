@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -89,12 +88,12 @@ func (v *Vault) Put(ctx context.Context, name string, body []byte) error {
 	if err != nil {
 		return failure(err)
 	}
-	defer os.Remove(written) //nolint:errcheck // Open removes it later
 	linked := v.link(ctx, written, name)
+	_ = os.Remove(written) // Open removes it later
 	if linked != nil && !errors.Is(linked, ports.ErrExists) {
 		return linked
 	}
-	if err := v.syncFolders(path.Dir(name)); err != nil { // of an object that exists too: its writer may not have got so far
+	if err := v.syncFolders(name, unfinished+"/"); err != nil { // of an object that exists too: its writer may not have got so far
 		return err
 	}
 	return linked
@@ -148,20 +147,24 @@ func (v *Vault) putFailure(name string, err error) error {
 	return failure(err)
 }
 
-// syncFolders flushes a folder and those above it, so that they outlive a crash with all they have.
-func (v *Vault) syncFolders(folder string) error {
-	for ; folder != "."; folder = path.Dir(folder) {
-		if err := v.sync(v.path(folder)); err != nil {
-			return err
+// syncFolders flushes the folders above names, so that what they have, and have no more, outlives a crash.
+func (v *Vault) syncFolders(names ...string) error {
+	synced := make(map[string]bool)
+	for _, name := range names {
+		for folder := path.Dir(name); !synced[folder]; folder = path.Dir(folder) {
+			synced[folder] = true
+			if err := v.sync(v.path(folder)); err != nil {
+				return err
+			}
 		}
 	}
-	return v.sync(v.root)
+	return nil
 }
 
 // sync flushes a directory. One that is gone needs none. After an error the directory may have been changed or not.
 func (v *Vault) sync(directory string) error {
-	f, err := os.Open(directory)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := os.Open(directory) //nolint:gosec // below the root, or above it
+	if absent(err) {
 		return nil
 	}
 	if err == nil {
@@ -217,34 +220,26 @@ func (v *Vault) Delete(ctx context.Context, names ...string) error {
 	if err := enter(ctx, names...); err != nil {
 		return err
 	}
-	var folders []string
 	for _, name := range names {
 		if err := enter(ctx, name); err != nil {
 			return err
 		}
 		switch err := os.Remove(v.path(name)); {
 		case err == nil:
-			folders = append(folders, v.prune(path.Dir(name)))
+			v.prune(path.Dir(name))
 		case errors.Is(err, syscall.ENOTEMPTY): // a folder
 		case !errors.Is(v.notFound(err), ports.ErrObjectNotFound):
 			return v.notFound(err)
 		}
 	}
-	slices.Sort(folders)
-	for _, folder := range slices.Compact(folders) {
-		if err := v.sync(v.path(folder)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return v.syncFolders(names...) // of free names too: an earlier call may not have got so far
 }
 
-// prune removes empty folders upwards, and returns the first that stays.
-func (v *Vault) prune(folder string) string {
+// prune removes empty folders upwards.
+func (v *Vault) prune(folder string) {
 	for folder != "." && syscall.Rmdir(v.path(folder)) == nil {
 		folder = path.Dir(folder)
 	}
-	return folder
 }
 
 // Check implements [ports.VaultChecker].
