@@ -19,11 +19,13 @@ import (
 type request struct {
 	append    ports.Append
 	partition int
+	plain     bool     // encoded for send.lua
 	buf       []byte   // the arguments, concatenated
 	ends      []int    // end of each argument in buf
-	entities  []entity // that the command names
+	entities  []entity // that the command names, unless it is plain
 	outcome   ports.Outcome
 	err       error // of the whole batch
+	left      bool  // send.lua left it to append.lua
 
 	wake   chan signal // has a buffer of one
 	queued bool        // in the queue of a partition; partition.mu guards it
@@ -51,8 +53,8 @@ func (s signal) String() string {
 //nolint:gochecknoglobals // a pool has no state of its own
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
 
-// newRequest encodes an append. It returns an error if the append is invalid or cannot be encoded.
-func (l *Log) newRequest(a ports.Append) (*request, error) {
+// newRequest encodes an append, for send.lua if plain is set. It returns an error if the append is invalid or cannot be encoded.
+func (l *Log) newRequest(a ports.Append, plain bool) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
@@ -62,7 +64,11 @@ func (l *Log) newRequest(a ports.Append) (*request, error) {
 	r, _ := requests.Get().(*request)
 	r.append, r.partition = a, l.keys.Partition(a.Chat)
 	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
-	if err := l.write(r); err != nil {
+	write := l.write
+	if r.plain = plain; plain {
+		write = l.writeSend
+	}
+	if err := write(r); err != nil {
 		r.free()
 		return nil, err
 	}
