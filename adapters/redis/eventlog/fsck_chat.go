@@ -147,8 +147,9 @@ func (c *chatCheck) segments(ctx context.Context) (whole bool, err error) {
 	}
 	c.head = first.head
 	if c.head != "" {
-		if c.last, _, err = parseHead(c.head); err != nil {
-			c.head, c.last = "", 0
+		head, err := parseHead(c.head)
+		if c.last = head.last; err != nil {
+			c.head = ""
 		}
 	}
 	whole = true
@@ -182,7 +183,7 @@ func (c *chatCheck) end(ctx context.Context, segment uint64, whole bool) (bool, 
 		if c.last > 0 && whole {
 			return true, nil
 		}
-		if _, _, err := c.Log.head(ctx, c.chat, []any{nil}); err == nil {
+		if _, err := c.Log.head(ctx, c.chat, []any{nil}); err == nil {
 			return false, &domain.Refusal{Reason: domain.ErrChatNotFound, Detail: fmt.Sprintf("chat %q was never created", c.chat)}
 		} else if !isCorrupt(err) {
 			return false, err
@@ -192,10 +193,11 @@ func (c *chatCheck) end(ctx context.Context, segment uint64, whole bool) (bool, 
 			Lost: "its events are lost; every read and command of it fails with ErrCorrupt",
 		}, nil)
 	}
-	head, _, err := parseHead(page.head) // of the same moment as the length
+	found, err := parseHead(page.head) // of the same moment as the length
 	if err != nil {
 		return false, nil //nolint:nilerr // the head was removed meanwhile; the next check sees that
 	}
+	head := found.last
 	expected := segmentSize
 	if uint64(head-1)/segmentSize == segment {
 		expected = int(uint64(head-1)%segmentSize) + 1 //nolint:gosec // below segmentSize
@@ -338,7 +340,7 @@ func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 
 // finish returns the writes that are missing after an interrupted append: corrections of the index, and deliveries.
 func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []domain.Seq) ([]correction, []delivery, error) {
-	_, ordinal, err := parseHead(c.head)
+	ended, err := parseHead(c.head)
 	if err != nil {
 		return nil, nil, errUnfolded
 	}
@@ -350,7 +352,7 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 			return nil, nil, errUnfolded
 		}
 		records = append(records, record)
-		ordinal = record.Ordinal
+		ended.messages = record.Ordinal
 		if id := record.Meta.CausationID; id != "" {
 			fields[string(appendField(nil, domain.CommandEntity(domain.Actor(record.Event), id)))] = struct{}{}
 		}
@@ -373,6 +375,7 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 			event: string(r.ID), metadata: string(wireformat.AppendMetadata(nil, r.Event, r.Meta)), payload: entry[at:], seq: r.Seq,
 		})
 	}
+	ended.last = last
 	var corrections []correction
 	for field, entry := range fold.entries {
 		if recorded(field) && before[field] != none {
@@ -386,7 +389,7 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 	for first := range fold.tombstones {
 		corrections = append(corrections, correction{ofSortedSet, "d", strconv.FormatUint(first, 10), none, present(strconv.FormatUint(first, 10))})
 	}
-	corrections = append(corrections, correction{ofHash, "x", headField, present(c.head), present(fmt.Sprintf("%d:%d", last, ordinal))}) // last, because it makes the others count
+	corrections = append(corrections, correction{ofHash, "x", headField, present(c.head), present(ended.String())}) // last, because it makes the others count
 	return corrections, deliveries, nil
 }
 

@@ -63,11 +63,11 @@ func (c *chatCheck) present(ctx context.Context) (domain.Seq, error) {
 	if err != nil {
 		return 0, err
 	}
-	head, _, err := parseHead(page.head)
+	head, err := parseHead(page.head)
 	if err != nil {
 		return 0, nil //nolint:nilerr // a missing head is another contradiction
 	}
-	return head, nil
+	return head.last, nil
 }
 
 // compareFields compares entries of the index. It returns the fields that were moved after the fold.
@@ -293,14 +293,16 @@ func (c *chatCheck) heads(ctx context.Context) error {
 		return err
 	}
 	text, _ := head[0].(string)
-	last, ordinal, err := parseHead(text)
-	if err != nil || last != c.last || ordinal == c.ordinal {
+	found, err := parseHead(text)
+	want := found
+	want.messages = c.ordinal
+	if err != nil || found.last != c.last || found == want {
 		return nil //nolint:nilerr // the head has changed meanwhile
 	}
 	return c.found(ctx, ports.Contradiction{
-		Kind: "head", Chat: c.chat, Seq: last, Key: c.keys.Chat(c.chat, "x"), What: fmt.Sprintf("the head counts %d messages, the log has %d", ordinal, c.ordinal), Repair: "the count is corrected",
+		Kind: "head", Chat: c.chat, Seq: found.last, Key: c.keys.Chat(c.chat, "x"), What: fmt.Sprintf("the head counts %d messages, the log has %d", found.messages, c.ordinal), Repair: "the count is corrected",
 	}, func() (bool, error) {
-		return c.correct(ctx, c.chat, "", false, []correction{{ofHash, "x", headField, present(text), present(fmt.Sprintf("%d:%d", last, c.ordinal))}})
+		return c.correct(ctx, c.chat, "", false, []correction{{ofHash, "x", headField, present(text), present(want.String())}})
 	})
 }
 
