@@ -122,7 +122,7 @@ func (l *appendQueue) sendBatch(leader *request) {
 	b.send(l.log.ctx)
 
 	l.mu.Lock()
-	next := l.take(0)
+	next := l.take()
 	if next == nil {
 		l.inFlight--
 	}
@@ -201,13 +201,13 @@ func (l *appendQueue) withdraw(r *request) bool {
 	return true
 }
 
-// take removes the first request of the chat at a place in the order of turns, and returns it. It returns nil if the queue is empty.
-func (l *appendQueue) take(at int) *request {
+// take removes the next request from the queue and returns it: the first one of the chat whose turn it is. It returns nil if the queue is empty.
+func (l *appendQueue) take() *request {
 	if len(l.turns) == 0 {
 		return nil
 	}
-	w := l.turns[at]
-	copy(l.turns[at:], l.turns[at+1:])
+	w := l.turns[0]
+	copy(l.turns, l.turns[1:])
 	l.turns = l.turns[:len(l.turns)-1]
 	r := w.first
 	if w.first = r.next; w.first == nil {
@@ -239,17 +239,9 @@ func (l *appendQueue) forget(w *waiting) {
 	}
 }
 
-// fill adds queued requests to the batch, chat by chat in turn, until the batch is full. It passes over chats whose next request is for the other script.
+// fill adds queued requests to the batch, chat by chat in turn, until the batch is full.
 func (l *appendQueue) fill(b *batch) {
-	plain := b.requests[0].plain
-	for at := 0; at < len(l.turns) && len(b.requests) < batchCommands; {
-		switch next := l.turns[at].first; {
-		case next.plain != plain:
-			at++
-		case b.bytes+len(next.buf) > batchBytes:
-			return
-		default:
-			b.add(l.take(at))
-		}
+	for len(l.turns) > 0 && len(b.requests) < batchCommands && b.bytes+len(l.turns[0].first.buf) <= batchBytes {
+		b.add(l.take())
 	}
 }

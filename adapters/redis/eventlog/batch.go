@@ -29,7 +29,6 @@ type batch struct {
 	token      field
 	held       *field // identity of the log, as the batch was last sent
 	fence      field  // key, of a batch of plain sends
-	history    field  // line of INFO, of a batch of plain sends
 
 	fields []field
 	args   []any
@@ -108,7 +107,7 @@ func (b *batch) look() {
 // constant texts and pointers become arguments without an allocation.
 func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.Cmd {
 	b.held = b.log.held[b.partitions[0]].Load()
-	if b.plain() {
+	if b.requests[0].plain {
 		b.marshalSends(history, withText)
 	} else {
 		b.marshalCommands(history, withText, again)
@@ -167,10 +166,10 @@ func (b *batch) marshalRequests() {
 //nolint:gochecknoglobals // never changes
 var resends = [...]time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 
-// send sends the batch and sets the outcome of every request, or one error for all of them. After a lost reply it sends the batch again with the same
-// event ids. Redis then finds the events or appends them, so that no event is appended twice. A batch that certainly was not carried out fails at
-// once.
-func (b *batch) send(ctx context.Context) {
+// run sends a batch for one script, and sets the outcome of every request, or one error for all of them. After a lost reply it sends the batch again, by
+// append.lua, with the same event ids. Redis then finds the events or appends them, so that no event is appended twice. A batch that certainly was not
+// carried out fails at once.
+func (b *batch) run(ctx context.Context) {
 	began := time.Now()
 	var unknown error
 	for attempt := 0; ; attempt++ {
@@ -178,7 +177,6 @@ func (b *batch) send(ctx context.Context) {
 		if err == nil {
 			b.read(reply, confirmed, unknown)
 			b.log.meters.committed(ctx, b, time.Since(began))
-			b.sendLeft(ctx)
 			return
 		}
 		if other, ok := errors.AsType[*otherLogError](err); ok {

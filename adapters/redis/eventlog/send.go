@@ -65,6 +65,12 @@ func (l *Log) writeSend(r *request) error {
 	}
 	r.buf = buf
 	r.ends = append(r.ends, tail, len(buf))
+	if l.levelOf(r.partition) >= compactLevel {
+		if compact, ok := l.codec.AppendCompact(r.buf, e.ID, e.Event, e.Meta); ok {
+			r.buf = append(r.buf, compact[len(r.buf)+1:]...) // without the letter of the type
+		}
+	}
+	r.end()
 	return nil
 }
 
@@ -75,7 +81,6 @@ func (b *batch) marshalSends(history *field, withText bool) {
 		b.args[0], b.args[1] = "eval", sendSource
 	}
 	b.fence.bytes = append(append(b.fence.bytes[:0], l.fences[b.partitions[0]]...), b.token.bytes...)
-	b.history.bytes = append(append(append(b.history.bytes[:0], "master_replid:"...), history.bytes...), "\r\n"...)
 	for _, p := range b.partitions {
 		b.args = append(b.args, l.ids[p], l.marks[p])
 	}
@@ -83,21 +88,78 @@ func (b *batch) marshalSends(history *field, withText bool) {
 	for _, p := range b.partitions {
 		b.args = append(b.args, l.streams[p])
 	}
-	b.args = append(b.args, b.held, &b.history, l.announcing, l.bound, l.public, "")
+	b.args = append(b.args, b.held, history, l.announcing, l.bound, l.public)
 	for i, p := range b.partitions {
 		b.args = append(b.args, &b.witnesses[i], l.live[p])
 	}
 	b.marshalRequests()
 }
 
-// plain reports whether all requests are encoded as plain sends.
-func (b *batch) plain() bool {
+// fewSends is the least number of plain sends that pay for a script call of their own beside other appends.
+const fewSends = 2
+
+// send sends the batch and sets the outcome of every request, or one error for all of them. Plain sends go first, with send.lua. Other appends, and the
+// sends that send.lua left, follow with append.lua. Requests of one chat may change their order by that, unless all are plain or none is.
+func (b *batch) send(ctx context.Context) {
+	plain := 0
 	for _, r := range b.requests {
-		if !r.plain {
-			return false
+		if r.plain {
+			plain++
 		}
 	}
-	return true
+	alone := plain < fewSends && plain < len(b.requests)
+	for _, r := range b.requests {
+		r.left = alone || !r.plain
+	}
+	b.sendPart(ctx, false)
+	b.sendPart(ctx, true)
+}
+
+// sendPart sends the requests that are left to append.lua, or the others.
+func (b *batch) sendPart(ctx context.Context, left bool) {
+	n := 0
+	for _, r := range b.requests {
+		if r.left == left {
+			n++
+		}
+	}
+	part := b
+	switch {
+	case n == 0:
+		return
+	case n < len(b.requests):
+		part = newBatch(b.log)
+		for _, r := range b.requests {
+			if r.left == left {
+				part.add(r)
+			}
+		}
+	}
+	if err := part.prepare(left); err != nil {
+		part.fail(err)
+	} else {
+		part.run(ctx)
+	}
+	if part == b {
+		return
+	}
+	for _, r := range part.requests {
+		if r.err != nil { // is not the error of the whole batch
+			r.outcome, r.err = ports.Outcome{Err: r.err}, nil
+		}
+	}
+	part.free()
+}
+
+// prepare encodes the requests for append.lua if they are left to it.
+func (b *batch) prepare(left bool) error {
+	for _, r := range b.requests {
+		r.left = false
+	}
+	if left {
+		return b.generalize()
+	}
+	return nil
 }
 
 // generalize encodes the requests for append.lua.
@@ -128,32 +190,3 @@ func (r *request) readSend(line string) {
 	r.outcome = ports.Outcome{Appended: ports.Appended{First: domain.Seq(n), Last: domain.Seq(n), Ordinal: domain.Ordinal(o), EndedTyping: ended}}
 }
 
-// sendLeft sends the requests that send.lua left in a batch of their own, with append.lua. The other requests have their outcomes.
-func (b *batch) sendLeft(ctx context.Context) {
-	var left *batch
-	for _, r := range b.requests {
-		if r.left {
-			if left == nil {
-				left = newBatch(b.log)
-			}
-			r.left = false
-			left.add(r)
-		}
-	}
-	if left == nil {
-		return
-	}
-	if err := left.generalize(); err != nil {
-		left.fail(err)
-	} else {
-		left.send(ctx)
-	}
-	if len(left.requests) < len(b.requests) { // the error of the batch is not that of the other requests
-		for _, r := range left.requests {
-			if r.err != nil {
-				r.outcome, r.err = ports.Outcome{Err: r.err}, nil
-			}
-		}
-	}
-	left.free()
-}

@@ -198,7 +198,13 @@ func same(t *rapid.T, when, lean, general string) {
 // TestSend_IsAnAppend gives random histories to two servers. The plain sends of one go to send.lua, those of the other to append.lua. The outcomes, keys,
 // streams and announcements are the same.
 func TestSend_IsAnAppend(t *testing.T) {
-	s := newSides(t, 0)
+	for _, level := range []int{2, eventlog.Level} {
+		t.Run(fmt.Sprint("level ", level), func(t *testing.T) { sendIsAnAppend(t, level) })
+	}
+}
+
+func sendIsAnAppend(t *testing.T, level int) {
+	s := newSides(t, level)
 	rapid.Check(t, func(rt *rapid.T) { s.history(rt, t) })
 	if s.lean.calls.count("send") == 0 || s.general.calls.count("send") > 0 {
 		t.Errorf("calls of send.lua: %d and %d", s.lean.calls.count("send"), s.general.calls.count("send"))
@@ -318,6 +324,9 @@ func damage(t *rapid.T, keys keyspace.Keys, c domain.ChatID) []any {
 		{"hset", log.Chat(c, "x"), " c", "1:planted"},
 		{"hset", log.Chat(c, "x"), " uada", "1:2:1"},
 		{"hset", log.Chat(c, "x"), " rada", "planted"},
+		{"hset", log.Chat(c, "x"), " rada", "1"},
+		{"hset", log.Chat(c, "x"), " rada", "1:-"},
+		{"hset", log.Chat(c, "x"), " ", "3:1"},
 		{"hdel", log.Chat(c, "x"), " rada"},
 		{"hset", log.Chat(c, "x"), "m1", "planted"},
 		{"hset", keys.Typing().Mark(c, "ada"), "f", "v"},

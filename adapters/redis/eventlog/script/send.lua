@@ -6,12 +6,11 @@
 -- whose fence stops a sending that arrives late.
 --
 -- KEYS  for each partition of the batch: its id key, this process's witness; the fence of the batch; for each partition its delivery stream
--- ARGV  log id; the line of INFO with the history against which the commands were validated; PUBLISH or SPUBLISH to announce the events on the channels of
+-- ARGV  log id; history against which the commands were validated; PUBLISH or SPUBLISH to announce the events on the channels of
 --       their partitions that have subscribers, or '' for no announcement; about how many entries each stream keeps; channel of message:new or '' for no
---       publication; '3' if the log is at level 3 or above; for each partition the least value that its witness must have, and its channel; then for each command:
---       partition (from 1), chat, key of the chat without its part, key of the typing mark that the command removes or '', field of the sender, of the message
---       and of the sender's read mark, versions of the chat and of the sender, event id, metadata, JSON up to the seq, JSON after the ordinal, and at level 3 the
---       body of the compact form or '' for JSON
+--       publication; for each partition the least value that its witness must have, and its channel; then for each command: partition (from 1), chat, start of
+--       the chat's keys, key of the typing mark that the command removes or '', field of the sender, of the message and of the sender's read mark, versions of
+--       the chat and of the sender, event id, metadata, JSON up to the seq, JSON after the ordinal, body of the compact form or '' if the event stays JSON
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch, as that of append.lua:
 --       SEQ:ORDINAL[:…] appended: the chat's new head; a ! after it if there was a typing mark
 --       ?               left to append.lua
@@ -21,21 +20,21 @@ local SEGMENT, PAD_EVERY, PAD_BYTES, ANNOUNCEMENT = 1024, 128, 65, 65536
 local ARGV, KEYS, pcall, unpack, tonumber, type = ARGV, KEYS, redis.pcall, unpack, tonumber, type
 local format, match, concat, plain = string.format, string.match, table.concat, string.find
 
-local log_id, history, announcing, bound, public, compact = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '3'
+local log_id, history, announcing, bound, public = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local rich = (match(log_id, '^[^;]*;(%d+);') or 1) + 0 >= 3
 local partitions = (#KEYS - 1) / 3
 local streams = 2 * partitions + 1
-local first = 7 + 2 * partitions
 
 local found = redis.call('MGET', unpack(KEYS, 1, streams))
 local behind
 for p = 1, partitions do
   if found[2 * p - 1] ~= log_id then return '-1 ' .. p end
-  local witness, least = found[2 * p], ARGV[5 + 2 * p]
+  local witness, least = found[2 * p], ARGV[4 + 2 * p]
   if witness ~= least and (tonumber(witness or 0) or 0) < tonumber(least) then behind = p end
 end
 local told = pcall('INFO', 'replication')
 if type(told) ~= 'string' then return told end
-if not plain(told, history, 1, true) then
+if not plain(told, 'master_replid:' .. history .. '\r\n', 1, true) then
   local present = match(told, 'master_replid:(%x+)')
   return present and '-3 ' .. present or redis.error_reply('NOHISTORY INFO replication has no master_replid')
 end
@@ -47,7 +46,7 @@ if found[streams] then return '-2' end
 local heard, announcements
 if announcing ~= '' then
   local channels = {}
-  for p = 1, partitions do channels[p] = ARGV[6 + 2 * p] end
+  for p = 1, partitions do channels[p] = ARGV[5 + 2 * p] end
   local counts = pcall('PUBSUB', announcing == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB', unpack(channels))
   for p = 1, partitions do
     if counts.err or counts[2 * p] > 0 then
@@ -60,7 +59,7 @@ end
 
 local refused, refusal = 0, nil -- publications, and removals of typing marks
 local outcomes, n, begun, left = {}, 0, false, nil
-for a = first, #ARGV, compact and 14 or 13 do
+for a = 6 + 2 * partitions, #ARGV, 14 do
   local base, outcome = ARGV[a + 2], '?'
   repeat -- once: break leaves the command to append.lua
     if left and left[base] then break end
@@ -72,7 +71,7 @@ for a = first, #ARGV, compact and 14 or 13 do
     if member ~= ARGV[a + 8] and (not member or match(member, '^(%d+):%d+:%x+$') ~= ARGV[a + 8]) then break end
 
     local mark, seq, ordinal, deleted, last = stored[5], nil, nil, nil, nil
-    if compact then
+    if rich then
       seq, ordinal, deleted, last = match(stored[1], '^(%d+):(%d+):(%d+):(%d+)$')
       if mark then mark = match(mark, '^(%d+):%d+:%d+$') or match(mark, '^%d+$') or '' end
     else
@@ -91,13 +90,20 @@ for a = first, #ARGV, compact and 14 or 13 do
 
     seq, ordinal = format('%d', stop + 1), format('%d', ordinal + 1)
     local json = ARGV[a + 11] .. seq .. ',"ordinal":' .. ordinal .. ARGV[a + 12]
-    local entry, head, value = json, seq .. ':' .. ordinal, seq
-    if compact then
-      head, value = head .. ':' .. deleted .. ':' .. seq, seq .. ':' .. head
-      if ARGV[a + 13] ~= '' then entry = '{\2n' .. ordinal .. ':' .. ARGV[a + 13] end
-      if last ~= '0' then entry = 'p' .. last .. entry end
+    local entry, head, value
+    local r, version, p, sent = '', '', '', '' -- links
+    if mark and mark ~= '0' then r, version = 'r', mark end
+    if rich then
+      head, value = seq .. ':' .. ordinal .. ':' .. deleted .. ':' .. seq, seq .. ':' .. seq .. ':' .. ordinal
+      if last ~= '0' then p, sent = 'p', last end
+      if ARGV[a + 13] == '' then
+        entry = r .. version .. p .. sent .. json
+      else
+        entry = r .. version .. p .. sent .. '{\2n' .. ordinal .. ':' .. ARGV[a + 13]
+      end
+    else
+      head, value, entry = seq .. ':' .. ordinal, seq, r .. version .. json
     end
-    if mark then entry = 'r' .. mark .. entry end
     local stream, state = KEYS[streams + ARGV[a]], heard and heard[ARGV[a]]
     if heard and state == false then break end
 
