@@ -189,4 +189,3 @@ func (r *request) readSend(line string) {
 	o, _ := strconv.ParseUint(ordinal, 10, 64)
 	r.outcome = ports.Outcome{Appended: ports.Appended{First: domain.Seq(n), Last: domain.Seq(n), Ordinal: domain.Ordinal(o), EndedTyping: ended}}
 }
-
