@@ -127,6 +127,13 @@ func (c *Codec) AppendCompact(dst []byte, id domain.EventID, e domain.Durable, m
 	return binary.BigEndian.AppendUint16(w.buf[:end], compactCheck(w.buf[len(dst):])), true
 }
 
+// StoredCompact returns the letter and the body of [Codec.AppendCompact] as a list has them, with the ordinal.
+func StoredCompact(compact []byte, ordinal domain.Ordinal) string {
+	b := append(append(make([]byte, 0, len(compact)+maxDigits+3), compactStart...), compact[0])
+	b = append(strconv.AppendUint(b, uint64(ordinal), 10), ':')
+	return string(append(b, compact[1:]...))
+}
+
 // compactCheck returns the check of a letter, a body and a chat.
 func compactCheck(b []byte) uint16 {
 	return uint16(crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))) //nolint:gosec // the low half

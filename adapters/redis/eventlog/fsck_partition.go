@@ -177,6 +177,19 @@ func (f *fsck) entryOf(p int, m goredis.XMessage) (chat domain.ChatID, seq domai
 	return chat, domain.Seq(n), err == nil && n > 0 && name != "" && f.keys.Partition(chat) == p
 }
 
+// compactOf returns the compact form of a payload, with its ordinal, or "" if it has none.
+func (f *fsck) compactOf(payload string) string {
+	r, err := f.codec.Decode([]byte(payload))
+	if err != nil {
+		return ""
+	}
+	compact, ok := f.codec.AppendCompact(nil, r.ID, r.Event, r.Meta)
+	if !ok {
+		return ""
+	}
+	return wireformat.StoredCompact(compact, r.Ordinal)
+}
+
 func (f *fsck) phantomsOf(ctx context.Context, p int, entries []goredis.XMessage) error {
 	heads, events := make([]*goredis.StringCmd, len(entries)), make([]*goredis.StringCmd, len(entries))
 	err := f.pipelined(ctx, func(pipe goredis.Pipeliner) {
@@ -214,7 +227,7 @@ func (f *fsck) phantomsOf(ctx context.Context, p int, entries []goredis.XMessage
 		err = f.found(ctx, ports.Contradiction{
 			Kind: "phantom", Chat: chat, Seq: seq, Key: f.keys.Stream(p), What: "entry " + m.ID + ": " + what, Repair: "it is removed from the stream",
 		}, func() (bool, error) {
-			return f.script(ctx, f.stream, p, keyspace.Escape(string(chat)), uint64(seq-1)/segmentSize, uint64(seq-1)%segmentSize, uint64(seq), m.ID, payload)
+			return f.script(ctx, f.stream, p, keyspace.Escape(string(chat)), uint64(seq-1)/segmentSize, uint64(seq-1)%segmentSize, uint64(seq), m.ID, payload, f.compactOf(payload))
 		})
 		if err != nil {
 			return err
