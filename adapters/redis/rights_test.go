@@ -301,6 +301,85 @@ func appendWithout(t *testing.T, command string, more ...string) {
 	}
 }
 
+// TestSend_IsTruthfulWithoutARight revokes one command of the script of plain sends, and those that revert it. The other script then has the same rights.
+func TestSend_IsTruthfulWithoutARight(t *testing.T) {
+	commands := commandsOf(luaSource(t, "eventlog/script/send.lua"))
+	for _, needed := range []string{"MGET", "INFO", "HMGET", "RPUSH", "XADD", "HSET", "PUBSUB", "PUBLISH", "XREVRANGE", "DEL", "LTRIM", "XDEL"} {
+		if !slices.Contains(commands, needed) {
+			t.Fatalf("%s is not among %v", needed, commands)
+		}
+	}
+	for _, command := range commands {
+		t.Run(command, func(t *testing.T) { sendWithout(t, strings.ToLower(command)) })
+	}
+	for _, more := range []string{"xdel", "ltrim"} {
+		t.Run("HSET "+more, func(t *testing.T) { sendWithout(t, "hset", more) })
+	}
+	t.Run("XADD LTRIM", func(t *testing.T) { sendWithout(t, "xadd", "ltrim") })
+}
+
+func sendWithout(t *testing.T, revoked ...string) {
+	server := redistest.Shared(t)
+	admin := rig.Connect(t, server.URL())
+	keys := rig.NewKeys(t, 1)
+	user := "send-" + strings.Join(revoked, "-")
+	rules := []any{"acl", "setuser", user, "reset", "on", ">secret"}
+	for _, rule := range health.LogRights(keys).Rules(false) {
+		rules = append(rules, rule)
+	}
+	if err := admin.Do(t.Context(), rules...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	log := rig.Open(t, rig.Connect(t, strings.Replace(server.URL(), "redis://", "redis://"+user+":secret@", 1)), keys)
+	rig.Appended(t, log, rig.Created("c"))
+	send := func(id domain.MessageID) error {
+		a := rig.Sent("c", id)
+		a.EndsTyping = "ada"
+		a.Conditions = []domain.Condition{{Entity: domain.ChatEntity(), Version: 1}, {Entity: domain.MemberEntity("ada"), Version: 1}, {Entity: domain.MessageEntity(id)}}
+		_, err := log.Append(t.Context(), a)
+		return err
+	}
+	if err := send("first"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := typing.New(admin, keys.Typing(), domain.TypingTTL).Start(t.Context(), typingStart("c")); err != nil {
+		t.Fatal(err)
+	}
+	subscription := admin.Subscribe(t.Context(), keys.Log().Live(0)) // or XREVRANGE is not needed
+	defer func() { _ = subscription.Close() }()
+	if _, err := subscription.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	words := []any{"acl", "setuser", user}
+	for _, command := range revoked {
+		words = append(words, "-"+command)
+	}
+	if err := admin.Do(t.Context(), words...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, admin, keys)
+	err := send("second")
+	after, optional := contents(t, admin, keys), []string{"pubsub", "publish", "xrevrange", "del", "exists", "ltrim", "xdel"}
+	switch {
+	case err == nil:
+		if after == before || len(revoked) > 1 || !slices.Contains(optional, revoked[0]) {
+			t.Errorf("acknowledged, something is written: %v", after != before)
+		}
+		if refused := log.Refused() > 0; refused != slices.Contains([]string{"publish", "xrevrange", "del"}, revoked[0]) {
+			t.Errorf("refusals are counted: %v", refused)
+		}
+	case errors.Is(err, ports.ErrOutcomeUnknown):
+		if len(revoked) < 2 || after == before {
+			t.Errorf("error %v, something is written: %v", err, after != before)
+		}
+		if err := send("third"); !errors.Is(err, ports.ErrNoPermission) || contents(t, admin, keys) != after {
+			t.Errorf("the next send: %v", err)
+		}
+	case !errors.Is(err, ports.ErrUnavailable) || !errors.Is(err, ports.ErrNoPermission) || after != before:
+		t.Errorf("error %v, something is written: %v", err, after != before)
+	}
+}
+
 // contents returns the keys of a log and their values, without witnesses, typing marks and limits.
 func contents(t *testing.T, admin goredis.UniversalClient, keys keyspace.Keys) string {
 	t.Helper()

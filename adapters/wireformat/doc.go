@@ -5,6 +5,8 @@
 // causationId and traceparent where there are any), then the event's own, the optional ones left out when empty. The order is part of the format: a
 // reader that finds seq and ordinal by their place never parses text of users.
 //
+// The list of a chat may have an event in its compact form instead, from which the JSON is rebuilt byte for byte.
+//
 // A recorded event has happened, so an event of the core is decoded without checking today's rules; Decode reads everything that Encode writes.
 // Events of other programs must meet the rules of package domain.
 package wireformat

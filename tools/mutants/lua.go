@@ -28,6 +28,7 @@ var focus = map[string]map[string]string{
 		"once": "TestScript_Once|TestAFailureThatNobodyCouldForeseeLeavesNoMarker|TestAFullMemoryTakesNoEffect|TestEffects|TestAnEffectIsForgottenAfterItsTime|TestEveryCommandOfAnEffect|TestCommandsThatMightFailHalfWayAreRefused|TestWhatAKeyHoldsIsFollowedThroughAnEffect|TestAnEffectWhoseAnswerWasLostIsThereOnce",
 	},
 	"adapters/redis/eventlog": {
+		"send":        "TestScript_Send.*|TestASendingThatArrivesLateDoesNothing|TestLostRepliesAreAskedForAgain",
 		"append":      "TestScript_Append.*|TestAnnouncements_.*|TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*",
 		"unread":      "TestScript_Unread|TestCountUnread_Model|TestEventLogInOnePartition",
 		"search":      "TestScript_Search.*|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,

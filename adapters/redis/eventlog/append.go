@@ -25,7 +25,7 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	if err := l.resume(ctx); err != nil {
 		return ports.Appended{}, err
 	}
-	r, err := l.newRequest(a)
+	r, err := l.newRequest(a, isPlainSend(&a))
 	if err != nil {
 		return ports.Appended{}, err
 	}
@@ -59,8 +59,12 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	outcomes := make([]ports.Outcome, len(appends))
 	sent := make([]*request, len(appends))
 	parts := make(map[*appendQueue]*batch)
+	plain := true
+	for i := range appends {
+		plain = plain && isPlainSend(&appends[i])
+	}
 	for i, a := range appends {
-		r, err := l.newRequest(a)
+		r, err := l.newRequest(a, plain)
 		if err != nil {
 			outcomes[i].Err = err
 			continue

@@ -30,6 +30,7 @@ type bench struct {
 	stream string
 	proxy  *redistest.Proxy
 	reader *sdkmetric.ManualReader
+	calls  scriptCalls
 	wg     sync.WaitGroup
 }
 
@@ -41,7 +42,9 @@ func newBench(t *testing.T, queue int) *bench {
 	keys := rig.NewKeys(t, 1)
 	var err error
 	b.stream = keys.Log().Partitions()[0].Stream
-	b.log, err = eventlog.Open(t.Context(), rig.Connect(t, b.proxy.URL()), wireformat.New(), eventlog.Config{Keys: keys, Queue: queue, Meter: meters.Meter("test")})
+	client := rig.Connect(t, b.proxy.URL())
+	client.AddHook(&b.calls)
+	b.log, err = eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, Queue: queue, Meter: meters.Meter("test")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,9 +114,10 @@ func (b *bench) queued() int64 {
 // occupy sends two batches of one append each and delays their replies, so that all further appends are queued.
 func (b *bench) occupy() {
 	b.t.Helper()
+	entries := b.direct.XLen(b.t.Context(), b.stream).Val()
 	for i := range int64(2) {
-		b.append(b.t.Context(), rig.Created(domain.ChatID(fmt.Sprint("busy-", i))))
-		b.await(0, 2+i)
+		b.append(b.t.Context(), rig.Created(domain.ChatID(fmt.Sprint("busy-", entries+i))))
+		b.await(0, entries+1+i)
 	}
 }
 
@@ -140,6 +144,39 @@ func TestAppendsThatWaitTogetherGoTogether(t *testing.T) {
 	b.await(0, 103)
 	if n := calls.Load(); n > 4 { // the two delayed replies may be among them
 		t.Errorf("100 appends took %d answers", n)
+	}
+}
+
+// TestQueue_SendsAndOtherAppends checks that plain sends and other appends that wait together go in two script calls. A single send goes with the others.
+func TestQueue_SendsAndOtherAppends(t *testing.T) {
+	b := newBench(t, 1000)
+	for i := range 3 {
+		rig.Appended(t, b.log, rig.Created(domain.ChatID(fmt.Sprint("c", i))))
+		rig.Appended(t, b.log, plainSend(domain.ChatID(fmt.Sprint("c", i)), "first", "ada", 1, 1)) // so that Redis has the script
+	}
+	entries := int64(7)
+	for _, test := range []struct{ sends, others, most int }{{30, 30, 1}, {30, 0, 1}, {1, 30, 0}, {0, 30, 0}} {
+		release := b.hold()
+		b.occupy()
+		for i := range max(test.sends, test.others) {
+			chat, id := domain.ChatID(fmt.Sprint("c", i%3)), fmt.Sprint(entries, "-", i)
+			if i < test.sends {
+				b.append(t.Context(), plainSend(chat, domain.MessageID(id), "ada", 1, 1))
+			}
+			if i < test.others {
+				b.append(t.Context(), reaction(chat, id))
+			}
+		}
+		entries += 2
+		b.await(int64(test.sends+test.others), entries)
+		before := b.calls.count("send")
+		release()
+		b.wg.Wait()
+		entries += int64(test.sends + test.others)
+		b.await(0, entries)
+		if calls := b.calls.count("send") - before; calls != test.most {
+			t.Errorf("%d sends and %d other appends took %d calls of send.lua", test.sends, test.others, calls)
+		}
 	}
 }
 

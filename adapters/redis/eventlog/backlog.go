@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -58,7 +57,9 @@ func (l *Log) ListHeads(ctx context.Context, partition int, cursor uint64) ([]po
 		heads[i].Chat = domain.ChatID(name)
 		err := values[i].Err()
 		if err == nil {
-			heads[i].Head, _, err = parseHead(values[i].Val())
+			var head chatHead
+			head, err = parseHead(values[i].Val())
+			heads[i].Head = head.last
 		} else if errors.Is(err, goredis.Nil) {
 			err = errors.New("the head is missing")
 		}
@@ -98,8 +99,15 @@ func (l *Log) ReadRaw(ctx context.Context, partition int, earlier string, stretc
 		}
 		pages[i].Head = seqOf(page[0])
 		for _, element := range page[1:] {
-			text, _ := element.(string)
-			pages[i].Events = append(pages[i].Events, []byte(text[max(strings.IndexByte(text, '{'), 0):]))
+			chat, seq := stretches[i].Chat, stretches[i].From+domain.Seq(len(pages[i].Events))
+			json, err := jsonIn(chat, seq, rediscmd.Text(element))
+			if err != nil {
+				if len(pages[i].Events) == 0 {
+					pages[i].Err = &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
+				}
+				break
+			}
+			pages[i].Events = append(pages[i].Events, json)
 		}
 	}
 	return pages, witness, nil

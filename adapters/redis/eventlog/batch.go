@@ -27,6 +27,8 @@ type batch struct {
 	witnesses  []field // least value that each partition's witness must have, as text
 	bytes      int
 	token      field
+	held       *field // identity of the log, as the batch was last sent
+	fence      field  // key, of a batch of plain sends
 
 	fields []field
 	args   []any
@@ -104,15 +106,18 @@ func (b *batch) look() {
 // marshal returns the command that sends the batch to a server at the given history, as EVALSHA or, if withText is set, as EVAL. Numbers below 256,
 // constant texts and pointers become arguments without an allocation. The reply is a text: a Cmd would allocate for its type, too.
 func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.StringCmd {
-	fields := 0
-	for _, r := range b.requests {
-		fields += len(r.ends)
+	b.held = b.log.held[b.partitions[0]].Load()
+	if b.requests[0].plain {
+		b.marshalSends(history, withText)
+	} else {
+		b.marshalCommands(history, withText, again)
 	}
-	if cap(b.fields) < fields {
-		b.fields = make([]field, 0, fields)
-	}
+	return goredis.NewStringCmd(ctx, b.args...)
+}
+
+func (b *batch) marshalCommands(history *field, withText, again bool) {
 	l := b.log
-	b.fields, b.args = b.fields[:0], append(b.args[:0], l.header[0], l.header[1], 3*len(b.partitions))
+	b.args = append(b.args[:0], l.header[0], l.header[1], 3*len(b.partitions))
 	if withText {
 		b.args[0], b.args[1] = "eval", limit.TakeScript+appendSource
 	}
@@ -126,12 +131,26 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 	if again {
 		resend = 1
 	}
-	b.args = append(b.args, l.held[b.partitions[0]].Load(), history, &b.token, resend, len(b.requests))
+	b.args = append(b.args, b.held, history, &b.token, resend, len(b.requests))
 	for i := range b.partitions {
 		b.args = append(b.args, &b.witnesses[i])
 	}
+	b.marshalRequests()
+	b.args = append(b.args, l.bound, l.announcing)
+}
+
+// marshalRequests adds the arguments of all requests.
+func (b *batch) marshalRequests() {
+	fields := 0
 	for _, r := range b.requests {
-		b.args = append(b.args, l.places[b.place(r.partition)-1])
+		fields += len(r.ends)
+	}
+	if cap(b.fields) < fields {
+		b.fields = make([]field, 0, fields)
+	}
+	b.fields = b.fields[:0]
+	for _, r := range b.requests {
+		b.args = append(b.args, b.log.places[b.place(r.partition)-1])
 		start := 0
 		for _, end := range r.ends {
 			b.fields = append(b.fields, field{r.buf[start:end]})
@@ -139,8 +158,6 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 			start = end
 		}
 	}
-	b.args = append(b.args, l.bound, l.announcing)
-	return goredis.NewStringCmd(ctx, b.args...)
 }
 
 // resends are the pauses before further attempts after a lost reply. The first attempt follows at once; the last pauses cover a restart without
@@ -149,10 +166,10 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 //nolint:gochecknoglobals // never changes
 var resends = [...]time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 
-// send sends the batch and sets the outcome of every request, or one error for all of them. After a lost reply it sends the batch again with the same
-// event ids. Redis then finds the events or appends them, so that no event is appended twice. A batch that certainly was not carried out fails at
-// once.
-func (b *batch) send(ctx context.Context) {
+// run sends a batch for one script, and sets the outcome of every request, or one error for all of them. After a lost reply it sends the batch again, by
+// append.lua, with the same event ids. Redis then finds the events or appends them, so that no event is appended twice. A batch that certainly was not
+// carried out fails at once.
+func (b *batch) run(ctx context.Context) {
 	began := time.Now()
 	var unknown error
 	for attempt := 0; ; attempt++ {
@@ -196,6 +213,11 @@ func (b *batch) send(ctx context.Context) {
 
 // call sends the batch once: by the script's hash or, if Redis does not have the script, by its text.
 func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
+	if again {
+		if err := b.generalize(); err != nil {
+			return "", 0, err
+		}
+	}
 	withText := false
 	queue := b.log.queueOf(b.requests[0].partition)
 	for range rediscmd.Routes {
@@ -255,8 +277,7 @@ func (e *otherLogError) Error() string { return e.cause.Error() }
 // recheck calls [Log.Recheck] for the partition at a place of the batch.
 func (b *batch) recheck(ctx context.Context, place string) error {
 	n, _ := strconv.Atoi(place)
-	held, _ := b.args[3+3*len(b.partitions)].(*field)
-	if err := b.log.Recheck(ctx, b.partitions[n-1], string(held.bytes)); err != nil {
+	if err := b.log.Recheck(ctx, b.partitions[n-1], string(b.held.bytes)); err != nil {
 		return &otherLogError{err}
 	}
 	return nil
@@ -299,7 +320,14 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 		} else {
 			reply = ""
 		}
-		r.outcome = r.read(b.log.limits, line, unknown)
+		if r.plain {
+			r.readSend(line)
+		} else {
+			r.outcome = r.read(b.log.limits, line, unknown)
+		}
+		if r.left {
+			continue
+		}
 		if r.outcome.Err == nil {
 			b.log.witnesses.learned(r.partition)
 		}

@@ -4,7 +4,7 @@
 // hash tag of the chat's partition, so one script appends to the log, the delivery stream and the live channels atomically, on a single server and on a
 // Cluster.
 //
-//   - Appends: append, request, append_queue, batch; script/append.lua. halt stops them while a part of the rights is missing, confirm waits for
+//   - Appends: append, send, request, append_queue, batch; script/append.lua and send.lua. halt stops them while a part of the rights is missing, confirm waits for
 //     replicas, witness notices data that went back in time.
 //   - Reads: load and ask (entities), history, search, unread, index and lists, last and activity (last messages of chats), backlog (for consumer groups).
 //   - Identity: identity, identify, upgrade. A log has an id, a level, and a number of partitions; every script compares it.

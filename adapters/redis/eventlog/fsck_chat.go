@@ -24,7 +24,10 @@ type chatCheck struct {
 	head string     // in the index; "" if there is none
 	last domain.Seq // of the head, or of the last entry if the head is missing
 
+	rich bool // the log is at level 3 or above
+
 	ordinal   domain.Ordinal        // of the last event read
+	sent      domain.Seq            // of the last message read
 	quiet     bool                  // correct contradictions without a report
 	unfolded  bool                  // entries are missing or unreadable: the rest cannot be checked
 	entries   map[domain.Seq]string // beyond the head
@@ -35,7 +38,7 @@ var errUnfolded = errors.New("the log is not whole")
 
 // chat checks one chat: first its segments and, if these are complete, the structures derived from them.
 func (f *fsck) chat(ctx context.Context, chat domain.ChatID) error {
-	c := &chatCheck{fsck: f, chat: chat, id: keyspace.Escape(string(chat))}
+	c := &chatCheck{fsck: f, chat: chat, id: keyspace.Escape(string(chat)), rich: f.levelOf(f.keys.Partition(chat)) >= compactLevel}
 	err := c.check(ctx)
 	if isCorrupt(err) { // a key has another type
 		return f.found(ctx, ports.Contradiction{
@@ -60,7 +63,7 @@ func (c *chatCheck) check(ctx context.Context) error {
 	}
 	shares := c.shares()
 	for share := range shares {
-		fold := newChatFold(share, shares)
+		fold := newChatFold(share, shares, c.rich)
 		if err := c.refold(ctx, fold, share == 0); err != nil || c.unfolded {
 			return err
 		}
@@ -82,13 +85,19 @@ func (c *chatCheck) check(ctx context.Context) error {
 
 // addPad writes the pad of an index that lacks it. A chat without it is sound: an older program appended its events.
 func (c *chatCheck) addPad(ctx context.Context) error {
-	if !c.config.Repair {
+	corrections, err := c.pad(ctx)
+	if err != nil {
+		return err
+	}
+	return c.addQuietly(ctx, corrections)
+}
+
+// addQuietly makes corrections of a sound chat, without a report, if repairs are enabled.
+func (c *chatCheck) addQuietly(ctx context.Context, corrections []correction) error {
+	if !c.config.Repair || len(corrections) == 0 {
 		return nil
 	}
-	corrections, err := c.pad(ctx)
-	if err == nil && len(corrections) > 0 {
-		_, err = c.correct(ctx, c.chat, "", false, corrections)
-	}
+	_, err := c.correct(ctx, c.chat, "", false, corrections)
 	return err
 }
 
@@ -97,7 +106,7 @@ func (c *chatCheck) shares() uint64 { return uint64(c.last)/eventsAtOnce + 1 }
 
 // refold folds the events from the first one on.
 func (c *chatCheck) refold(ctx context.Context, fold *chatFold, report bool) error {
-	c.ordinal, c.unfolded = 0, false
+	c.ordinal, c.sent, c.unfolded = 0, 0, false
 	return c.read(ctx, fold, 1, c.last, report)
 }
 
@@ -147,8 +156,9 @@ func (c *chatCheck) segments(ctx context.Context) (whole bool, err error) {
 	}
 	c.head = first.head
 	if c.head != "" {
-		if c.last, _, err = parseHead(c.head); err != nil {
-			c.head, c.last = "", 0
+		head, err := parseHead(c.head)
+		if c.last = head.last; err != nil {
+			c.head = ""
 		}
 	}
 	whole = true
@@ -182,7 +192,7 @@ func (c *chatCheck) end(ctx context.Context, segment uint64, whole bool) (bool, 
 		if c.last > 0 && whole {
 			return true, nil
 		}
-		if _, _, err := c.Log.head(ctx, c.chat, []any{nil}); err == nil {
+		if _, err := c.Log.head(ctx, c.chat, []any{nil}); err == nil {
 			return false, &domain.Refusal{Reason: domain.ErrChatNotFound, Detail: fmt.Sprintf("chat %q was never created", c.chat)}
 		} else if !isCorrupt(err) {
 			return false, err
@@ -192,10 +202,11 @@ func (c *chatCheck) end(ctx context.Context, segment uint64, whole bool) (bool, 
 			Lost: "its events are lost; every read and command of it fails with ErrCorrupt",
 		}, nil)
 	}
-	head, _, err := parseHead(page.head) // of the same moment as the length
+	found, err := parseHead(page.head) // of the same moment as the length
 	if err != nil {
 		return false, nil //nolint:nilerr // the head was removed meanwhile; the next check sees that
 	}
+	head := found.last
 	expected := segmentSize
 	if uint64(head-1)/segmentSize == segment {
 		expected = int(uint64(head-1)%segmentSize) + 1 //nolint:gosec // below segmentSize
@@ -261,6 +272,7 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 	if err == nil {
 		if _, sent := record.Event.(domain.MessageNew); sent {
 			c.ordinal++
+			c.sent = seq
 		}
 		if record.Ordinal != c.ordinal {
 			err = fmt.Errorf("its ordinal is %d, and %d messages were sent so far", record.Ordinal, c.ordinal)
@@ -338,7 +350,7 @@ func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 
 // finish returns the writes that are missing after an interrupted append: corrections of the index, and deliveries.
 func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []domain.Seq) ([]correction, []delivery, error) {
-	_, ordinal, err := parseHead(c.head)
+	ended, err := parseHead(c.head)
 	if err != nil {
 		return nil, nil, errUnfolded
 	}
@@ -350,15 +362,24 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 			return nil, nil, errUnfolded
 		}
 		records = append(records, record)
-		ordinal = record.Ordinal
+		ended.messages = record.Ordinal
+		if _, sent := record.Event.(domain.MessageNew); sent && ended.counts {
+			ended.sent = record.Seq
+		}
 		if id := record.Meta.CausationID; id != "" {
 			fields[string(appendField(nil, domain.CommandEntity(domain.Actor(record.Event), id)))] = struct{}{}
 		}
 		for _, m := range domain.Moves(record.Event) {
 			fields[string(appendField(nil, m))] = struct{}{}
 		}
+		if update, ok := record.Event.(domain.ChatUpdate); ok && c.rich {
+			if user, sign := membership(update); sign != 0 {
+				fields[string(appendField(nil, domain.ReadEntity(user)))] = struct{}{}
+			}
+		}
 	}
-	fold := newChatFold(0, 1)
+	fold := newChatFold(0, 1, c.rich)
+	fold.partial = true
 	before, err := c.seed(ctx, fold, fields)
 	if err != nil {
 		return nil, nil, err
@@ -368,17 +389,22 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 		entry := c.entries[r.Seq]
 		at := strings.IndexByte(entry, '{')
 		fold.apply(r, entry[:at])
+		json, err := jsonIn(c.chat, r.Seq, entry)
+		if err != nil {
+			return nil, nil, errUnfolded
+		}
 		c.commanded = c.commanded || r.Meta.CausationID != ""
 		deliveries = append(deliveries, delivery{
-			event: string(r.ID), metadata: string(wireformat.AppendMetadata(nil, r.Event, r.Meta)), payload: entry[at:], seq: r.Seq,
+			event: string(r.ID), metadata: string(wireformat.AppendMetadata(nil, r.Event, r.Meta)), payload: string(json), seq: r.Seq,
 		})
 	}
+	ended.last = last
 	var corrections []correction
-	for field, entry := range fold.entries {
+	for field := range fold.entries {
 		if recorded(field) && before[field] != none {
 			continue
 		}
-		corrections = append(corrections, correction{ofHash, "x", field, before[field], present(entry.wanted(field, ""))})
+		corrections = append(corrections, correction{ofHash, "x", field, before[field], present(fold.wanted(field, ""))})
 		if fieldKind(field) == "u" && before[field] == none {
 			corrections = append(corrections, correction{ofHash, "u", field[2:], none, present("")})
 		}
@@ -386,7 +412,7 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 	for first := range fold.tombstones {
 		corrections = append(corrections, correction{ofSortedSet, "d", strconv.FormatUint(first, 10), none, present(strconv.FormatUint(first, 10))})
 	}
-	corrections = append(corrections, correction{ofHash, "x", headField, present(c.head), present(fmt.Sprintf("%d:%d", last, ordinal))}) // last, because it makes the others count
+	corrections = append(corrections, correction{ofHash, "x", headField, present(c.head), present(ended.String())}) // last, because it makes the others count
 	return corrections, deliveries, nil
 }
 
@@ -411,7 +437,9 @@ func (c *chatCheck) seed(ctx context.Context, fold *chatFold, fields map[string]
 			parts := strings.SplitN(value, ":", 3)
 			version, _ := rediscmd.LeadingNumber(value)
 			entry := indexEntry{version: version, events: 1, first: version}
-			if len(parts) == 3 {
+			if fieldKind(field) == "r" {
+				entry.mark = parseMark(value)
+			} else if len(parts) == 3 {
 				entry.events, _ = strconv.ParseUint(parts[1], 10, 64)
 				entry.first, _ = strconv.ParseUint(parts[2], 10, 64)
 			}

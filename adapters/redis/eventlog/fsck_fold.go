@@ -14,12 +14,13 @@ import (
 // indexEntry is the entry of an entity in a chat's index.
 type indexEntry struct {
 	version, events, first uint64
+	mark                   readMark // of a read mark
 }
 
-// text returns the entry in the form of the append script. Entries of read marks and receipts do not count events.
+// text returns the entry in the form of the append script. Entries of receipts do not count events.
 func (e indexEntry) text(kind string) string {
 	version := strconv.FormatUint(e.version, 10)
-	if kind == "r" || kind == "v" || e.events == 1 {
+	if kind == "v" || e.events == 1 {
 		return version
 	}
 	return version + ":" + strconv.FormatUint(e.events, 10) + ":" + strconv.FormatUint(e.first, 10)
@@ -37,12 +38,17 @@ func (e indexEntry) commandText(kept string) string {
 	return strconv.FormatUint(e.version, 10) + ":" + strconv.FormatUint(e.events, 10) + ":" + fingerprint
 }
 
-// wanted returns the correct entry of a field whose present entry is kept.
-func (e indexEntry) wanted(field, kept string) string {
-	if recorded(field) {
+// wanted returns the correct entry of a field whose present entry is kept, or "" if there must be none.
+func (c *chatFold) wanted(field, kept string) string {
+	e := c.entries[field]
+	switch kind := fieldKind(field); kind {
+	case "k":
 		return e.commandText(kept)
+	case "r":
+		return e.markText(kept, c.rich)
+	default:
+		return e.text(kind)
 	}
-	return e.text(fieldKind(field))
 }
 
 // recorded reports whether an index field is that of a command.
@@ -74,15 +80,18 @@ func fieldEntity(field string) domain.Entity {
 // chatFold is the index that follows from a chat's events up to a seq, for all entities or for a share of them.
 type chatFold struct {
 	share, shares uint64 // share number and number of shares
+	rich          bool   // entries of read marks have a base: the log is at level 3 or above
+	partial       bool   // the fold does not begin with the first event
 	entries       map[string]indexEntry
 	tombstones    map[uint64]struct{} // first seqs of deleted messages
+	sent          sentSeqs
 }
 
 // eventsAtOnce is the number of events per share of the index.
 const eventsAtOnce = 200_000
 
-func newChatFold(share, shares uint64) *chatFold {
-	return &chatFold{share: share, shares: shares, entries: make(map[string]indexEntry), tombstones: make(map[uint64]struct{})}
+func newChatFold(share, shares uint64, rich bool) *chatFold {
+	return &chatFold{share: share, shares: shares, rich: rich, entries: make(map[string]indexEntry), tombstones: make(map[uint64]struct{})}
 }
 
 // has reports whether an entity belongs to the share.
@@ -98,6 +107,7 @@ func (c *chatFold) has(field string) bool {
 // apply folds the next event. It returns the correct links of the event's entry.
 func (c *chatFold) apply(r ports.Record, links string) string {
 	seq := uint64(r.Seq)
+	links = c.linkedMessage(r, links)
 	if id := r.Meta.CausationID; id != "" {
 		if field := string(appendField(nil, domain.CommandEntity(domain.Actor(r.Event), id))); c.has(field) {
 			entry := c.entries[field]
@@ -121,8 +131,26 @@ func (c *chatFold) apply(r ports.Record, links string) string {
 			c.tombstones[entry.first] = struct{}{}
 		}
 	}
+	if c.rich {
+		c.mark(r)
+	}
 	return links
 }
+
+// linkedMessage returns links with the correct link to the message before, unless there is none: events of lower levels lack it.
+func (c *chatFold) linkedMessage(r ports.Record, links string) string {
+	if c.partial || !strings.Contains(links, messageLink) {
+		return links
+	}
+	before := uint64(0)
+	if _, sent := r.Event.(domain.MessageNew); sent && c.rich {
+		before = c.sent.last
+	}
+	return linked(links, messageLink, before)
+}
+
+// messageLink is the letter of the link from a message to the message before.
+const messageLink = "p"
 
 // linked returns links with the link of one kind set to a seq, or removed if the seq is 0.
 func linked(links, kind string, to uint64) string {

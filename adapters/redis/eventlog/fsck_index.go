@@ -63,11 +63,11 @@ func (c *chatCheck) present(ctx context.Context) (domain.Seq, error) {
 	if err != nil {
 		return 0, err
 	}
-	head, _, err := parseHead(page.head)
+	head, err := parseHead(page.head)
 	if err != nil {
 		return 0, nil //nolint:nilerr // a missing head is another contradiction
 	}
-	return head, nil
+	return head.last, nil
 }
 
 // compareFields compares entries of the index. It returns the fields that were moved after the fold.
@@ -82,17 +82,34 @@ func (c *chatCheck) compareFields(ctx context.Context, fold *chatFold, fields []
 	}
 	for i, field := range fields {
 		value, found := kept[i].(string)
-		want, text := fold.entries[field], fold.entries[field].wanted(field, value)
+		want, text := fold.entries[field], fold.wanted(field, value)
 		if version, ok := rediscmd.LeadingNumber(value); found && ok && version > uint64(c.last) && version <= uint64(head) {
 			moved = append(moved, field)
 			continue
 		}
-		if found && value == text {
+		if value == text {
+			continue
+		}
+		if since, err := c.membershipSince(ctx, field); err != nil || since {
+			if err != nil {
+				return nil, err
+			}
+			moved = append(moved, field)
+			continue
+		}
+		if !found && want.version == 0 { // a mark without a base, before its first event: a chat of a lower level has none
+			if err := c.addQuietly(ctx, []correction{{ofHash, "x", field, none, present(text)}}); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		was, what := none, "the index has no entry of it"
 		if found {
 			was, what = present(value), fmt.Sprintf("the index says %q", value)
+		}
+		is := present(text)
+		if text == "" {
+			is = none
 		}
 		what, lost := fmt.Sprintf("%s: %s, and the log requires %q", fieldEntity(field), what, text), ""
 		if recorded(field) {
@@ -103,7 +120,7 @@ func (c *chatCheck) compareFields(ctx context.Context, fold *chatFold, fields []
 			Kind: "index", Chat: c.chat, Seq: domain.Seq(want.version), Key: c.keys.Chat(c.chat, "x"),
 			What: what, Repair: "the entry is written anew", Lost: lost,
 		}, func() (bool, error) {
-			return c.correct(ctx, c.chat, "", false, []correction{{ofHash, "x", field, was, present(text)}})
+			return c.correct(ctx, c.chat, "", false, []correction{{ofHash, "x", field, was, is}})
 		})
 		if err != nil {
 			return nil, err
@@ -125,6 +142,9 @@ func (c *chatCheck) phantomFields(ctx context.Context, fold *chatFold) error {
 			if head, err := c.present(ctx); err != nil || version <= uint64(head) {
 				return err // moved since the fold
 			}
+		}
+		if since, err := c.membershipSince(ctx, field); err != nil || since {
+			return err
 		}
 		return c.found(ctx, ports.Contradiction{
 			Kind: "index", Chat: c.chat, Key: c.keys.Chat(c.chat, "x"),
@@ -164,6 +184,15 @@ func (c *chatCheck) since(ctx context.Context, field string) (bool, error) {
 	value, _ := kept[0].(string)
 	version, ok := rediscmd.LeadingNumber(value)
 	return ok && version > uint64(c.last), nil
+}
+
+// membershipSince reports whether a field is that of the read mark of a user who has joined or left after the fold: that changes the mark's base, and
+// not its version.
+func (c *chatCheck) membershipSince(ctx context.Context, field string) (bool, error) {
+	if fieldKind(field) != "r" {
+		return false, nil
+	}
+	return c.since(ctx, " u"+field[2:])
 }
 
 func (c *chatCheck) compareMembers(ctx context.Context, fold *chatFold) error {
@@ -286,21 +315,26 @@ func (c *chatCheck) sentAt(ctx context.Context, seq domain.Seq) (field string, s
 	return string(appendField(nil, domain.MessageEntity(message.Message))), sent, nil
 }
 
-// heads compares the ordinal of the head with that of the last event.
+// heads compares the head with the last event and the last message.
 func (c *chatCheck) heads(ctx context.Context) error {
 	head, err := c.index(ctx, []string{headField})
 	if err != nil {
 		return err
 	}
 	text, _ := head[0].(string)
-	last, ordinal, err := parseHead(text)
-	if err != nil || last != c.last || ordinal == c.ordinal {
+	found, err := parseHead(text)
+	want := found
+	want.messages, want.counts = c.ordinal, found.counts && c.rich
+	if found.sent != 0 {
+		want.sent = c.sent
+	}
+	if err != nil || found.last != c.last || found == want {
 		return nil //nolint:nilerr // the head has changed meanwhile
 	}
 	return c.found(ctx, ports.Contradiction{
-		Kind: "head", Chat: c.chat, Seq: last, Key: c.keys.Chat(c.chat, "x"), What: fmt.Sprintf("the head counts %d messages, the log has %d", ordinal, c.ordinal), Repair: "the count is corrected",
+		Kind: "head", Chat: c.chat, Seq: found.last, Key: c.keys.Chat(c.chat, "x"), What: fmt.Sprintf("the head is %q, and the log requires %q", text, want), Repair: "the head is corrected",
 	}, func() (bool, error) {
-		return c.correct(ctx, c.chat, "", false, []correction{{ofHash, "x", headField, present(text), present(fmt.Sprintf("%d:%d", last, c.ordinal))}})
+		return c.correct(ctx, c.chat, "", false, []correction{{ofHash, "x", headField, present(text), present(want.String())}})
 	})
 }
 
@@ -310,7 +344,7 @@ func (c *chatCheck) counts(ctx context.Context) error {
 	var members, tombstones *goredis.IntCmd
 	err := c.step(ctx, func() error {
 		_, err := c.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-			index = p.HMGet(ctx, c.keys.Chat(c.chat, "x"), membersField, tombstonesField)
+			index = p.HMGet(ctx, c.keys.Chat(c.chat, "x"), membersField, tombstonesField, headField)
 			members, tombstones = p.HLen(ctx, c.keys.Chat(c.chat, "u")), p.ZCard(ctx, c.keys.Chat(c.chat, "d"))
 			return nil
 		})
@@ -319,9 +353,17 @@ func (c *chatCheck) counts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	text, _ := index.Val()[2].(string)
+	head, err := parseHead(text)
+	if err != nil {
+		return nil //nolint:nilerr // the head was removed meanwhile; the next check sees that
+	}
 	for i, elements := range []*goredis.IntCmd{members, tombstones} {
 		key := c.keys.Chat(c.chat, []string{"u", "d"}[i])
 		problem := counted(c.chat, key, index.Val()[i], elements.Val())
+		if elements == tombstones {
+			problem = head.countTombstones(c.chat, key, index.Val()[i], elements)
+		}
 		if problem == nil {
 			continue
 		}
@@ -356,7 +398,7 @@ func (c *chatCheck) rebuild(ctx context.Context) error {
 			Lost: "the events behind it are lost; every read and command of the chat fails with ErrCorrupt; restore the chat's keys from a backup",
 		}, nil)
 	}
-	if err := c.refold(ctx, newChatFold(0, c.shares()), true); err != nil || c.unfolded {
+	if err := c.refold(ctx, newChatFold(0, c.shares(), c.rich), true); err != nil || c.unfolded {
 		return err
 	}
 	lost := ""
@@ -382,26 +424,28 @@ func (c *chatCheck) rewrite(ctx context.Context) (bool, error) {
 	if page.head != "" {
 		was = present(page.head)
 	}
-	shares := c.shares()
+	shares, ended := c.shares(), chatHead{last: c.last, counts: c.rich}
 	for share := range shares {
-		fold := newChatFold(share, shares)
+		fold := newChatFold(share, shares, c.rich)
 		if err := c.refold(ctx, fold, false); err != nil || c.unfolded {
 			return false, err
 		}
 		if err := c.writeIndex(ctx, fold); err != nil {
 			return false, err
 		}
+		ended.deleted += int64(len(fold.tombstones))
 		for _, correct := range []func(context.Context, *chatFold) error{c.compareMembers, c.compareTombstones, c.phantomFields} {
 			if err := correct(ctx, fold); err != nil {
 				return false, err
 			}
 		}
 	}
+	ended.messages, ended.sent = c.ordinal, c.sent
 	corrections, err := c.pad(ctx)
 	if err != nil {
 		return false, err
 	}
-	return c.correct(ctx, c.chat, "", true, append(corrections, correction{ofHash, "x", headField, was, present(fmt.Sprintf("%d:%d", c.last, c.ordinal))}))
+	return c.correct(ctx, c.chat, "", true, append(corrections, correction{ofHash, "x", headField, was, present(ended.String())}))
 }
 
 // pad returns the correction that writes the pad of an index that lacks it.
@@ -433,15 +477,18 @@ func (c *chatCheck) writeIndex(ctx context.Context, fold *chatFold) error {
 		var corrections []correction
 		for i, field := range some {
 			value, found := kept[i].(string)
-			want := fold.entries[field].wanted(field, value)
-			if found && value == want {
+			want := fold.wanted(field, value)
+			if value == want {
 				continue
 			}
-			was := none
+			was, is := none, none
 			if found {
-				was = "+" + value
+				was = present(value)
 			}
-			corrections = append(corrections, correction{ofHash, "x", field, was, "+" + want})
+			if want != "" {
+				is = present(want)
+			}
+			corrections = append(corrections, correction{ofHash, "x", field, was, is})
 		}
 		if len(corrections) == 0 {
 			continue

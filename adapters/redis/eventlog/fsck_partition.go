@@ -140,12 +140,12 @@ func (f *fsck) stray(ctx context.Context, chat domain.ChatID, key, part string) 
 	if err := f.pipelined(ctx, func(p goredis.Pipeliner) { head = p.HGet(ctx, f.keys.Chat(chat, "x"), headField) }); err != nil {
 		return err
 	}
-	last, _, err := parseHead(head.Val())
-	if err != nil || uint64(last-1)/segmentSize+1 >= segment { // a missing head and an interrupted append are other contradictions
+	found, err := parseHead(head.Val())
+	if err != nil || uint64(found.last-1)/segmentSize+1 >= segment { // a missing head and an interrupted append are other contradictions
 		return nil
 	}
 	return f.found(ctx, ports.Contradiction{
-		Kind: "segment", Chat: chat, Key: key, What: fmt.Sprintf("the segment is beyond the chat's end, seq %d", last),
+		Kind: "segment", Chat: chat, Key: key, What: fmt.Sprintf("the segment is beyond the chat's end, seq %d", found.last),
 		Lost: "its events are not read; the segments in between are missing, or an older index was restored",
 	}, nil)
 }
@@ -177,6 +177,19 @@ func (f *fsck) entryOf(p int, m goredis.XMessage) (chat domain.ChatID, seq domai
 	return chat, domain.Seq(n), err == nil && n > 0 && name != "" && f.keys.Partition(chat) == p
 }
 
+// compactOf returns the compact form of a payload, with its ordinal, or "" if it has none.
+func (f *fsck) compactOf(payload string) string {
+	r, err := f.codec.Decode([]byte(payload))
+	if err != nil {
+		return ""
+	}
+	compact, ok := f.codec.AppendCompact(nil, r.ID, r.Event, r.Meta)
+	if !ok {
+		return ""
+	}
+	return wireformat.StoredCompact(compact, r.Ordinal)
+}
+
 func (f *fsck) phantomsOf(ctx context.Context, p int, entries []goredis.XMessage) error {
 	heads, events := make([]*goredis.StringCmd, len(entries)), make([]*goredis.StringCmd, len(entries))
 	err := f.pipelined(ctx, func(pipe goredis.Pipeliner) {
@@ -196,15 +209,17 @@ func (f *fsck) phantomsOf(ctx context.Context, p int, entries []goredis.XMessage
 		if !ok {
 			continue
 		}
-		head, _, err := parseHead(heads[i].Val())
+		head, err := parseHead(heads[i].Val())
 		event, payload := events[i].Val(), rediscmd.Text(m.Values[wireformat.FieldPayload])
 		what := ""
 		switch {
 		case err != nil: // a missing head is another contradiction
-		case seq > head:
-			what = fmt.Sprintf("it is of seq %d, and the chat ends with %d", seq, head)
-		case event != "" && event[max(strings.IndexByte(event, '{'), 0):] != payload:
-			what = fmt.Sprintf("the log has another event at seq %d", seq)
+		case seq > head.last:
+			what = fmt.Sprintf("it is of seq %d, and the chat ends with %d", seq, head.last)
+		case event != "":
+			if json, err := jsonIn(chat, seq, event); err != nil || string(json) != payload {
+				what = fmt.Sprintf("the log has another event at seq %d", seq)
+			}
 		}
 		if what == "" {
 			continue
@@ -212,7 +227,7 @@ func (f *fsck) phantomsOf(ctx context.Context, p int, entries []goredis.XMessage
 		err = f.found(ctx, ports.Contradiction{
 			Kind: "phantom", Chat: chat, Seq: seq, Key: f.keys.Stream(p), What: "entry " + m.ID + ": " + what, Repair: "it is removed from the stream",
 		}, func() (bool, error) {
-			return f.script(ctx, f.stream, p, keyspace.Escape(string(chat)), uint64(seq-1)/segmentSize, uint64(seq-1)%segmentSize, uint64(seq), m.ID, payload)
+			return f.script(ctx, f.stream, p, keyspace.Escape(string(chat)), uint64(seq-1)/segmentSize, uint64(seq-1)%segmentSize, uint64(seq), m.ID, payload, f.compactOf(payload))
 		})
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@ package eventlog
 import (
 	"errors"
 	"log/slog"
-	"strconv"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ func FuzzLoadEntry(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add("c", uint64(7), "m3r5"+string(encoded.Splice(7, 2)), "7:1:ff", "7:2")
-	f.Add("c", uint64(7), string(encoded.Splice(8, 2)), "7:0:0", "7")
+	f.Add("c", uint64(7), string(encoded.Splice(8, 2)), "7:0:0", "7:2:0:7")
 	f.Add("d", uint64(7), "m3", "7:-1:ff", "0:0")
 	f.Add("c", uint64(0), "{}", "::", "-1:+1")
 	f.Add("c", uint64(1), `m1{"type":"poll:created","v":9,"seq":1,"chatId":"c"}`, "1:1:zz", "18446744073709551616:1")
@@ -57,10 +56,9 @@ func FuzzLoadEntry(f *testing.F) {
 		} else if into.Command.Events < 0 || command == "" && into.Command != (ports.CommandRecord{}) {
 			t.Errorf("%q is read as %+v", command, into.Command)
 		}
-		if seq, ordinal, err := parseHead(head); err == nil {
-			again, ordinal2, err := parseHead(strconv.FormatUint(uint64(seq), 10) + ":" + strconv.FormatUint(uint64(ordinal), 10))
-			if seq == 0 || again != seq || ordinal2 != ordinal || err != nil {
-				t.Errorf("%q is read as %d:%d", head, seq, ordinal)
+		if found, err := parseHead(head); err == nil {
+			if again, err := parseHead(found.String()); found.last == 0 || again != found || err != nil {
+				t.Errorf("%q is read as %+v", head, found)
 			}
 		}
 	})

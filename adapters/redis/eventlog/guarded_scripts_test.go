@@ -27,11 +27,11 @@ type guardedCall struct {
 func guardedCalls() map[string]guardedCall {
 	return map[string]guardedCall{
 		"append": {
-			"append", "p:id p:w stream", `log|$HISTORY|token||1|2|1|c|||0|1|m1|0|1|e1||{}|{"type":"message.new","seq":|}|+|1|1|1000`,
+			"append", "p:id p:w stream", `log|$HISTORY|token||1|2|1|c|||0|1|m1|0|1|e1||{}|{"type":"message.new","seq":|}|+||1|1|1000`,
 			`^0 6 6 `, `^-1 1$`, `^-5 1$`, `^-3 \w{40}$`,
 		},
 		"append sent again": {
-			"append", "p:id p:w stream", `log|$HISTORY|token|1|1|2|1|c|||0|1|m1|0|1|e1||{}|{"type":"message.new","seq":|}|+|1|1|1000`,
+			"append", "p:id p:w stream", `log|$HISTORY|token|1|1|2|1|c|||0|1|m1|0|1|e1||{}|{"type":"message.new","seq":|}|+||1|1|1000`,
 			`^0 6 6 `, `^-1 1$`, `^-5 1$`, `^-3 \w{40}$`,
 		},
 		"confirm":  {"confirm", "p:id p:confirm p:w", "log|$HISTORY|2", `^0$`, `^-1$`, `^-5$`, `^-3 \w{40}$`},
@@ -125,7 +125,7 @@ func callScript(t *testing.T, client goredis.UniversalClient, c guardedCall, his
 // TestAppendScript_DamagedChat appends to chats whose keys contradict each other. Nothing is written.
 func TestAppendScript_DamagedChat(t *testing.T) {
 	client := redistest.Start(t).Client(t)
-	const join = `log|$HISTORY|token||1|2|1|c|||0|1| ubob||1|e1||{}|{"type":"chat.update","seq":|}||1|1|1000`
+	const join = `log|$HISTORY|token||1|2|1|c|||0|1| ubob||1|e1||{}|{"type":"chat.update","seq":|}|||1|1|1000`
 	for name, test := range map[string]struct {
 		seed []any
 		args string
@@ -136,7 +136,7 @@ func TestAppendScript_DamagedChat(t *testing.T) {
 		"a count of members that differs":   {[]any{"HSET", "p:c:x", " #u", "1"}, join, "2 the count of :u is not what the index says"},
 		"a count of tombstones that differs": {
 			[]any{"ZADD", "p:c:d", "1", "1"},
-			`log|$HISTORY|token||1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.delete","seq":|}|1|1|1|1000`,
+			`log|$HISTORY|token||1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.delete","seq":|}|1||1|1|1000`,
 			"2 the count of :d is not what the index says",
 		},
 		"an entry of the index that is unreadable": {[]any{"HSET", "p:c:x", " ubob", "x"}, join, "2 the index is unreadable"},
@@ -161,8 +161,8 @@ func TestAppendScript_DamagedChat(t *testing.T) {
 func TestAppendScript_SentAgain(t *testing.T) {
 	client := redistest.Start(t).Client(t)
 	const (
-		plain    = `log|$HISTORY|token|1|1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.new","seq":|}|+|1|1|1000`
-		recorded = `log|$HISTORY|token|1|1|2|1|c|||0|1| Ccmd|=ab|1|e1||{}|{"type":"message.new","seq":|}|+|0|1000`
+		plain    = `log|$HISTORY|token|1|1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.new","seq":|}|+||1|1|1000`
+		recorded = `log|$HISTORY|token|1|1|2|1|c|||0|1| Ccmd|=ab|1|e1||{}|{"type":"message.new","seq":|}|+||0|1000`
 		ours     = `{"type":"message.new","seq":5,"ordinal":5}`
 		others   = `{"type":"message.old","seq":5,"ordinal":5}`
 	)

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,12 +17,25 @@ import (
 //
 //	1  partitions carry the log id alone; names are not compared
 //	2  partitions carry the whole identity
-const Level = 2
+//	3  lists have events in the compact form; heads, read marks and messages have more parts, see docs/wire.md
+const Level = 3
 
 const (
-	bareLevel   = 1 // of a partition that carries the log id alone
-	identityEnd = ";"
+	bareLevel    = 1 // of a partition that carries the log id alone
+	compactLevel = 3 // from which on events are stored in the compact form
+	identityEnd  = ";"
 )
+
+// levelOf returns the level of a partition, as far as this process knows.
+func (l *Log) levelOf(partition int) int {
+	_, rest, _ := bytes.Cut(l.held[partition].Load().bytes, []byte(identityEnd))
+	text, _, _ := bytes.Cut(rest, []byte(identityEnd))
+	level, err := strconv.Atoi(string(text))
+	if err != nil {
+		return bareLevel
+	}
+	return level
+}
 
 // logIdentity identifies the log that a partition belongs to, with the settings that every program on it must share. Each partition has all of it, as
 // the value of its id key: the log id at level 1, and LOGID;LEVEL;PARTITIONS;HASH;NAMES from level 2 on. Scripts compare the whole value, so a

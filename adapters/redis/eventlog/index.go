@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
-	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -52,23 +51,23 @@ func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, rediscmd.ReadError(ctx, chat, err)
 	}
-	last, messages, err := l.head(ctx, chat, index.Val())
+	head, err := l.head(ctx, chat, index.Val())
 	if err != nil {
 		return nil, err
 	}
 	counts := make([]ports.MessageCount, len(after))
-	if last == 0 {
+	if head.last == 0 {
 		return counts, nil
 	}
-	if err := counted(chat, l.keys.Chat(chat, "d"), index.Val()[1], tombstones.Val()); err != nil {
+	if err := head.countTombstones(chat, l.keys.Chat(chat, "d"), index.Val()[1], tombstones); err != nil {
 		return nil, err
 	}
 	for i := range counts {
 		c := &counts[i]
-		*c = ports.MessageCount{Last: last, Head: messages, Deleted: domain.Ordinal(deleted[i].Val())} //nolint:gosec // not negative
+		*c = ports.MessageCount{Last: head.last, Head: head.messages, Deleted: domain.Ordinal(deleted[i].Val())} //nolint:gosec // not negative
 		switch {
 		case after[i] == 0:
-		case after[i] > last:
+		case after[i] > head.last:
 			c.At = c.Head
 		default:
 			record, err := l.decode(chat, after[i], events[i].Val())
@@ -81,30 +80,18 @@ func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq
 	return counts, nil
 }
 
-// head returns the last seq of a chat and the ordinal of its last message, from the index's first field. Both are 0 if the chat does not exist, which
-// takes one more round trip to verify.
-func (l *Log) head(ctx context.Context, chat domain.ChatID, index []any) (domain.Seq, domain.Ordinal, error) {
+// head returns the head of a chat, from the index's first field. It is zero if the chat does not exist, which takes one more round trip to verify.
+func (l *Log) head(ctx context.Context, chat domain.ChatID, index []any) (chatHead, error) {
 	text, found := index[0].(string)
 	if !found {
 		_, err := l.ask(ctx, l.scripts.load, chat, []any{nil, keyspace.Escape(string(chat)), 0, "", 0})
-		return 0, 0, err
+		return chatHead{}, err
 	}
-	seq, ordinal, err := parseHead(text)
+	head, err := parseHead(text)
 	if err != nil {
-		return 0, 0, &ports.CorruptError{Chat: chat, Cause: err}
+		return chatHead{}, &ports.CorruptError{Chat: chat, Cause: err}
 	}
-	return seq, ordinal, nil
-}
-
-// parseHead reads the head of a chat: last seq : ordinal.
-func parseHead(text string) (domain.Seq, domain.Ordinal, error) {
-	first, second, _ := strings.Cut(text, ":")
-	seq, err1 := strconv.ParseUint(first, 10, 64)
-	ordinal, err2 := strconv.ParseUint(second, 10, 64)
-	if err1 != nil || err2 != nil || seq == 0 {
-		return 0, 0, fmt.Errorf("the head is unreadable: %q", text)
-	}
-	return domain.Seq(seq), domain.Ordinal(ordinal), nil
+	return head, nil
 }
 
 // counted compares the number of elements of a key with the count in the index. A missing field is a count of 0.
@@ -166,7 +153,7 @@ func (l *Log) countMembers(ctx context.Context, chat domain.ChatID) (int, error)
 	if err != nil {
 		return 0, rediscmd.ReadError(ctx, chat, err)
 	}
-	if last, _, err := l.head(ctx, chat, index.Val()); err != nil || last == 0 {
+	if head, err := l.head(ctx, chat, index.Val()); err != nil || head.last == 0 {
 		return 0, err
 	}
 	return int(members.Val()), counted(chat, l.keys.Chat(chat, "u"), index.Val()[1], members.Val())

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"chatcore/adapters/redis/keyspace"
@@ -19,13 +20,21 @@ const (
 func (l *Log) LastMessages(ctx context.Context, chats ...domain.ChatID) ([]ports.LastMessage, error) {
 	found := make([]ports.LastMessage, len(chats))
 	return found, l.lastOf(ctx, "", chats, func(i int, seq domain.Seq, timestamp string) error {
-		at, err := time.Parse(time.RFC3339Nano, timestamp)
+		at, err := parseTime(timestamp)
 		if err != nil {
 			return &ports.CorruptError{Chat: chats[i], Seq: seq, Cause: err}
 		}
 		found[i] = ports.LastMessage{Seq: seq, At: at}
 		return nil
 	})
+}
+
+// parseTime parses a time in a reply of last.lua: a timestamp, or milliseconds since 1970.
+func parseTime(text string) (time.Time, error) {
+	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.UnixMilli(ms).UTC(), nil
+	}
+	return time.Parse(time.RFC3339Nano, text)
 }
 
 // LastRecords implements [ports.BulkReader] with the cost of LastMessages.

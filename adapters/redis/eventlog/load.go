@@ -22,7 +22,7 @@ const (
 	walkLimit   = 256  // links that one script call walks; 1,000 block every other client for 1.9 ms
 
 	bulkWalkLimit = 64  // the same for a call of LoadChats
-	headField     = " " // of a chat's index: last seq : ordinal
+	headField     = " " // of a chat's index, see chatHead
 
 )
 
@@ -333,18 +333,15 @@ func (l *Log) guarded(ctx context.Context, partition int, run func(held *field) 
 	return nil, errIdentityMoves
 }
 
-// decode decodes one stored entry: links to earlier events, then the event's JSON. An event that only a newer program can decode becomes a
-// [domain.Unknown].
+// decode decodes one stored entry: links to earlier events, then the event as JSON or in the compact form. An event that only a newer program can decode
+// becomes a [domain.Unknown].
 func (l *Log) decode(chat domain.ChatID, seq domain.Seq, element any) (ports.Record, error) {
 	text, _ := element.(string)
-	at := strings.IndexByte(text, '{')
-	if at < 0 {
-		return ports.Record{}, &ports.CorruptError{Chat: chat, Seq: seq, Cause: errors.New("there is no event in the entry")}
+	event, err := eventIn(text)
+	if err != nil {
+		return ports.Record{}, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
 	}
-	record, err := l.codec.Decode([]byte(text[at:]))
-	if errors.Is(err, wireformat.ErrNewerVersion) || errors.Is(err, wireformat.ErrUnknownType) {
-		record, err = l.codec.DecodeUnknown([]byte(text[at:]))
-	}
+	record, err := l.decodeEvent(chat, seq, event)
 	switch {
 	case err != nil:
 		return ports.Record{}, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
@@ -354,6 +351,46 @@ func (l *Log) decode(chat domain.ChatID, seq domain.Seq, element any) (ports.Rec
 		}
 	}
 	return record, nil
+}
+
+func (l *Log) decodeEvent(chat domain.ChatID, seq domain.Seq, event string) (record ports.Record, err error) {
+	if !wireformat.IsCompact(event) {
+		if record, err = l.codec.Decode([]byte(event)); !newer(err) {
+			return record, err
+		}
+		return l.codec.DecodeUnknown([]byte(event))
+	}
+	if record, err = l.codec.DecodeCompact(chat, seq, event); !newer(err) {
+		return record, err
+	}
+	json, err := wireformat.CompactJSON(chat, seq, event)
+	if err != nil {
+		return ports.Record{}, err
+	}
+	return l.codec.DecodeUnknown(json)
+}
+
+// newer reports whether only a newer program can decode an event.
+func newer(err error) bool {
+	return errors.Is(err, wireformat.ErrNewerVersion) || errors.Is(err, wireformat.ErrUnknownType)
+}
+
+// eventIn returns the event of an entry, without the links before it.
+func eventIn(entry string) (string, error) {
+	at := strings.IndexByte(entry, '{')
+	if at < 0 {
+		return "", errors.New("there is no event in the entry")
+	}
+	return entry[at:], nil
+}
+
+// jsonIn returns the JSON of an entry, as the delivery stream has it. It does not look into an event that is JSON already.
+func jsonIn(chat domain.ChatID, seq domain.Seq, entry string) ([]byte, error) {
+	event := entry[max(strings.IndexByte(entry, '{'), 0):]
+	if !wireformat.IsCompact(event) {
+		return []byte(event), nil
+	}
+	return wireformat.CompactJSON(chat, seq, event)
 }
 
 func seqOf(v any) domain.Seq {

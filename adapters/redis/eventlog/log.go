@@ -74,9 +74,12 @@ type Log struct {
 	historyName         *historyName
 	ids, streams, marks []any          // keys of each partition; marks are this process's witnesses
 	places              []any          // the numbers from 1 to the number of partitions, as text
-	header              []any          // the first words of every append: evalsha and the script's hash
-	bound               any            // its last argument but one: the number of entries that a delivery stream keeps
-	announcing          any            // its last argument: the command that publishes on the channels of partitions, or ""
+	header, sendHeader  []any          // the first words of every append and of every plain send: evalsha and the script's hash
+	bound               any            // the number of entries that a delivery stream keeps
+	announcing          any            // the command that publishes on the channels of partitions, or ""
+	live                []any          // the channel of each partition
+	public              any            // the channel on which messages are published, or ""
+	fences              []string       // the start of the key of a batch's fence, for each partition
 	queues              []*appendQueue // one, or one for each partition of a Cluster
 	tokens              *tokens
 	ctx                 context.Context // of appends: not a caller's, because a batch has many callers
@@ -130,6 +133,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	for p := range c.Keys.PartitionCount() {
 		l.ids, l.streams = append(l.ids, l.keys.ID(p)), append(l.streams, l.keys.Stream(p))
 		l.marks = append(l.marks, l.witnesses.list[p].key)
+		l.live, l.fences = append(l.live, l.keys.Live(p)), append(l.fences, l.keys.Fence(p, ""))
 		l.places = append(l.places, strconv.Itoa(p+1))
 	}
 	partitions := 1
@@ -164,12 +168,15 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if err != nil {
 		return nil, err
 	}
-	l.announcing = announceCommand(c)
+	l.announcing, l.public = announceCommand(c), ""
+	if c.Announce {
+		l.public = string(l.keys.AppendChannel(nil, wireformat.TypeMessageNew))
+	}
 	l.bound = strconv.Itoa(cmp.Or(max(c.StreamBound, 0), 200_000))
 	l.observing.Lock()
 	l.nameHistory()
 	l.observing.Unlock()
-	l.header = []any{"evalsha", l.scripts.append.Hash()}
+	l.header, l.sendHeader = []any{"evalsha", l.scripts.append.Hash()}, []any{"evalsha", l.scripts.send.Hash()}
 	return l, nil
 }
 

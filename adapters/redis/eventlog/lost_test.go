@@ -31,8 +31,16 @@ type attempt struct {
 	err      error
 }
 
-// write has 64 writers append to a few chats until done is closed, or times times: messages, edits with conditions, and reactions. Reactions have no
-// condition, so a repetition would append them twice.
+// createChats creates the chats of write.
+func createChats(t *testing.T, log *eventlog.Log) {
+	t.Helper()
+	for c := range 4 {
+		rig.Appended(t, log, rig.Created(domain.ChatID(fmt.Sprint("chat-", c))))
+	}
+}
+
+// write has 64 writers append to a few chats until done is closed, or times times: plain sends, messages with another condition, and reactions. Reactions
+// have no condition, so a repetition would append them twice.
 func write(ctx context.Context, log ports.EventLog, times int, done <-chan struct{}) []attempt {
 	const writers, chats = 64, 4
 	var mu sync.Mutex
@@ -48,10 +56,12 @@ func write(ctx context.Context, log ports.EventLog, times int, done <-chan struc
 				default:
 				}
 				a := ports.Append{Chat: chat, Events: reaction(chat, fmt.Sprintf("%d-%d", w, i)).Events}
-				if i%2 == 0 {
-					id := domain.MessageID(fmt.Sprintf("m-%d-%d", w, i))
+				switch id := domain.MessageID(fmt.Sprintf("m-%d-%d", w, i)); i % 4 {
+				case 0:
 					a = rig.Sent(chat, id)
 					a.Conditions = []domain.Condition{{Entity: domain.MessageEntity(id)}}
+				case 1, 2:
+					a = plainSend(chat, id, "ada", 1, 1)
 				}
 				appended, err := log.Append(ctx, a)
 				mu.Lock()
@@ -148,6 +158,7 @@ func TestLostRepliesAreAskedForAgain(t *testing.T) {
 	proxy := redistest.StartProxy(t, server)
 	keys := rig.NewKeys(t, 4)
 	log := rig.Open(t, rig.Connect(t, proxy.URL()), keys)
+	createChats(t, log)
 	var n, lost atomic.Int64
 	drop := func(piece []byte) bool {
 		// Only replies to appends: other calls are repeated by their callers.
@@ -177,6 +188,7 @@ func TestNoAcknowledgedEventIsLostWhenRedisDies(t *testing.T) {
 	proxy := redistest.StartProxy(t, server)
 	keys := rig.NewKeys(t, 4)
 	log := rig.Open(t, rig.Connect(t, proxy.URL()), keys)
+	createChats(t, log)
 	cut := func([]byte) bool { return rand.IntN(200) > 0 }
 	proxy.Reply.Store(&cut)
 	proxy.Request.Store(&cut)
@@ -220,8 +232,14 @@ func await(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys, mor
 	}
 }
 
-// TestASendingThatArrivesLateDoesNothing delays an append until its caller has sent it again.
+// TestASendingThatArrivesLateDoesNothing delays an append until its caller has sent it again. A plain send is sent again by the other script.
 func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
+	t.Run("append", func(t *testing.T) { arrivesLate(t, reaction("chat-0", "late")) })
+	t.Run("send", func(t *testing.T) { arrivesLate(t, plainSend("chat-0", "r-late", "ada", 1, 1)) })
+}
+
+func arrivesLate(t *testing.T, late ports.Append) {
+	t.Helper()
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
 	client, err := conn.Connect(t.Context(), conn.Options{URL: proxy.URL(), Timeout: time.Second})
@@ -232,6 +250,7 @@ func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 	keys := rig.NewKeys(t, 1)
 	log := rig.Open(t, client, keys)
 	rig.Appended(t, log, rig.Created("chat-0"))
+	rig.Appended(t, log, plainSend("chat-0", "first", "ada", 1, 1)) // so that Redis has both scripts
 	release, answer := make(chan struct{}), make(chan []byte, 1)
 	var held atomic.Bool
 	hold := func(piece []byte) bool {
@@ -241,7 +260,7 @@ func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 		return true
 	}
 	proxy.Request.Store(&hold)
-	first, err := log.Append(t.Context(), reaction("chat-0", "late"))
+	first, err := log.Append(t.Context(), late)
 	if err != nil || !held.Load() {
 		t.Fatalf("held back %v, error %v", held.Load(), err)
 	}
@@ -261,7 +280,7 @@ func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 	}
 	proxy.Reply.Store(nil)
 	page, err := log.Read(t.Context(), "chat-0", ports.Range{From: 1, Limit: 10})
-	if err != nil || len(page.Records) != 2 || page.Records[1].Seq != first.First {
+	if err != nil || len(page.Records) != 3 || page.Records[2].Seq != first.First {
 		t.Errorf("%d events after the late sending, error %v", len(page.Records), err)
 	}
 }

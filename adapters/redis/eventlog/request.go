@@ -4,10 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
-
-	"github.com/google/uuid"
 
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/redis/limit"
@@ -20,11 +17,13 @@ import (
 type request struct {
 	append    ports.Append
 	partition int
+	plain     bool     // encoded for send.lua
 	buf       []byte   // the arguments, concatenated
 	ends      []int    // end of each argument in buf
-	entities  []entity // that the command names
+	entities  []entity // that the command names, unless it is plain
 	outcome   ports.Outcome
 	err       error // of the whole batch
+	left      bool  // send.lua left it to append.lua
 
 	wake   chan signal // has a buffer of one
 	queued bool        // in the queue of a partition; partition.mu guards it
@@ -52,8 +51,8 @@ func (s signal) String() string {
 //nolint:gochecknoglobals // a pool has no state of its own
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
 
-// newRequest encodes an append. It returns an error if the append is invalid or cannot be encoded.
-func (l *Log) newRequest(a ports.Append) (*request, error) {
+// newRequest encodes an append, for send.lua if plain is set. It returns an error if the append is invalid or cannot be encoded.
+func (l *Log) newRequest(a ports.Append, plain bool) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
@@ -63,7 +62,11 @@ func (l *Log) newRequest(a ports.Append) (*request, error) {
 	r, _ := requests.Get().(*request)
 	r.append, r.partition = a, l.keys.Partition(a.Chat)
 	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
-	if err := l.write(r); err != nil {
+	write := l.write
+	if r.plain = plain; plain {
+		write = l.writeSend
+	}
+	if err := write(r); err != nil {
 		r.free()
 		return nil, err
 	}
@@ -140,19 +143,48 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 	}
 	r.buf = buf
 	r.ends = append(r.ends, tail, len(buf))
-	switch event := e.Event.(type) {
-	case domain.MessageNew:
-		r.text("+")
-	case domain.MessageDelete:
-		r.number(uint64(r.place(domain.MessageEntity(event.Message))))
-	default:
-		r.end()
+	r.writeEffect(e.Event)
+	if l.levelOf(r.partition) >= compactLevel {
+		r.buf, _ = l.codec.AppendCompact(r.buf, e.ID, e.Event, e.Meta)
 	}
+	r.end()
 	r.number(uint64(len(e.Moves)))
 	for _, m := range e.Moves {
 		r.number(uint64(r.place(m)))
 	}
 	return nil
+}
+
+// writeEffect writes the effect of an event on the ordinal, the tombstones or a read mark, in the form of append.lua.
+func (r *request) writeEffect(e domain.Durable) {
+	switch e := e.(type) {
+	case domain.MessageNew:
+		r.buf = append(r.buf, '+')
+	case domain.MessageDelete:
+		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MessageEntity(e.Message))), 10)
+	case domain.ReadReceipt:
+		r.buf = append(strconv.AppendUint(append(r.buf, '='), uint64(e.ReadSeq), 10), '.')
+		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MemberEntity(e.User))), 10)
+	case domain.ChatUpdate:
+		if user, sign := membership(e); sign != 0 {
+			r.buf = strconv.AppendInt(append(r.buf, sign), int64(r.place(domain.ReadEntity(user))), 10)
+		}
+	}
+	r.end()
+}
+
+// membership returns the user who joins or leaves by a change of a chat, and '>' or '<'. The sign is 0 for any other change.
+func membership(e domain.ChatUpdate) (user domain.UserID, sign byte) {
+	switch e.Change {
+	case domain.Created:
+		return e.Actor, '>'
+	case domain.MemberAdded:
+		return e.User, '>'
+	case domain.MemberRemoved:
+		return e.User, '<'
+	case domain.Renamed, domain.RoleChanged, domain.Archived, domain.Unarchived:
+	}
+	return "", 0
 }
 
 // entity is an entity that a command names, with its condition.
@@ -179,8 +211,15 @@ func (r *request) collect() {
 		for _, m := range e.Moves {
 			r.know(m)
 		}
-		if deleted, ok := e.Event.(domain.MessageDelete); ok {
-			r.know(domain.MessageEntity(deleted.Message))
+		switch e := e.Event.(type) { // see writeEffect
+		case domain.MessageDelete:
+			r.know(domain.MessageEntity(e.Message))
+		case domain.ReadReceipt:
+			r.know(domain.MemberEntity(e.User))
+		case domain.ChatUpdate:
+			if user, sign := membership(e); sign != 0 {
+				r.know(domain.ReadEntity(user))
+			}
 		}
 	}
 }
@@ -237,8 +276,8 @@ func appendField(b []byte, e domain.Entity) []byte {
 	default:
 		return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
 	}
-	if id, err := uuid.Parse(e.ID); err == nil && len(e.ID) == 36 && !strings.ContainsAny(e.ID, "ABCDEF") {
-		return append(append(b, 1), id[:]...)
+	if field, ok := wireformat.AppendUUID(append(b, 1), e.ID); ok {
+		return field
 	}
 	return append(b, e.ID...)
 }

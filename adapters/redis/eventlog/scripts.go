@@ -11,6 +11,8 @@ import (
 var (
 	//go:embed script/append.lua
 	appendSource string
+	//go:embed script/send.lua
+	sendSource string
 	//go:embed script/chat.lua
 	chatSource string
 	//go:embed script/skip.lua
@@ -55,12 +57,13 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, load, read, search, last, activity, unread, backlog, heads, snapshot, witness *goredis.Script
+	append, send, load, read, search, last, activity, unread, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
 	return scripts{
 		append:   goredis.NewScript(limit.TakeScript + appendSource),
+		send:     goredis.NewScript(sendSource),
 		load:     goredis.NewScript(chatSource + skipSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
 		unread:   goredis.NewScript(chatSource + unreadSource),

@@ -24,7 +24,7 @@ func line(id string, seq int, chat, json string) string {
 
 // withText is an event with so many bytes of text, on no channel of its type.
 func withText(id string, bytes int) string {
-	return fmt.Sprintf(`%s '' {} {"eventId":"%s","seq": ,"text":"%s"} '' 0`, id, id, strings.Repeat("x", bytes))
+	return fmt.Sprintf(`%s '' {} {"eventId":"%s","seq": ,"text":"%s"} '' '' 0`, id, id, strings.Repeat("x", bytes))
 }
 
 // jsonWithText is such an event after the append.

@@ -9,13 +9,16 @@ import (
 	"chatcore/adapters/redis/internal/rig"
 )
 
-// event is an event of a command. mark is + for a message and the place of an entity for a deletion, moves the places of the entities that it moves.
-func event(id, mark string, moves ...int) string {
+// event is an event of a command. mark is its effect as in append.lua, moves the places of the entities that it moves.
+func event(id, mark string, moves ...int) string { return compactEvent(id, mark, "''", moves...) }
+
+// compactEvent is an event with a compact form.
+func compactEvent(id, mark, compact string, moves ...int) string {
 	places := fmt.Sprint(len(moves))
 	for _, place := range moves {
 		places += fmt.Sprint(" ", place)
 	}
-	return fmt.Sprintf(`%s ch {} {"eventId":"%s","seq": } %s %s`, id, id, mark, places)
+	return fmt.Sprintf(`%s ch {} {"eventId":"%s","seq": } %s %s %s`, id, id, mark, compact, places)
 }
 
 // inChat is a command in the chat c. Each entity is FIELD~VERSION.
@@ -173,6 +176,65 @@ func TestScript_Append(t *testing.T) {
 	add("more entries than one command takes", chat, batch(many(10000), many(20000)), "0·3·3·1·0\n0·4·4·1·0", "HLEN p:c:x = 6003; HGET p:c:x n12999 = 3; HGET p:c:x n22999 = 4; HGET p:c:x · = 4:1")
 	add("a long stream", chat+"; EVAL for·i=1,500·do·redis.call('XADD',KEYS[1],'*','f','v')·end·return·1 1 stream",
 		strings.Replace(batch(inChat("m2~0", event("e3", "+", 1))), " 1000", " 100", 1), "0·3·3·2·0", "XLEN stream = 101")
+	rig.RunScript(t, eventlog.Sources()["append"], cases)
+}
+
+// TestScript_AppendCompact appends at level 3 of the log.
+func TestScript_AppendCompact(t *testing.T) {
+	const keys = "p:id p:w stream"
+	at := func(level int) *strings.Replacer { // a semicolon ends a command of a setup
+		set := fmt.Sprintf("EVAL return·redis.call('SET',KEYS[1],table.concat({'L',%d,'1','h',''},string.char(59))) 1 p:id", level)
+		return strings.NewReplacer("SET p:id L", set, "L $HISTORY", fmt.Sprintf("L;%d;1;h; $HISTORY", level))
+	}
+	raised := at(3)
+	chat := stored("2:1:0:0", "c1", "{\x02n1:body") + "; SET p:count 1; HSET p:c:x ·c 1 m1 2 ·uada 1:1:1"
+	var cases []rig.ScriptCase
+	add := func(name, setup, args, reply, after string) {
+		cases = append(cases, rig.ScriptCase{Name: name, Setup: raised.Replace(setup), Keys: keys, Args: raised.Replace(args), Reply: reply, After: after})
+	}
+	add("a new chat", "SET p:id L", batch(inChat("·c~0 ·uada~0 ·rada~", compactEvent("e1", ">3", "cbody", 1, 2))), "0·1·1·0·0",
+		"HGETALL p:c:x = {·#u:1 ·:1:0:0:0 ·c:1 ·rada:0:1:0 ·uada:1}; LRANGE p:c:0 0 -1 = [{\x02c0:body]; XLEN stream = 1")
+	add("a message", chat, batch(inChat("m2~0 ·rada~", compactEvent("e3", "+", "nbody", 1, 2))), "0·3·3·2·0",
+		"HGET p:c:x · = 3:2:0:3; HGET p:c:x ·rada = 3:3:2; LINDEX p:c:0 2 = {\x02n2:body; HGET p:c:x m2 = 3")
+	add("a message after another", chat+"; HSET p:c:x · 2:1:4:2 ·rada 2:2:1", batch(inChat("m2~0 ·rada~", compactEvent("e3", "+", "nbody", 1, 2))), "0·3·3·2·0",
+		"HGET p:c:x · = 3:2:4:3; HGET p:c:x ·rada = 3:3:2; LINDEX p:c:0 2 = r2p2{\x02n2:body")
+	add("two messages", chat, batch(inChat("m2~0 m3~0", compactEvent("e3", "+", "nb3", 1), compactEvent("e4", "+", "nb4", 2))), "0·3·4·3·0",
+		"HGET p:c:x · = 4:3:0:4; LRANGE p:c:0 2 3 = [{\x02n2:b3 p3{\x02n3:b4]")
+	add("an event that stays JSON", chat, batch(inChat("m1~2", event("e3", "''", 1))), "0·3·3·1·0", "HGET p:c:x · = 3:1:0:0; LINDEX p:c:0 2 = "+appendedJSON("m2", "e3", 3, 1))
+	add("a head of two parts", stored("2:1", "c1", "e2")+"; SET p:count 1; HSET p:c:x ·#d 7", batch(inChat("m2~0", compactEvent("e3", "''", "ebody", 1))), "0·3·3·1·0", "HGET p:c:x · = 3:1:7:0; HGET p:c:x ·#d = 7")
+	add("a head of two parts with an unreadable count", stored("2:1", "c1", "e2")+"; SET p:count 1; HSET p:c:x ·#d x", batch(inChat("m2~0", compactEvent("e3", "''", "ebody", 1))), "2·the·count·of·:d·is·not·what·the·index·says", "")
+	add("a head of three parts", chat+"; HSET p:c:x · 2:1:0", batch(inChat("m2~0", event("e3", "''", 1))), "2·the·head·is·unreadable", "")
+	add("a head of four parts below the level", at(2).Replace(chat), at(2).Replace(batch(inChat("m2~0", event("e3", "''", 1)))), "2·the·head·is·unreadable", "")
+	add("a deletion", chat, batch(inChat("m1~2", compactEvent("e3", "1", "dbody", 1))), "0·3·3·1·0", "HGET p:c:x · = 3:1:1:0; HEXISTS p:c:x ·#d = 0; ZRANGE p:c:d 0 -1 = [2]")
+	add("tombstones that are not counted", chat+"; ZADD p:c:d 1 1", batch(inChat("m1~2", compactEvent("e3", "1", "dbody", 1))), "2·the·count·of·:d·is·not·what·the·index·says", "")
+	add("a member who leaves", chat+"; HSET p:c:x ·rada 2:2:1", batch(inChat("·uada~ ·rada~", compactEvent("e3", "<2", "cbody", 1))), "0·3·3·1·0", "HGET p:c:x ·rada = 2:-; LINDEX p:c:0 2 = u1{\x02c1:body")
+	add("a member who leaves without a mark", chat, batch(inChat("·uada~ ·rada~", compactEvent("e3", "<2", "cbody", 1))), "0·3·3·1·0", "HGET p:c:x ·rada = 0:-")
+	add("a former member who joins", chat+"; HSET p:c:x ·rada 2:-", batch(inChat("·uada~ ·rada~", compactEvent("e3", ">2", "cbody", 1))), "0·3·3·1·0", "HGET p:c:x ·rada = 2:3:1")
+	add("a former member who joins and sends", chat+"; HSET p:c:x ·rada 0:-", batch(inChat("·uada~ ·rada~", compactEvent("e3", ">2", "cbody", 1)), inChat("·rada~0 m2~0", compactEvent("e4", "+", "nbody", 2, 1))),
+		"0·3·3·1·0\n0·4·4·2·0", "HGET p:c:x ·rada = 4:4:2; LINDEX p:c:0 3 = {\x02n2:body")
+	read := func(name, mark, effect, want string) {
+		add("a receipt/"+name, stored("4:2:0:3", "c1", entry("", "message:new", 2, 1, ""), "{\x02n2:body", "{\x02c2:body")+"; SET p:count 1; HSET p:c:x ·uada 1 "+mark,
+			batch(inChat("·uada~ ·rada~ ·vada~", compactEvent("e5", effect, "r2:body", 2, 3))), "0·5·5·2·0", "HGET p:c:x ·rada = "+want)
+	}
+	read("of a compact message", "·rada 0:1:0", "=3.1", "5:3:2")
+	read("of a message in JSON", "·rada 0:1:0", "=2.1", "5:2:1")
+	read("before the base", "·rada 4:4:2", "=3.1", "5:4:2")
+	read("at the base", "·rada 4:3:2", "=3.1", "5:3:2")
+	read("of the last event", "·rada 4:3:2", "=4.1", "5:4:2")
+	read("of a later event", "·rada 4:3:2", "=5.1", "5")
+	read("of no event", "·rada 4", "=0.1", "5")
+	read("of a former member", "·rada 4:-", "=3.1", "5:-")
+	read("without a base, of a later event than the mark", "·rada 2", "=3.1", "5:3:2")
+	read("without a base, of an earlier event", "·rada 4", "=3.1", "5")
+	read("without a base, of an earlier event than the join", "·rada 2 ·uada 4:2:1", "=3.1", "5")
+	read("without a mark", "", "=3.1", "5:3:2")
+	read("of an unreadable event", "·rada 0:0:0", "=1.1", "5")
+	again := strings.NewReplacer("token ''", "token 1")
+	add("sent again", chat+"; RPUSH p:c:0 {\x02n2:nbody {\x02n2:body; HSET p:c:x · 4:2:0:4 m2 4", again.Replace(batch(inChat("m2~0", compactEvent("e3", "+", "nbody", 1)))), "0·4·4·2·0", "LLEN p:c:0 = 4")
+	add("sent again, another event", chat+"; HSET p:c:x m2 2", again.Replace(batch(inChat("m2~0", compactEvent("e3", "+", "nother", 1)))), "1·1·2", "LLEN p:c:0 = 2; TTL p:fence:token = 600")
+	add("sent again, rewritten since", chat+"; HSET p:c:x m2 2", again.Replace(batch(inChat("m2~0", event("e3", "+", 1)))), "3", "LLEN p:c:0 = 2; TTL p:fence:token = 600")
+	add("a recorded command sent again", chat+"; HSET p:c:x ·kcmd 2:1:ab", again.Replace(batch(inChat("·kcmd~=ab", compactEvent("e3", "''", "nbody")))), "0·2·2·1·0", "LLEN p:c:0 = 2; TTL p:fence:token = 600")
+	add("a recorded command sent again, rewritten since", chat+"; HSET p:c:x ·kcmd 2:1:ab", again.Replace(batch(inChat("·kcmd~=ab", event("e3", "''")))), "3", "LLEN p:c:0 = 2; TTL p:fence:token = 600")
 	rig.RunScript(t, eventlog.Sources()["append"], cases)
 }
 

@@ -43,7 +43,7 @@ func TestScript_Unread(t *testing.T) {
 			}
 			more = append(more, receipt(links, 5+i, 3, 3))
 		}
-		return joined("", more...) + fmt.Sprintf("; HSET p:c:x ·rada %d:%d:5", 4+n, n)
+		return joined("", more...) + fmt.Sprintf("; HSET p:c:x ·rada %d", 4+n)
 	}
 	cases := []rig.ScriptCase{{Name: "another log", Setup: "SET p:id M; SET q:id L", Keys: "q:id p:id", Args: "ada 1 1 1 L L 1 c", Reply: "[-1 2]"}}
 	for name, c := range map[string]struct{ setup, count string }{
@@ -68,31 +68,41 @@ func TestScript_Unread(t *testing.T) {
 		"no head":                                    {joined("") + "; HDEL p:c:x ·", "-2"},
 		"an unreadable head":                         {joined("") + "; HSET p:c:x · 4", "-2"},
 		"a segment that is short":                    {joined("") + "; RPOP p:c:0", "-2"},
-		"read to 3":                                  {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5:1:5", "1"},
-		"read to the last message":                   {joined("", receipt("", 5, 3, 4)) + "; HSET p:c:x ·rada 5:1:5", "0"},
-		"read to the head":                           {joined("", sent(5, 4)) + "; HSET p:c:x ·rada 5:1:5 · 5:4", "0"},
-		"read beyond the head":                       {joined("", receipt("", 5, 3, 9)) + "; HSET p:c:x ·rada 5:1:5", "0"},
-		"read before the join":                       {joined("", receipt("", 5, 3, 1)) + "; HSET p:c:x ·rada 5:1:5", "2"},
-		"read to the join":                           {joined("", receipt("", 5, 3, 2)) + "; HSET p:c:x ·rada 5:1:5", "2"},
-		"sent since":                                 {joined("", sent(5, 4), sent(6, 5)) + "; HSET p:c:x ·rada 5:1:5 · 6:5", "1"},
-		"a receipt of an earlier message":            {joined("", sent(5, 4), receipt("r5", 6, 4, 3), sent(7, 5)) + "; HSET p:c:x ·rada 6:2:5 · 7:5", "1"},
-		"a receipt of an earlier message first":      {joined("", receipt("", 5, 3, 3), receipt("r5", 6, 3, 4)) + "; HSET p:c:x ·rada 6:2:5", "0"},
+		"read to 3":                                  {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5", "1"},
+		"read to the last message":                   {joined("", receipt("", 5, 3, 4)) + "; HSET p:c:x ·rada 5", "0"},
+		"read to the head":                           {joined("", sent(5, 4)) + "; HSET p:c:x ·rada 5 · 5:4", "0"},
+		"read beyond the head":                       {joined("", receipt("", 5, 3, 9)) + "; HSET p:c:x ·rada 5", "0"},
+		"read before the join":                       {joined("", receipt("", 5, 3, 1)) + "; HSET p:c:x ·rada 5", "2"},
+		"read to the join":                           {joined("", receipt("", 5, 3, 2)) + "; HSET p:c:x ·rada 5", "2"},
+		"sent since":                                 {joined("", sent(5, 4), sent(6, 5)) + "; HSET p:c:x ·rada 5 · 6:5", "1"},
+		"a receipt of an earlier message":            {joined("", sent(5, 4), receipt("r5", 6, 4, 3), sent(7, 5)) + "; HSET p:c:x ·rada 6 · 7:5", "1"},
+		"a receipt of an earlier message first":      {joined("", receipt("", 5, 3, 3), receipt("r5", 6, 3, 4)) + "; HSET p:c:x ·rada 6", "0"},
 		"receipts":                                   {receipts(31), "1"},
 		"too many receipts":                          {receipts(32), "-2"},
-		"a later version of a receipt":               {joined("", older.Replace(receipt("", 5, 3, 3))) + "; HSET p:c:x ·rada 5:1:5", "-2"},
-		"a receipt without its place":                {joined("", read(5, 3)) + "; HSET p:c:x ·rada 5:1:5", "-2"},
-		"another event instead of a receipt":         {joined("", change("", "renamed", 5, 3)) + "; HSET p:c:x ·rada 5:1:5", "-2"},
-		"a receipt beyond the head":                  {joined("") + "; HSET p:c:x ·rada 5:1:5", "-2"},
+		"a later version of a receipt":               {joined("", older.Replace(receipt("", 5, 3, 3))) + "; HSET p:c:x ·rada 5", "-2"},
+		"a receipt without its place":                {joined("", read(5, 3)) + "; HSET p:c:x ·rada 5", "-2"},
+		"another event instead of a receipt":         {joined("", change("", "renamed", 5, 3)) + "; HSET p:c:x ·rada 5", "-2"},
+		"a receipt beyond the head":                  {joined("") + "; HSET p:c:x ·rada 5", "-2"},
 		"an unreadable entry of the read mark":       {joined("") + "; HSET p:c:x ·rada x", "-2"},
-		"a read mark that is no event":               {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5:1:5" + replaced(3, "x"), "-2"},
+		"a read mark that is no event":               {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5" + replaced(3, "x"), "-2"},
 		"deleted since":                              {joined("") + "; ZADD p:c:d 3 3; HSET p:c:x ·#d 1", "1"},
 		"deleted before the join":                    {joined("") + "; ZADD p:c:d 1 1; HSET p:c:x ·#d 1", "2"},
-		"deleted at the read mark":                   {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5:1:5 ·#d 1; ZADD p:c:d 3 3", "1"},
+		"deleted at the read mark":                   {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5 ·#d 1; ZADD p:c:d 3 3", "1"},
 		"a tombstone that the index misses":          {joined("") + "; ZADD p:c:d 3 3", "-2"},
-		"a tombstone without a message in the index": {joined("", receipt("", 5, 3, 4)) + "; HSET p:c:x ·rada 5:1:5; ZADD p:c:d 3 3", "0"},
+		"a tombstone without a message in the index": {joined("", receipt("", 5, 3, 4)) + "; HSET p:c:x ·rada 5; ZADD p:c:d 3 3", "0"},
 		"a missing tombstone":                        {joined("") + "; HSET p:c:x ·#d 1", "-2"},
 		"more tombstones than messages":              {joined("") + "; ZADD p:c:d 3 3 4 4 5 5; HSET p:c:x ·#d 3", "0"},
 		"fewer messages than at the join":            {joined("") + "; HSET p:c:x · 4:0", "0"},
+		"a read mark with a base":                    {stored("4:3:0:4") + "; HSET p:c:x ·rada 0:2:1", "2"},
+		"a read mark at the head":                    {stored("4:3:0:4") + "; HSET p:c:x ·rada 4:4:3", "0"},
+		"a read mark beyond the head":                {stored("4:3:0:4") + "; HSET p:c:x ·rada 4:5:1", "0"},
+		"a read mark with tombstones":                {stored("4:3:2:4") + "; HSET p:c:x ·rada 0:2:1; ZADD p:c:d 1 1 3 3", "1"},
+		"a read mark with tombstones that differ":    {stored("4:3:2:4") + "; HSET p:c:x ·rada 0:2:1; ZADD p:c:d 3 3", "-2"},
+		"a read mark and a head of two parts":        {stored("4:3") + "; HSET p:c:x ·rada 0:2:1", "2"},
+		"a read mark of a former member":             {stored("4:3:0:4") + "; HSET p:c:x ·rada 3:-", "-1"},
+		"a head of four parts without a base":        {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5 · 5:3:0:4", "1"},
+		"tombstones in a head without a base":        {joined("") + "; HSET p:c:x · 4:3:1:4; ZADD p:c:d 3 3", "1"},
+		"a head of three parts":                      {joined("") + "; HSET p:c:x · 4:3:1", "-2"},
 	} {
 		cases = append(cases, rig.ScriptCase{Name: name, Setup: c.setup, Keys: "p:id", Args: "ada 1 1 1 L 1 c", Reply: "[0 " + c.count + "]"})
 	}

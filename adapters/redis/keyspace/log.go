@@ -63,6 +63,15 @@ func (k Log) Witness(p int, process string) string {
 	return k.Key(p, "witness:"+process)
 }
 
+// Fence returns the key of the fence of a batch, which stops a late sending.
+func (k Log) Fence(p int, token string) string { return k.Key(p, "fence:"+token) }
+
+// AppendChat appends the start of the keys of a chat, which ends before the colon and the part.
+func (k Log) AppendChat(b []byte, chat domain.ChatID) []byte {
+	b = append(append(append(b, k.prefix...), OwnPrefix...), '{')
+	return AppendEscaped(append(append(b, k.tags[k.Partition(chat)]...), "}:"...), string(chat))
+}
+
 // Chat returns the key of a part of a chat.
 func (k Log) Chat(chat domain.ChatID, part string) string { return k.chat(chat, part) }
 

@@ -21,8 +21,9 @@
 --       LOWEST-HIGHEST, '!' for any version, '' for no condition, or '='
 --       and a fingerprint: that is the command itself, which must not exist yet and is recorded;
 --       number of events, which may be 0 for a recorded command, and for each: event id, channel or '' for no publication, metadata, JSON up to the
---       seq, JSON after the ordinal, '+' if it is a message, the place (from 1) among the entities of the message that it deletes, or ''; number of
---       moves and the places of the entities that it moves
+--       seq, JSON after the ordinal; '+' if it is a message, the place (from 1) among the entities of the message that it deletes, '>' and the place of
+--       the read mark of a user who joins, '<' and that of one who leaves, '=', the seq up to which a user has read, '.' and the place of the member,
+--       or ''; the type's letter and the body of its compact form, or '' if it stays JSON; number of moves and the places of the entities that it moves
 --       then about how many entries each stream keeps: groups trim streams further, but may not run
 --       and last, PUBLISH or SPUBLISH to announce the events on the channels of their partitions that have subscribers, or '' for no announcement
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
@@ -60,6 +61,15 @@
 -- and receipts do not count their events, because their links are not walked. The entry of a command is VERSION:EVENTS:FINGERPRINT: the seq of its
 -- last event, its number of events, and the fingerprint in hexadecimal digits. Without events VERSION is the head at that time.
 --
+-- From level 3 of the log on, which the log id tells, the list has events in the compact form of docs/wire.md, and a message has the link 'p' to the
+-- message before. Streams and channels have JSON at any level. Then the head has four parts, LAST:MESSAGES:DELETED:SENT, with the number of tombstones and
+-- the seq of the last message, 0 if that is unknown. A head of two parts becomes one of four. ' #d' is the number of tombstones only below level 3: a field
+-- that an upgrade leaves behind has no meaning.
+--
+-- The entry of a read mark is VERSION:BASE:ORDINAL from level 3 on: the seq up to which the user has read, or of the join if that is later, and the ordinal
+-- at that seq. VERSION is 0 if no event has moved the mark. It is VERSION:- after the user has left, and VERSION alone while the base is unknown: then
+-- readers find it in the log.
+--
 -- The field ' #p' of :x is a pad without a meaning. Its 65 bytes make Redis store :x as a hash table: a listpack of up to 512 fields makes a send up
 -- to 1.4 times as expensive. It is written when the seq passes a multiple of 128, and remains; programs that do not know it ignore it.
 
@@ -72,6 +82,7 @@ local bound, announcing = ARGV[#ARGV - 1], ARGV[#ARGV]
 local counting = announcing == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB'
 local log_id, history, again, commands = ARGV[1], ARGV[2], ARGV[4] == '1', tonumber(ARGV[5])
 
+local rich = (tonumber(match(log_id, '^[^;]*;(%d+);') or 1)) >= 3
 local partitions = #KEYS / 3
 local prefixes, behind = {}, nil
 local found = call('MGET', unpack(KEYS, 1, 2 * partitions))
@@ -117,7 +128,7 @@ end
 local function version_in(entry)
   if not entry then return '0' end
   if tonumber(entry) then return entry end
-  local version = match(entry, '^(%d+):%d+:%x+$')
+  local version = match(entry, '^(%d+):%d+:%x+$') or match(entry, '^(%d+):%-$')
   if not version then fault = fault or 'the index is unreadable' end
   return version or '0'
 end
@@ -153,10 +164,19 @@ local function chat_of(base, head)
   chat = {
     base = base, seq = 0, ordinal = 0, ordinal_text = '0', stored = 0, touched = -1,
     values = false, entries = false, pushes = false, created = false, name = false, counted = false, joined = false, deleted = false,
-    members = false, tombstones = false, buried = false,
+    members = false, tombstones = false, buried = false, dead = '0', sent = 0,
   }
   if head then
-    local seq, ordinal = match(head, '^(%d+):(%d+)$')
+    local seq, ordinal, dead, sent
+    if rich then
+      seq, ordinal, dead, sent = match(head, '^(%d+):(%d+):(%d+):(%d+)$')
+      if seq then chat.dead, chat.sent = dead, tonumber(sent) end
+    end
+    if not seq then
+      seq, ordinal = match(head, '^(%d+):(%d+)$')
+      if seq and rich then chat.dead = match(read('HGET', base .. ':x', ' #d') or '0', '^%d+$') end
+      if not chat.dead then fault = fault or 'the count of :d is not what the index says' end
+    end
     if not seq then
       fault = fault or 'the head is unreadable'
       return chat
@@ -176,39 +196,70 @@ local function element(chat, seq)
   return read('LINDEX', chat.base .. ':' .. floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT) or ''
 end
 
--- ordinal_in returns the ordinal of a stored event if its JSON begins as given, up to its seq, and nil otherwise. Every sending of a batch has the
--- same bytes, so the comparison covers the event's own fields and never depends on its content.
-local function ordinal_in(stored, start)
+-- ordinal_at returns the ordinal of an event that is stored or planned, or nil.
+local function ordinal_at(chat, seq)
+  if seq < 1 or seq > chat.seq then return nil end
+  local place, entry = seq - chat.stored, ''
+  if place < 1 then
+    entry = element(chat, seq)
+  else
+    for _, push in ipairs(chat.pushes) do
+      if place <= #push then
+        entry = push[place]
+        break
+      end
+      place = place - #push
+    end
+  end
+  return match(entry, '^[^{]*{\2%l(%d+):') or match(entry, '"seq":%d+,"ordinal":(%d+)')
+end
+
+-- is_event reports whether a stored entry is the event at e in ARGV. Every sending of a batch has the same bytes: JSON is compared up to its seq, so the
+-- comparison covers the event's own fields and never depends on its content, and the compact form but for its ordinal. It returns nil if the event has
+-- no compact form to compare: the entry may be the event, rewritten since.
+local function is_event(stored, e)
   local from = plain(stored, '{', 1, true)
-  if from and sub(stored, from, from + #start - 1) == start then return match(stored, '^%d+,"ordinal":(%d+)', from + #start) end
+  if not from then return false end
+  if sub(stored, from + 1, from + 1) ~= '\2' then
+    local start = ARGV[e + 3]
+    return sub(stored, from, from + #start - 1) == start
+  end
+  local compact, _, to = ARGV[e + 6], plain(stored, ':', from, true)
+  if compact == '' then return nil end
+  return to and sub(stored, from + 2, from + 2) .. sub(stored, to + 1) == compact
 end
 
 -- find returns the seq at which an earlier sending of the same batch appended an event: 0 if it did not, nil if that is unknown. It follows the links
 -- of an entity that the event moves, from the given version on.
-local function find(chat, start, kind, version)
+local function find(chat, e, kind, version)
   local seq = tonumber(version)
   for _ = 1, FIND do
     if seq == 0 or seq > chat.stored then return 0 end
     local stored = element(chat, seq)
     if stored == '' then return nil end
-    if ordinal_in(stored, start) then return seq end
+    local same = is_event(stored, e)
+    if same == nil then return nil end
+    if same then return seq end
     seq = tonumber(match(stored, '^[^{]*' .. kind .. '(%d+)') or 0)
   end
   return nil
 end
 
 -- find_recorded does the same for a recorded command, whose entry has the seqs of its events. A command without events is found by its fingerprint.
-local function find_recorded(chat, start, entry, fingerprint, events)
+local function find_recorded(chat, e, entry, fingerprint, events)
   local version, count, recorded = match(entry or '', '^(%d+):(%d+):(%x+)$')
   if not version or tonumber(count) ~= events then return 0 end
   if events == 0 then return '=' .. recorded == fingerprint and tonumber(version) or 0 end
   local first = tonumber(version) - events + 1
-  return ordinal_in(element(chat, first), start) and first or 0
+  local same = is_event(element(chat, first), e)
+  if same == nil then return nil end
+  return same and first or 0
 end
 
--- counted returns the number of elements of a key of the chat. It sets fault if the index has another count.
-local function counted(chat, part, command, field)
-  local length, count = read(command, chat.base .. part), read('HGET', chat.base .. ':x', field) or '0'
+-- counted returns the number of elements of a key of the chat. It sets fault if the index has another count: that of a field, unless count is given.
+local function counted(chat, part, command, field, count)
+  local length = read(command, chat.base .. part)
+  count = count or read('HGET', chat.base .. ':x', field) or '0'
   if not fault and format('%d', length) ~= count then fault = 'the count of ' .. part .. ' is not what the index says' end
   return not fault and length
 end
@@ -230,6 +281,16 @@ local function stream_of(key, prefix)
   return {channel = channel, refusal = last.err, last = last[1] and last[1][1] or '0-0', parts = false, bytes = ANNOUNCEMENT}
 end
 
+-- receipt_of returns the entry of a read mark after a receipt of the given seq. to is the seq that was read, ordinal that at it or nil, and member the entry
+-- of the member. Without a base, the receipt is the base if neither the mark before nor the join can be later.
+local function receipt_of(entry, seq, to, ordinal, member)
+  local base, at = match(entry or '', '^%d+:(%d+):(%d+)$')
+  if base and tonumber(base) >= to then return seq .. ':' .. base .. ':' .. at end
+  if entry and sub(entry, -1) == '-' then return seq .. ':-' end
+  if not ordinal or not base and (not member or to < tonumber(version_in(entry)) or to < tonumber(version_in(member))) then return seq end
+  return seq .. ':' .. format('%d', to) .. ':' .. ordinal
+end
+
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
 local marks = {} -- typing marks to remove
 
@@ -244,12 +305,19 @@ local function plan(a)
   local events = small[ARGV[f + 1 + 2 * n]]
   local first_event = f + 2 + 2 * n
   at = first_event
-  local deletes, joins = false, false
+  local deletes, joins, reads = false, false, nil
   for _ = 1, events do
-    local moves = small[ARGV[at + 6]]
+    local moves = small[ARGV[at + 7]]
     local what = ARGV[at + 5]
-    if what ~= '' and what ~= '+' then deletes = true end
-    at = at + 7 + moves
+    if what ~= '' and what ~= '+' then
+      if small[what] then
+        deletes = true
+      elseif rich and sub(what, 1, 1) == '=' then
+        reads = reads or {}
+        reads[#reads + 1] = tonumber(match(what, '%d+'))
+      end
+    end
+    at = at + 8 + moves
   end
 
   local prefix = prefixes[partition]
@@ -277,16 +345,16 @@ local function plan(a)
       if sub(ARGV[f + n + i], 1, 1) == '=' then recorded = i end
     end
     if recorded then
-      found = find_recorded(chat, ARGV[first_event + 3], entries[recorded + 1], ARGV[f + n + recorded], events)
-      if found > 0 and events == 0 then return '0 0 0 0 0' end
-    elseif ARGV[first_event + 6] ~= '0' then
-      local i = small[ARGV[first_event + 7]]
-      found = find(chat, ARGV[first_event + 3], kind_of(ARGV[f + i]), version_in(entries[i + 1]))
+      found = find_recorded(chat, first_event, entries[recorded + 1], ARGV[f + n + recorded], events)
+      if found and found > 0 and events == 0 then return '0 0 0 0 0' end
+    elseif ARGV[first_event + 7] ~= '0' then
+      local i = small[ARGV[first_event + 8]]
+      found = find(chat, first_event, kind_of(ARGV[f + i]), version_in(entries[i + 1]))
     end
     if not found then return '3' end
     if found > 0 then
       local last = found + events - 1
-      return format('0 %d %d %d 0', found, last, tonumber(match(element(chat, last), '"seq":%d+,"ordinal":(%d+)') or 0))
+      return format('0 %d %d %d 0', found, last, tonumber(ordinal_at(chat, last) or 0))
     end
   end
 
@@ -297,7 +365,7 @@ local function plan(a)
       local version = version_in(entry)
       if not entry and sub(expected, 1, 1) == '=' then
         command = i
-      elseif version ~= expected and not (entry and expected == '!') and not within(version, expected) and not fault then
+      elseif version ~= expected and not (version ~= '0' and expected == '!') and not within(version, expected) and not fault then
         return '1 ' .. i .. ' ' .. version
       end
     end
@@ -319,7 +387,9 @@ local function plan(a)
     if count and not match(count, '^%d+$') then fault = fault or 'the count of chats is unreadable' end
   end
   if joins and not chat.members then chat.members = counted(chat, ':u', 'HLEN', ' #u') end
-  if deletes and not chat.tombstones then chat.tombstones = counted(chat, ':d', 'ZCARD', ' #d') end
+  if deletes and not chat.tombstones then chat.tombstones = counted(chat, ':d', 'ZCARD', ' #d', rich and chat.dead) end
+  local ordinals = reads and {}
+  for _, to in ipairs(reads or {}) do ordinals[to] = ordinal_at(chat, to) end
   local stream = KEYS[2 * partitions + partition]
   if not streams[stream] then streams[stream] = stream_of(stream, prefix) end
   local was_typing = typing ~= '' and read('EXISTS', typing) == 1
@@ -347,14 +417,14 @@ local function plan(a)
     local position = chat.seq + 1
     seq = format('%d', position)
     chat.seq = position
-    local what, moves = ARGV[e + 5], small[ARGV[e + 6]]
+    local what, compact, moves = ARGV[e + 5], ARGV[e + 6], small[ARGV[e + 7]]
     if what == '+' then
       chat.ordinal = chat.ordinal + 1
       ordinal = format('%d', chat.ordinal)
     end
     local links = ''
     for k = 1, moves do
-      local i = small[ARGV[e + 6 + k]]
+      local i = small[ARGV[e + 7 + k]]
       local field = ARGV[f + i]
       local kind, entry, value = kind_of(field), entries[i + 1], seq
       if not entry then
@@ -365,7 +435,8 @@ local function plan(a)
           chat.members = chat.members + 1
         end
       elseif kind == 'r' or kind == 'v' then
-        links = links .. kind .. entry
+        local version = match(entry, '^%d+')
+        if version ~= '0' then links = links .. kind .. version end
       else
         local version, count, start = match(entry, '^(%d+):?(%d*):?(%d*)$')
         if count == '' then count, start = 1, version end
@@ -374,12 +445,28 @@ local function plan(a)
         value = seq .. ':' .. format('%d', count) .. ':' .. start
         if count % SNAPSHOT == 0 then due = due .. ' ' .. number .. '.' .. k end
       end
+      if rich and kind == 'r' then
+        local to, member = match(what, '^=(%d+)%.(%d+)$')
+        if to then
+          to = tonumber(to)
+          value = receipt_of(entry, seq, to, ordinals[to], entries[tonumber(member) + 1])
+        else
+          value = seq .. ':' .. seq .. ':' .. ordinal
+        end
+      end
       entries[i + 1] = value
       values[n_values + 1], values[n_values + 2] = field, value
       n_values = n_values + 2
       if written then written[field] = value end
     end
-    if what ~= '' and what ~= '+' then
+    local sign = what ~= '' and what ~= '+' and sub(what, 1, 1)
+    if rich and (sign == '>' or sign == '<') then
+      local i = tonumber(sub(what, 2))
+      local value = version_in(entries[i + 1]) .. (sign == '>' and ':' .. seq .. ':' .. ordinal or ':-')
+      entries[i + 1] = value
+      values[n_values + 1], values[n_values + 2], n_values = ARGV[f + i], value, n_values + 2
+      if written then written[ARGV[f + i]] = value end
+    elseif sign and small[what] then
       local entry = entries[tonumber(what) + 1]
       chat.deleted, chat.buried = chat.deleted or {}, chat.buried or {}
       local start = match(entry, ':(%d+)$') or entry
@@ -390,17 +477,25 @@ local function plan(a)
       chat.buried[start] = true
     end
     local json = ARGV[e + 3] .. seq .. ',"ordinal":' .. ordinal .. ARGV[e + 4]
+    local stored = json
+    if rich then
+      if what == '+' then
+        if chat.sent > 0 then links = links .. 'p' .. format('%d', chat.sent) end
+        chat.sent = position
+      end
+      if compact ~= '' then stored = '{\2' .. sub(compact, 1, 1) .. ordinal .. ':' .. sub(compact, 2) end
+    end
     local segment = floor((position - 1) / SEGMENT)
     local push = pushes[#pushes]
     if not push or push.segment ~= segment or #push == 1000 then
       push = {segment = segment}
       pushes[#pushes + 1] = push
     end
-    push[#push + 1] = links .. json
+    push[#push + 1] = links .. stored
     operations[n_operations + 1], operations[n_operations + 2], operations[n_operations + 3] = stream, e, name
     operations[n_operations + 4], operations[n_operations + 5] = seq, json
     n_operations = n_operations + 5
-    e = e + 7 + moves
+    e = e + 8 + moves
   end
   if was_typing then marks[#marks + 1] = typing end
   if events == 0 then seq = format('%d', chat.seq) end
@@ -410,9 +505,10 @@ local function plan(a)
     if written then written[field] = value end
   end
   chat.ordinal_text = ordinal
-  values[2] = seq .. ':' .. ordinal
+  if deletes then chat.dead = format('%d', chat.tombstones) end
+  values[2] = seq .. ':' .. ordinal .. (rich and ':' .. chat.dead .. ':' .. format('%d', chat.sent) or '')
   if joins then values[n_values + 1], values[n_values + 2], n_values = ' #u', format('%d', chat.members), n_values + 2 end
-  if deletes then values[n_values + 1], values[n_values + 2] = ' #d', format('%d', chat.tombstones) end
+  if deletes and not rich then values[n_values + 1], values[n_values + 2] = ' #d', chat.dead end
   if events == 0 then return '0 0 0 0 0' end
   return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. (was_typing and ' 1' or ' 0') .. due
 end

@@ -43,7 +43,13 @@ for i = 7, 6 + 5 * n, 5 do
   end
 end
 if counts then
-  for field, length in pairs({[' #u'] = redis.call('HLEN', base .. 'u'), [' #d'] = redis.call('ZCARD', base .. 'd')}) do
+  local members, tombstones = redis.call('HLEN', base .. 'u'), redis.call('ZCARD', base .. 'd')
+  local start, sent = string.match(redis.call('HGET', base .. 'x', ' ') or '', '^(%d+:%d+:)%d+(:%d+)$')
+  if start then -- the head counts tombstones
+    redis.call('HSET', base .. 'x', ' ', start .. string.format('%d', tombstones) .. sent)
+    tombstones = 0
+  end
+  for field, length in pairs({[' #u'] = members, [' #d'] = tombstones}) do
     if length > 0 then
       redis.call('HSET', base .. 'x', field, string.format('%d', length))
     else

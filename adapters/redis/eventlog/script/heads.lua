@@ -26,7 +26,7 @@ for from = 1, #names, 1000 do
     local name = names[i]
     local escaped = string.gsub(name, '[%c %%:{}*?%[%]\\]', hex)
     local head = redis.pcall('HGET', base .. escaped .. ':x', ' ')
-    head = type(head) == 'string' and tonumber(string.match(head, '^(%d+):%d+$')) or -1
+    head = type(head) == 'string' and tonumber(string.match(head, '^(%d+):%d+$') or string.match(head, '^(%d+):%d+:%d+:%d+$')) or -1
     if head < 1 or head > (tonumber(saved[i - from + 1] or 0) or 0) then
       reply[#reply + 1] = name
       reply[#reply + 1] = head

@@ -1,9 +1,9 @@
--- Finds the last message of several chats of a partition: the first entry that has the ordinal of the head. In a chat without messages that is the
--- first entry, which created the chat.
+-- Finds the last message of several chats of a partition: the one that the head names or, if it names none, the first entry that has the ordinal of the
+-- head. In a chat without messages that is the first entry, which created the chat.
 --
 -- KEYS  the partition's id key
 -- ARGV  log id, '1' for entries or '' for timestamps, chats as in keys
--- Reply {for each chat: seq, timestamp or entry; 0, '' for a chat that does not exist, and -2, CAUSE if a key or an event of the chat is missing},
+-- Reply {for each chat: seq, timestamp (of a compact entry milliseconds since 1970) or entry; 0, '' for a chat that does not exist, and -2, CAUSE if a key or an event of the chat is missing},
 --       fewer chats if the call has read enough entries, or {-1} if the partition belongs to another log
 
 local PROBES, WEIGHT = 512, 4096 -- an entry counts as one, and one more for each WEIGHT bytes
@@ -19,31 +19,30 @@ local function entry_at(base, seq, head)
   if fault then return nil, fault end
   local entry = call('LINDEX', base .. ':' .. segment, index)
   spent = spent + 1 + math.floor(#entry / WEIGHT)
-  local here, ordinal, kind = event_of(entry)
-  if here ~= seq then return nil, 'an entry is not that of its seq' end
+  local ordinal, kind = event_of(entry, seq)
+  if not ordinal then return nil, 'an entry is not that of its seq' end
   return ordinal, entry, kind
 end
 
+-- time_of returns the time of an entry: the timestamp of JSON, or milliseconds.
+local function time_of(entry)
+  local at = time_at(entry)
+  if not at then return string.match(entry, '"timestamp":"([^"]*)"') end
+  local ms = 0
+  for i = 1, 6 do ms = ms * 256 + (string.byte(entry, at + i) or 0) end
+  return string.format('%d', ms < 2 ^ 47 and ms or ms - 2 ^ 48)
+end
+
 local function last_of(chat)
-  local head, missing = head_of(prefix, chat)
+  local head, missing, messages, _, last = head_of(prefix, chat)
   if not head then return -2, missing end
   if head == 0 then return 0, '' end
   local base = prefix .. chat
-  local ordinal, found, kind = entry_at(base, head, head)
-  if not ordinal then return -2, found end
-  local high, step, low = head, 1, 0 -- high has the ordinal, low has not
-  while kind ~= 'message:new' and high - low > 1 do
-    local probe = low > 0 and low + math.floor((high - low) / 2) or math.max(high - step, 1)
-    local there, entry, of = entry_at(base, probe, head)
-    if not there then return -2, entry end
-    if there == ordinal then
-      high, found, kind, step = probe, entry, of, step * 2
-      if probe == 1 then break end
-    else
-      low = probe
-    end
-  end
-  return high, ARGV[2] == '1' and found or string.match(found, '"timestamp":"([^"]*)"')
+  local known = last and last > 0 and last <= head
+  local seq, found, kind = message_before(known and last or head, function(probe) return entry_at(base, probe, head) end)
+  if not seq then return -2, found end
+  if known and (seq ~= last or kind ~= 'message:new' or event_of(found, seq) ~= messages) then return -2, 'the head names another event as the last message' end
+  return seq, ARGV[2] == '1' and found or time_of(found)
 end
 
 local reply = {}

@@ -32,6 +32,7 @@ local function entry_of(kind, field)
     local version, events, first = string.match(value, '^(%d+):?(%d*):?(%d*)')
     version = tonumber(version)
     if not version or version > head then return nil, 'the index entry is unreadable or ahead of the head' end
+    if kind == 'r' then return version, version > 0 and 1 or 0, nil, value end -- the rest is the read mark's base
     if first ~= '' and kind ~= 'k' then return version, tonumber(events), tonumber(first), value end
     return version, 1, nil, value
   end
@@ -41,20 +42,22 @@ local function entry_of(kind, field)
   return 0, 0, nil, ''
 end
 
--- mark_of returns how far a user had read after an event that moved the read mark: the seq in a receipt, or the event's own seq. Only a receipt is
--- parsed: other events have fields with content from callers, a receipt has none.
+-- mark_of returns how far a user had read after an event that moved the read mark: the seq in a receipt, or the event's own seq.
 local function mark_of(event, here)
-  local seq, _, kind = event_of(event)
-  if seq ~= here then return nil end
+  local ordinal, kind = event_of(event, here)
+  if not ordinal then return nil end
   if kind ~= 'read:receipt' then return here end
-  return tonumber(string.match(event, '"readSeq":(%d+)'))
+  return read_seq(event)
 end
 
--- reaction_in returns a reaction and its action, or nil if the event is not a reaction of version 1.
-local function reaction_in(event)
-  local _, _, kind = event_of(event)
+-- reaction_in returns a reaction, as its user and its emoji, and whether it is removed. It returns nil if the event is not a reaction of version 1.
+local function reaction_in(event, here)
+  local letter, _, user, _, emoji, removed = ids_of(event)
+  if letter then return letter == 'x' and emoji .. ' ' .. user or nil, removed end
+  local _, kind = event_of(event, here)
   if kind == 'message:reaction' and string.find(event, '","v":1,"timestamp":"', 1, true) then
-    return string.match(event, ',("userId":"[^{}]*"),"action":"(%a+)"}$')
+    local by, sign, action = string.match(event, ',"userId":"([^{}]*)","emoji":"([^{}]*)","action":"(%a+)"}$')
+    if by then return sign .. ' ' .. packed(by), action == 'remove' end
   end
 end
 
@@ -107,12 +110,12 @@ for e = 1, entities do
     local here, event = seq, call('LINDEX', base .. ':' .. segment, index)
     seq = tonumber(string.match(event, '^[^{]*' .. kind .. '(%d+)') or 0)
     if seq >= here or seq == 0 and first and here ~= first then return {-2, here, 'the link to the event before is missing'} end
-    local reaction, action
-    if void and (last == 0 or here <= last) then reaction, action = reaction_in(event) end
+    local reaction, removed
+    if void and (last == 0 or here <= last) then reaction, removed = reaction_in(event, here) end
     if reaction and void[reaction] then
       entity[5] = entity[5] + 1
     elseif last == 0 or here <= last then
-      if action == 'remove' then void[reaction] = true end
+      if reaction and removed then void[reaction] = true end
       entity[#entity + 1] = here
       entity[#entity + 1] = event
       if latest then

@@ -3,6 +3,7 @@
 --
 -- Every entry has its ordinal, the number of messages up to it. So the entries that sent messages are found by bisection: each takes about log2 of
 -- the distance to the next message in reads, regardless of the events in between. If all entries of a range sent messages, the range is read at once.
+-- Backwards, the link of a message to the message before replaces the bisection where there is one.
 --
 -- KEYS  the partition's id key
 -- ARGV  log id, chat as in keys, the kind of events ('messages', 'tombstones' or 'user'), first seq or 0 for the start of the direction, '1' to read
@@ -20,7 +21,7 @@ if call('GET', KEYS[1]) ~= log_id then return {-1} end
 
 local prefix = string.sub(KEYS[1], 1, -3)
 local base = prefix .. chat
-local head, missing = head_of(prefix, chat)
+local head, missing, _, buried, newest = head_of(prefix, chat)
 if not head then return {-2, 0, missing} end
 
 local first, last = math.max(1, from), head
@@ -39,15 +40,15 @@ local function take(seq, entry)
   found[#found + 1], found[#found + 2] = seq, entry
 end
 
--- placed returns the ordinal of an entry. If the entry is not the one of that seq, placed sets wrong.
+-- placed returns the ordinal and the type of an entry. If the entry is not the one of that seq, placed sets wrong.
 local function placed(seq, entry)
   spent = spent + math.floor(#entry / WEIGHT)
-  local here, ordinal = event_of(entry)
-  if here == seq then return ordinal end
+  local ordinal, kind = event_of(entry, seq)
+  if ordinal then return ordinal, kind end
   wrong = {-2, seq, 'the entry is not that of this seq'}
 end
 
--- ordinal_at returns the number of messages up to a seq, and stores the entry in entries.
+-- ordinal_at returns the number of messages up to a seq and the type of its entry, and stores the entry in entries.
 local function ordinal_at(seq)
   if seq == 0 then return 0 end
   local segment, index = segment_of(seq)
@@ -152,9 +153,61 @@ local function messages()
   if stopped then found[2] = found[#found - 1] + (backward and -1 or 1) end
 end
 
+-- linked takes messages backwards, from the one at seq on, by their links. It reads neighbors together. It returns the seq of a message without a link,
+-- below which the search must continue, or nil.
+local function linked(seq)
+  local expected, span
+  while true do
+    if not entries[seq] then
+      if span then
+        each(math.max(seq - 15, math.floor((seq - 1) / SEGMENT) * SEGMENT + 1), seq, function(here, entry) entries[here] = entry end)
+      else
+        ordinal_at(seq)
+      end
+      if wrong then return nil end
+    end
+    local entry = entries[seq]
+    local ordinal, kind = placed(seq, entry)
+    if wrong then return nil end
+    if kind ~= 'message:new' or expected and ordinal ~= expected then
+      wrong = {-2, seq, 'the entry is not the message that a link names'}
+      return nil
+    end
+    take(seq, entry)
+    if count == limit or ordinal == 1 then return nil end
+    local before = tonumber(string.match(entry, '^[^{]*p(%d+)') or 0)
+    if before == 0 then return seq end
+    if before >= seq then
+      wrong = {-2, seq, 'the link to the message before is wrong'}
+      return nil
+    end
+    if spent >= PROBES then
+      found[2] = seq - 1
+      return nil
+    end
+    span, seq, expected = seq - before < 4, before, ordinal - 1
+  end
+end
+
+-- latest takes messages backwards. It finds the first of them by the head or by its ordinal, and the others by links where there are any.
+local function latest()
+  local seq, kind = newest, 'message:new'
+  if last < newest then
+    seq, _, kind = message_before(last, function(probe)
+      local ordinal, of = ordinal_at(probe)
+      return ordinal, entries[probe], of
+    end)
+    if wrong or kind ~= 'message:new' then return end
+  end
+  seq = linked(seq)
+  if not seq or seq == 1 then return end
+  last = seq - 1
+  messages()
+end
+
 local function tombstones()
   local deleted = string.format('%d', call('ZCARD', base .. ':d'))
-  if deleted ~= (call('HGET', base .. ':x', ' #d') or '0') then
+  if deleted ~= (buried and string.format('%d', buried) or call('HGET', base .. ':x', ' #d') or '0') then
     wrong = {-2, 0, 'the count of :d is not what the index says'}
     return
   end
@@ -181,13 +234,28 @@ end
 -- custom events, whose fields are the same in all versions.
 -- Plain searches skip most entries: those of a type and version that the caller reads, without the user's id. They cost a fifth of a pattern.
 local function events_of_user()
-  local find, sub = string.find, string.sub
+  local find, sub, id = string.find, string.sub, packed(user)
+  local raw = sub(id, 1, 1) == '\1' and sub(id, 2) or id
   local known, readable = {}, {}
   for i = 10, #ARGV, 2 do
     known[ARGV[i]] = true
     readable[ARGV[i] .. '","v":' .. ARGV[i + 1]] = true
   end
   local final = each(first, last, function(seq, entry)
+    local letter = string.match(entry, '^[^{]*{\2(%l)')
+    if letter then
+      local reads = known[TYPES[letter]]
+      if reads and not find(entry, raw, 1, true) then
+        spent = spent + math.floor(#entry / WEIGHT)
+        return
+      end
+      placed(seq, entry)
+      if wrong then return true end
+      local _, subject, other = ids_of(entry) -- of which one or both are users
+      if reads and not (subject == id and find('nrc', letter, 1, true) or other == id and find('edxc', letter, 1, true)) then return end
+      take(seq, entry)
+      return count == limit
+    end
     local _, before = find(entry, '","type":"', 1, true)
     local after = before and find(entry, ',"timestamp":"', before, true)
     local reads = after and readable[sub(entry, before + 1, after - 1)]
@@ -206,5 +274,11 @@ local function events_of_user()
   if final and count < limit and final ~= (backward and first or last) then found[2] = final + (backward and -1 or 1) end
 end
 
-if what == 'messages' then messages() elseif what == 'tombstones' then tombstones() else events_of_user() end
+if what == 'messages' then
+  if backward and (newest or 0) > 0 then latest() else messages() end
+elseif what == 'tombstones' then
+  tombstones()
+else
+  events_of_user()
+end
 return wrong or found

@@ -28,11 +28,16 @@ local function named(entry, field, id)
   return stop and string.match(entry, '^([^"\\]*)"', stop + 1) == id
 end
 
+-- LETTERS holds, by kind, the letters of compact entries whose subject is the entity.
+local LETTERS = {m = '[ed]', x = 'x', r = '[rn]', v = 'r', u = 'c'}
+
 -- moves reports whether an entry is one that moved an entity. It may miss some, and never takes another entry for one. Only an entry with a link of the kind
 -- counts, and the chat is the only entity of its kind.
 local function moves(entry, kind, id)
   if not string.find(entry, '^[^{]*' .. kind .. '%d') then return false end
   if kind == 'c' then return true end
+  local letter, subject = ids_of(entry)
+  if letter then return LETTERS[kind] and string.find(letter, LETTERS[kind]) and subject == packed(id) end
   if not string.find(entry, id, 1, true) then return false end
   if kind == 'o' then
     local _, stop = string.find(entry, '"actorId":"', 1, true)

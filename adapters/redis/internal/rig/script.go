@@ -23,7 +23,7 @@ type ScriptCase struct {
 	Setup               string // commands, separated by ;
 	Keys                string
 	Args                string
-	Without             string // a command that the caller has no right to
+	Without             string // commands that the caller has no right to
 	Writes              string // patterns of the only keys that the caller may write; "" for all
 	Reply               string // [a b] is a list, - is nil, "error TEXT" an error that contains the text, NoRight that of a missing right; … is any text
 	Heard               string // messages on all channels, "CHANNEL MESSAGE" with a semicolon after each; "" to hear none of them, NoMessage for none
@@ -61,8 +61,8 @@ func RunScript(t *testing.T, source string, cases []ScriptCase) {
 func limited(t *testing.T, client goredis.UniversalClient, url string, c ScriptCase) goredis.UniversalClient {
 	t.Helper()
 	rules := []any{"ACL", "SETUSER", "limited", "reset", "on", "nopass", "&*", "+@all"}
-	if c.Without != "" {
-		rules = append(rules, "-"+c.Without)
+	for command := range strings.FieldsSeq(c.Without) {
+		rules = append(rules, "-"+command)
 	}
 	if c.Writes == "" {
 		rules = append(rules, "~*")
