@@ -118,7 +118,7 @@ func (s *sides) do(t *rapid.T, words ...any) {
 	}
 }
 
-// shown is all that an observer can tell of a batch: the outcomes, and the announcements since the last call.
+// shown is all that an observer sees of a batch: the outcomes, and the announcements since the last call.
 func (s *side) shown(t *rapid.T, batch []ports.Append) string {
 	text := make([]string, 0, len(batch))
 	ended := make(map[string]bool)
@@ -151,7 +151,7 @@ func (s *side) shown(t *rapid.T, batch []ports.Append) string {
 	return fmt.Sprintf("%s\nerror %v", strings.Join(text, "\n"), err)
 }
 
-// agree sends a batch to both servers, and compares what an observer can tell. Commands that send.lua leaves to append.lua come after the others: then
+// agree sends a batch to both servers, and compares what an observer sees. Commands that send.lua leaves to append.lua come after the others: then
 // streams and announcements have another order.
 func (s *sides) agree(t *rapid.T, batch ...ports.Append) {
 	calls := s.lean.calls.count("append")

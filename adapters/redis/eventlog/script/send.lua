@@ -32,10 +32,10 @@ for p = 1, partitions do
   local witness, least = found[2 * p], ARGV[4 + 2 * p]
   if witness ~= least and (tonumber(witness or 0) or 0) < tonumber(least) then behind = p end
 end
-local told = pcall('INFO', 'replication')
-if type(told) ~= 'string' then return told end
-if not plain(told, 'master_replid:' .. history .. '\r\n', 1, true) then
-  local present = match(told, 'master_replid:(%x+)')
+local info = pcall('INFO', 'replication')
+if type(info) ~= 'string' then return info end
+if not plain(info, 'master_replid:' .. history .. '\r\n', 1, true) then
+  local present = match(info, 'master_replid:(%x+)')
   return present and '-3 ' .. present or redis.error_reply('NOHISTORY INFO replication has no master_replid')
 end
 if behind then return '-5 ' .. behind end
