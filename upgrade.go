@@ -61,6 +61,34 @@ func Upgrade(ctx context.Context, config Config, upgrade UpgradeConfig) (steps [
 	return steps, err
 }
 
+// RewriteProgress is what a rewrite has done so far.
+type RewriteProgress struct {
+	Chats     int   // that were examined
+	Segments  int   // closed segments of these chats
+	Rewritten int   // of these segments
+	Changed   int   // segments that another process changed meanwhile, which the next rewrite examines again
+	Events    int   // that have the compact form now and had not
+	Saved     int64 // bytes of entries
+}
+
+// Rewrite stores older events of a log at level 3 or above in the compact form, while programs use it. It rewrites the full segments of 1,024 events
+// before the segment of a chat's head, each atomically, and pauses after each for as long as that took. An interrupted rewrite is continued by the next
+// one. report, unless it is nil, is called after each chat; if it returns an error, the rewrite ends with it. Rewrite returns an [ErrInvalid] if the log
+// is below level 3.
+func Rewrite(ctx context.Context, config Config, report func(RewriteProgress) error) (done RewriteProgress, err error) {
+	err = onLog(ctx, config, func(client *conn.Client, keys keyspace.Keys) error {
+		progress, err := eventlog.Rewrite(ctx, client.UniversalClient, keys, func(p eventlog.RewriteProgress) error {
+			if report == nil {
+				return nil
+			}
+			return report(RewriteProgress(p))
+		})
+		done = RewriteProgress(progress)
+		return err
+	})
+	return done, err
+}
+
 // onLog calls use with a client and the keys of a configuration.
 func onLog(ctx context.Context, config Config, use func(client *conn.Client, keys keyspace.Keys) error) error {
 	config = config.WithDefaults()

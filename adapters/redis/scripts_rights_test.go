@@ -28,6 +28,12 @@ type scriptCase struct {
 	loose bool     // a repeated call may count twice: too much, never too little
 }
 
+// segmentOf is the command that stores a full segment of entries "e".
+func segmentOf(key string) string { return "RPUSH|" + key + strings.Repeat("|e", 1024) }
+
+// digestOf128 is the SHA-1 of 128 such entries.
+const digestOf128 = "fa135ab282508a62cc872742ce992d3a32a91435"
+
 const ready = "HSET|g|owner||until|0|epoch|5|commit|0|revision|0|position|0-0|passed|0|walk||state|ready"
 
 // scriptCases returns the cases of all scripts that write more than once, by file. append.lua has separate tests.
@@ -63,6 +69,7 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"SET|id|old", "SET|a|old2"}, keys: "id a", args: "new|old|old2"},
 			{seed: []string{"SET|id|old", "SET|a|other"}, keys: "id a", args: "new|old|old2"},
 		},
+		"rewrite": {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |1025:1", segmentOf("p:c:0"), segmentOf("list")}, keys: "p:id list", args: "log|c|0" + strings.Repeat("|"+digestOf128, 8), spare: "^list$"}},
 		"lead": {
 			{keys: "l", args: "tok|60000"},
 			{seed: []string{"SET|l|tok"}, keys: "l", args: "tok|0"},

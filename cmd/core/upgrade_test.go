@@ -41,31 +41,41 @@ func TestUpgrade_OnTheCommandLine(t *testing.T) {
 	}
 	atLevel1(t, client, tags...)
 
-	if out := s.do("doctor"); !strings.Contains(out, "at level 1; this program knows up to 2") || !strings.Contains(out, "core upgrade, once every program") {
+	if out := s.do("doctor"); !strings.Contains(out, "at level 1; this program knows up to 3") || !strings.Contains(out, "core upgrade, once every program") {
 		t.Errorf("the doctor says:\n%s", out)
+	}
+	if _, _, err := s.try("upgrade", "--rewrite"); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("a rewrite below level 3: %v", err)
 	}
 	s.do("send", "c", "on level 1", "--as", "ada") // it finds the number of partitions
 	out, errs, err := s.try("upgrade")
-	if !errors.Is(err, errNotConfirmed) || !strings.Contains(out, "partition 1: level 1 to 2") || !strings.Contains(errs, "do not know level 2") {
+	if !errors.Is(err, errNotConfirmed) || !strings.Contains(out, "partition 1: level 1 to 3") || !strings.Contains(errs, "do not know level 3") {
 		t.Errorf("%v\n%s%s", err, out, errs)
 	}
 	if strings.Contains(client.Get(t.Context(), keys[0]).Val(), ";") {
 		t.Error("something was raised without --yes")
 	}
 	// It is interrupted after the first partition.
-	raised := client.Get(t.Context(), keys[0]).Val() + ";2;2;fnv1a-64;"
+	raised := client.Get(t.Context(), keys[0]).Val() + ";3;2;fnv1a-64;"
 	client.Set(t.Context(), keys[0], raised, 0)
 	if out := s.do("upgrade", "--yes"); strings.Count(out, "\n") != 1 || client.Get(t.Context(), keys[1]).Val() != raised {
 		t.Errorf("the rest: %s", out)
 	}
-	if _, errs, err := s.try("upgrade", "--yes"); err != nil || !strings.Contains(errs, "is at level 2 already") {
+	if _, errs, err := s.try("upgrade", "--yes"); err != nil || !strings.Contains(errs, "is at level 3 already") {
 		t.Errorf("once more: %v, %s", err, errs)
 	}
 	if _, _, err := s.try("upgrade", "--to", "1", "--yes"); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("to a lower level: %v", err)
 	}
-	if out := s.do("doctor", "--json"); !strings.Contains(out, `"level":2`) {
+	if out := s.do("doctor", "--json"); !strings.Contains(out, `"level":3`) {
 		t.Errorf("the doctor says:\n%s", out)
+	}
+
+	if out := s.do("upgrade", "--rewrite", "--json"); !strings.Contains(out, `"chats":1,"segments":0,"rewritten":0`) {
+		t.Errorf("the rewrite says:\n%s", out)
+	}
+	if _, _, err := s.try("upgrade", "--rewrite", "--to", "3"); err == nil {
+		t.Error("a level is accepted beside a rewrite")
 	}
 
 	// Names: this program has no settings for them, and takes those of the log.

@@ -45,6 +45,7 @@ var focus = map[string]map[string]string{
 		"witness":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestHistory_.*|TestEventLogInOnePartition",
 		"identify":    "TestScript_SmallWrites|TestOpen_.*|TestLevels_.*",
 		"raise":       "TestScript_SmallWrites|TestUpgrade_.*|TestLevels_.*",
+		"rewrite":     "TestScript_Rewrite|TestRewrite_.*",
 		"probe":       "TestScript_SmallWrites",
 		"fsck_fix":    "TestScript_Fsck.*",
 		"fsck_list":   "TestScript_Fsck.*",

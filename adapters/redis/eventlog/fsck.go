@@ -63,7 +63,6 @@ type fsck struct {
 
 // step runs one step, and then pauses for as long as the step took.
 func (f *fsck) step(ctx context.Context, do func() error) error {
-	const longest = 100 * time.Millisecond
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -71,14 +70,7 @@ func (f *fsck) step(ctx context.Context, do func() error) error {
 	if err := do(); err != nil && !errors.Is(err, goredis.Nil) {
 		return rediscmd.ReadError(ctx, "", err)
 	}
-	timer := time.NewTimer(min(time.Since(began), longest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
+	return pause(ctx, began)
 }
 
 // pipelined runs several commands as one step.

@@ -45,6 +45,8 @@ var (
 	identifySource string
 	//go:embed script/raise.lua
 	raiseSource string
+	//go:embed script/rewrite.lua
+	rewriteSource string
 	//go:embed script/fsck_page.lua
 	fsckPageSource string
 	//go:embed script/fsck_fix.lua

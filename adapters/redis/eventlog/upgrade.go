@@ -133,7 +133,7 @@ func upgradeOnce(ctx context.Context, client goredis.UniversalClient, keys keysp
 	case err != nil:
 		return nil, false, err
 	case keys.IsZero():
-		return nil, false, &domain.InvalidError{Field: "namespace", Problem: "has no log", Allowed: "the namespace of a log; the first program that opens a core creates one"}
+		return nil, false, noLog()
 	}
 	found, level, err := agreed(seen.values, known)
 	if err != nil {
@@ -160,6 +160,10 @@ func upgradeOnce(ctx context.Context, client goredis.UniversalClient, keys keysp
 	}
 	err = client.HSet(ctx, keys.Record(), append(want.fields(), "ready", "1")...).Err()
 	return steps, false, rediscmd.Unavailable(ctx, err)
+}
+
+func noLog() error {
+	return &domain.InvalidError{Field: "namespace", Problem: "has no log", Allowed: "the namespace of a log; the first program that opens a core creates one"}
 }
 
 // target returns the identity that all partitions must get.

@@ -17,15 +17,18 @@ import (
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:count       STRING  the number of these chats
 //	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or outdated
-//	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 per segment: links to earlier events, then the event's JSON
-//	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
+//	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 per segment: links to earlier events, then the event's JSON or, from level 3 on, its
+//	                           compact form
+//	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal, and from level 3 on : tombstones : seq of the last message; a message's id, or " ", kind and id of another entity → its version, after more
 //	                           than one event : events : first seq; " k" and a digest of actor and command id → version : events :
-//	                           fingerprint; " #u" and " #d" → number of elements of :u and :d
+//	                           fingerprint; " r" and a user → version, and from level 3 on : base : ordinal at the base, or :-; " #u" and,
+//	                           below level 3, " #d" → number of elements of :u and :d
 //	cc:{p}:CHAT:u      HASH    present or former member → ""
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
 //	cc:{p}:CHAT:t      ZSET    the typing marks of the chat by expiry; expires with the last one
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  marks a batch that was sent again; 10 min
+//	cc:{p}:rewrite:ID  LIST    new entries of a segment, before they replace it; 10 min
 //	cc:{p}:witness:ID  STRING  a counter that a process raises as it reads newer data; a lower value reveals older data; 1 day
 //	cc:{p}:confirm     STRING  written before replicas are asked to confirm all earlier writes; 1 min
 //
