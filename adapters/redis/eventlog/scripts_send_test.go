@@ -62,7 +62,7 @@ func TestScript_Send(t *testing.T) {
 
 	// Commands that are left to append.lua, and those after them.
 	left := map[string]string{
-		"no chat": "SET p:id L", "an unreadable head": chat + "; HSET p:c:x · x", "an empty head": chat + "; HSET p:c:x · 0:0", "a head of level 3": chat + "; HSET p:c:x · 2:1:0:2",
+		"no chat": "SET p:id L", "an unreadable head": chat + "; HSET p:c:x · x", "an empty head": chat + "; HSET p:c:x · 0:0", "no head": chat + "; HDEL p:c:x ·", "a head of level 3": chat + "; HSET p:c:x · 2:1:0:2",
 		"a chat that moved": chat + "; HSET p:c:x ·c 2", "a chat that moved again": chat + "; HSET p:c:x ·c 2:2:1", "an unreadable chat": chat + "; HSET p:c:x ·c 1:x", "no entry of the chat": chat + "; HDEL p:c:x ·c",
 		"a sender that moved": chat + "; HSET p:c:x ·uada 2", "a sender that moved again": chat + "; HSET p:c:x ·uada 2:2:1", "an unreadable sender": chat + "; HSET p:c:x ·uada 1:x", "no member": chat + "; HDEL p:c:x ·uada",
 		"a message that exists": chat + "; HSET p:c:x m 2 n 2", "an unreadable read mark": chat + "; HSET p:c:x ·rada x", "a new segment": sendable(1024),
@@ -80,6 +80,13 @@ func TestScript_Send(t *testing.T) {
 	other := strings.Replace(ofAda("o"), " c p:c ", " d p:d ", 1)
 	add("left, and a later command of the chat", chat+"; HSET p:c:x m 2", sends(ofAda("m"), other, ofAda("n")), "?\n?\n?", "")
 	add("left, and one of another chat", chat+"; HSET p:c:x m 2; RPUSH p:d:0 x; HSET p:d:x · 1:0 ·c 1 ·uada 1", sends(ofAda("m"), other, ofAda("n")), "?\n2:1\n?", "HGET p:d:x · = 2:1; HGET p:c:x · = 2:1; XLEN stream = 1")
+
+	inSecond := strings.Replace(ofAda("o"), "1 c p:c ", "2 d q:d ", 1)
+	cases = append(cases, rig.ScriptCase{
+		Name: "two partitions, and one trim", Setup: chat + "; SET q:id L; RPUSH q:d:0 x; HSET q:d:x · 1:0 ·c 1 ·uada 1; EVAL for·i=1,500·do·redis.call('XADD',KEYS[1],'*','f','v')·end·return·1 1 second",
+		Keys: "p:id p:w q:id q:w p:fence:token stream second", Args: "L $HISTORY '' 100 ch 0 p:live 0 q:live " + ofAda("m") + " " + inSecond,
+		Reply: "3:2\n2:1", After: "XLEN stream = 1; XLEN second = 501; HGET q:d:x · = 2:1; HGET p:c:x · = 3:2",
+	})
 
 	// The whole batch.
 	add("a fence", chat+"; SET p:fence:token 1", sends(ofAda("m")), "-2", "")
@@ -132,6 +139,8 @@ func TestScript_SendAnnounces(t *testing.T) {
 	cases = append(
 		cases,
 		rig.ScriptCase{Name: "no subscriber", Setup: chat, Keys: sendKeys, Args: published(sends(ofAda("m"))), Without: "xrevrange", Reply: "3:2", Heard: "ch " + one + ";", After: "XLEN stream = 2"},
+		rig.ScriptCase{Name: "no announcement", Setup: chat, Keys: sendKeys, Args: sends(ofAda("m")), Subscribed: "p:live", Reply: "3:2", Heard: "ch " + one + ";", After: "XLEN stream = 2"},
+		rig.ScriptCase{Name: "on no channel, without the right to PUBLISH", Setup: chat, Keys: sendKeys, Args: silent(sends(ofAda("m"))), Without: "publish", Reply: "3:2", After: "XLEN stream = 2"},
 		rig.ScriptCase{Name: "SPUBLISH, to a plain subscriber", Setup: chat, Keys: sendKeys, Args: strings.Replace(silent(sends(ofAda("m"))), " '' 1000 ", " SPUBLISH 1000 ", 1), Subscribed: "p:live", Reply: "3:2", Heard: rig.NoMessage, After: "XLEN stream = 2"},
 		rig.ScriptCase{Name: "SPUBLISH is refused", Setup: chat, Keys: sendKeys, Args: strings.Replace(silent(sends(ofAda("m"))), " '' 1000 ", " SPUBLISH 1000 ", 1), Sharded: "p:live", Without: "spublish", Reply: "3:2\n!·1·…", After: "XLEN stream = 2"},
 	)

@@ -65,7 +65,7 @@ for a = 6 + 2 * partitions, #ARGV, 14 do
     if left and left[base] then break end
     local index, author, field, mark_field = base .. ':x', ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
     local stored = pcall('HMGET', index, ' ', ' c', author, field, mark_field)
-    if stored.err or not stored[1] or stored[4] then break end
+    if not stored[1] or stored[4] then break end
     local chat, member = stored[2], stored[3]
     if chat ~= ARGV[a + 7] and (not chat or match(chat, '^(%d+):%d+:%x+$') ~= ARGV[a + 7]) then break end
     if member ~= ARGV[a + 8] and (not member or match(member, '^(%d+):%d+:%x+$') ~= ARGV[a + 8]) then break end
@@ -105,7 +105,7 @@ for a = 6 + 2 * partitions, #ARGV, 14 do
       head, value, entry = seq .. ':' .. ordinal, seq, r .. version .. json
     end
     local stream, state = KEYS[streams + ARGV[a]], heard and heard[ARGV[a]]
-    if heard and state == false then break end
+    if state == false then break end
 
     local length, id, written = pcall('RPUSH', list, entry), nil, nil
     if length ~= at + 1 then
