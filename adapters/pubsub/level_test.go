@@ -3,6 +3,7 @@ package pubsub_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,7 +17,7 @@ import (
 )
 
 // raise moves the log from one level to another, in all partitions at once, as the core upgrade command of a newer program does on a single server.
-func (r *rig) raise(from, to string) {
+func (r *rig) raise(from, to int) {
 	r.t.Helper()
 	var values []any
 	for _, l := range r.partitions {
@@ -24,8 +25,8 @@ func (r *rig) raise(from, to string) {
 			continue
 		}
 		key := l.Base + "id"
-		value := strings.Replace(r.client.Get(r.t.Context(), key).Val(), ";"+from+";", ";"+to+";", 1)
-		if !strings.Contains(value, ";"+to+";") {
+		value := strings.Replace(r.client.Get(r.t.Context(), key).Val(), fmt.Sprintf(";%d;", from), fmt.Sprintf(";%d;", to), 1)
+		if !strings.Contains(value, fmt.Sprintf(";%d;", to)) {
 			r.t.Fatalf("%s holds %q", key, value)
 		}
 		values = append(values, key, value)
@@ -40,7 +41,7 @@ func (r *rig) raise(from, to string) {
 func TestRaisedLevel(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 4)
-	newer, err := eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: r.keys, KnownLevel: 3})
+	newer, err := eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: r.keys, KnownLevel: eventlog.Level + 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestRaisedLevel(t *testing.T) {
 	r.send(10, chats(8)...)
 	until(t, "both groups have handled all", func() bool { return handled[0].Load() == 80 && handled[1].Load() == 80 })
 
-	r.raise("2", "3")
+	r.raise(eventlog.Level, eventlog.Level+1)
 	if err := receive(t, old.ended); !errors.Is(err, ports.ErrNewerLog) || errors.Is(err, ports.ErrLogLost) {
 		t.Errorf("the older build's group ended with %v", err)
 	}
@@ -88,11 +89,11 @@ func TestRaisedLevel(t *testing.T) {
 	running.stop() // it does not know the next level
 
 	// A group begins on a log that was raised before, with the level before.
-	stale, err := eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: r.keys, KnownLevel: 4})
+	stale, err := eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: r.keys, KnownLevel: eventlog.Level + 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.raise("3", "4")
+	r.raise(eventlog.Level+1, eventlog.Level+2)
 	var late atomic.Int64
 	c := beginning(r.config("late"))
 	c.guard, c.Backlog = stale, stale

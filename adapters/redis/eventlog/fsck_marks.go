@@ -24,6 +24,19 @@ const (
 	userLeft                     // VERSION:-
 )
 
+// String returns "unknown", "known" or "left".
+func (s markState) String() string {
+	switch s {
+	case baseUnknown:
+		return "unknown"
+	case baseKnown:
+		return "known"
+	case userLeft:
+		return "left"
+	}
+	return "markState(" + strconv.Itoa(int(s)) + ")"
+}
+
 // parseMark reads the entry of a read mark behind its version.
 func parseMark(entry string) (m readMark) {
 	parts := strings.Split(entry, ":")

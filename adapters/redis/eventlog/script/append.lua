@@ -61,7 +61,7 @@
 -- and receipts do not count their events, because their links are not walked. The entry of a command is VERSION:EVENTS:FINGERPRINT: the seq of its
 -- last event, its number of events, and the fingerprint in hexadecimal digits. Without events VERSION is the head at that time.
 --
--- From level 3 of the log on, which the log id tells, the list has events in the compact form of docs/wire.md, and a message has the link 'p' to the
+-- From level 3 of the log on, the list has events in the compact form of docs/wire.md, and a message has the link 'p' to the
 -- message before. Streams and channels have JSON at any level. Then the head has four parts, LAST:MESSAGES:DELETED:SENT, with the number of tombstones and
 -- the seq of the last message, 0 if that is unknown. A head of two parts becomes one of four. ' #d' is the number of tombstones only below level 3: a field
 -- that an upgrade leaves behind has no meaning.
