@@ -9,7 +9,7 @@ import (
 )
 
 // The JSON of an event is packed before it is compressed, because most of it is random ids in hex digits, which zstd cannot shrink to their bits: on the
-// transcript 83 bytes an event without packing, 69 with it. These bytes, which JSON does not have, stand for parts of it.
+// transcript 88 bytes an event without packing, 70 with it. These bytes, which JSON does not have, stand for parts of it.
 const (
 	markVerbatim = iota // the whole JSON, which has bytes below 0x20
 	markUUID            // 32 digits and minuses, as 8-4-4-4-12
