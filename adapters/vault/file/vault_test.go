@@ -77,7 +77,7 @@ func TestVault_Survives(t *testing.T) {
 // TestVault_Leftovers leaves unfinished objects as a crash does: an old one is removed, none is listed.
 func TestVault_Leftovers(t *testing.T) {
 	dir := t.TempDir()
-	v := open(t, dir)
+	open(t, dir)
 	young, old := filepath.Join(dir, unfinished, "1"), filepath.Join(dir, unfinished, "2")
 	for _, path := range []string{young, old} {
 		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
@@ -88,7 +88,7 @@ func TestVault_Leftovers(t *testing.T) {
 	if err := os.Chtimes(old, long, long); err != nil {
 		t.Fatal(err)
 	}
-	v = open(t, dir)
+	v := open(t, dir)
 	if _, err := os.Stat(young); err != nil {
 		t.Errorf("a young file is gone: %v", err)
 	}

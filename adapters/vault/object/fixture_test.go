@@ -159,6 +159,7 @@ func drawName(kind Kind) *rapid.Generator[Name] {
 			n.Partition, n.Chat, n.Generation = partition.Draw(t, "partition"), drawChat(t), drawNumber(t)
 		case KindTail:
 			n.Partition, n.Time = partition.Draw(t, "partition"), drawNumber(t)
+		default:
 		}
 		return n
 	})

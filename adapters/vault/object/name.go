@@ -84,6 +84,7 @@ func (n Name) String() string {
 		text += padded(n.Epoch) + "-"
 	case KindTail:
 		text += padded(n.Time) + "."
+	default:
 	}
 	text += padded(n.Number)
 	if n.Kind == KindSegment {
@@ -105,8 +106,9 @@ func (n Name) Siblings() string {
 		return fmt.Sprintf("%s/tails/%04d/", n.Log, n.Partition)
 	case KindErasures:
 		return n.Log + "/erasures/"
+	default:
+		return n.Log + "/"
 	}
-	return n.Log + "/"
 }
 
 func padded(n uint64) string { return fmt.Sprintf("%016d", n) }

@@ -133,7 +133,7 @@ func (s *SealedSegment) Erased() (seqs []domain.Seq) {
 }
 
 // Erase returns the next generation of the segment, with other JSON for some events and another index. The root stays. The salts of the replaced events are
-// in neither the result nor anything made from it, so that the leaves that stay for the root tell nothing about the erased JSON. s is unchanged.
+// in neither the result nor anything made from it, so that the leaves that stay for the root reveal nothing about the erased JSON. s is unchanged.
 // Erase returns a [*domain.InvalidError] for a seq of another segment.
 func (s *SealedSegment) Erase(replacements map[domain.Seq][]byte, index []byte) (*SealedSegment, error) {
 	next := &SealedSegment{Name: s.Name, Events: slices.Clone(s.Events), Previous: s.Previous, Index: index, secrets: s.secrets}

@@ -211,6 +211,11 @@ func TestSegment_Erase(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for seq := range seqs {
+				if recoverable(first, next, int(seq-first.Name.FirstSeq())) { //nolint:gosec // below SegmentEvents
+					t.Fatalf("the salt of seq %d is there before the next generation is encoded", seq)
+				}
+			}
 			data, err := c.EncodeSegment(next)
 			if err != nil {
 				t.Fatal(err)
