@@ -101,6 +101,8 @@ type published struct {
 	Type      string    `json:"type"`
 	Timestamp time.Time `json:"timestamp"`
 	Version   int       `json:"v"`
+	Seq       int       `json:"seq"`
+	Ordinal   int       `json:"ordinal"`
 	MessageID string    `json:"messageId"`
 	ChatID    string    `json:"chatId"`
 	SenderID  string    `json:"senderId"`
@@ -109,7 +111,7 @@ type published struct {
 
 func newPublished(id string) published {
 	return published{
-		EventID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", Type: "message:new", Timestamp: time.Now().UTC().Truncate(time.Millisecond), Version: 1,
+		EventID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", Type: "message:new", Timestamp: time.Now().UTC().Truncate(time.Millisecond), Version: 1, Seq: 70, Ordinal: 69,
 		MessageID: id, ChatID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", SenderID: "ada", Content: content,
 	}
 }

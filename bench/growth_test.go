@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/tests/redistest"
 )
 
 // growth is a cost by the size of something: of each line, by its name, one value for each size.
@@ -21,7 +24,7 @@ type growth struct {
 	at           []int
 	unit         string
 	lines        map[string][]float64
-	logarithmic  bool
+	least        float64    // lower end of a logarithmic axis, or 0
 	costs        [][]string // rows of the table of costs by unit
 }
 
@@ -39,13 +42,13 @@ func (g *growth) slope(line string) string {
 func (g *growth) rows() [][]string {
 	head := []string{g.unit + " by " + g.sizes}
 	for _, size := range g.at {
-		head = append(head, thousands(float64(size)))
+		head = append(head, grouped(size))
 	}
 	rows := [][]string{head}
 	for _, line := range slices.Sorted(maps.Keys(g.lines)) {
 		row := []string{line}
 		for _, value := range g.lines[line] {
-			row = append(row, fmt.Sprintf("%.3g", value))
+			row = append(row, thousands(value))
 		}
 		rows = append(rows, row)
 	}
@@ -129,7 +132,7 @@ func growByLength(b *testing.B) *growth {
 // one without any subscriber. It does so in 20 chats, at 100 messages a second, and as fast as 64 callers can send.
 func growByMembers(b *testing.B) *growth {
 	const chats, slow, fast = 20, 150, 10_000
-	g := &growth{title: "Members of the chat", sizes: "members of the chat", at: []int{2, 11, 101, 1001}, unit: "Redis, µs a send", lines: map[string][]float64{}}
+	g := &growth{title: "Members of the chat", sizes: "members of the chat", at: []int{2, 11, 101, 1001}, unit: "Redis, µs a send", lines: map[string][]float64{}, least: 10}
 	for b.Loop() {
 		for _, members := range g.at {
 			without, with := withMembers(b, chats, members, false), withMembers(b, chats, members, true)
@@ -138,12 +141,12 @@ func growByMembers(b *testing.B) *growth {
 				calmBare = append(calmBare, perCall(b, without.client, func() { without.paced(b, slow) }, slow))
 				calm = append(calm, perCall(b, with.client, func() { with.paced(b, slow) }, slow))
 				flatOutBare = append(flatOutBare, perCall(b, without.client, func() { together(b, 64, fast, without.send) }, fast))
-				flatOut = append(flatOut, perCall(b, with.client, func() { together(b, 64, fast, with.send); with.settle(b) }, fast))
+				flatOut = append(flatOut, perCall(b, with.client, func() { together(b, 64, fast, with.send); with.idle(b, members) }, fast))
 			}
-			g.add("100 a second, no subscriber", median(calmBare))
-			g.add("100 a second, built-ins", median(calm))
-			g.add("flat out, no subscriber", median(flatOutBare))
-			g.add("flat out, built-ins", median(flatOut))
+			g.add("none, 100 a second", median(calmBare))
+			g.add("built-ins, 100 a second", median(calm))
+			g.add("none, flat out", median(flatOutBare))
+			g.add("built-ins, flat out", median(flatOut))
 		}
 	}
 	return g
@@ -151,15 +154,18 @@ func growByMembers(b *testing.B) *growth {
 
 // growByGroups measures the processor time of a message by 64 callers with its deliveries to consumer groups of one process: of Redis, and of the process.
 func growByGroups(b *testing.B) *growth {
-	const n = 10_000
+	const n = 5_000
 	server, client := start(b)
 	g := &growth{title: "Consumer groups", sizes: "consumer groups", at: []int{1, 2, 4, 8, 16}, unit: "µs a message", lines: map[string][]float64{}}
 	redis, process := map[int][]float64{}, map[int][]float64{}
+	for _, groups := range g.at {
+		chats(b, open(b, server, namespaced(server, groups)), 100)
+	}
 	for b.Loop() {
 		for range rounds {
 			for _, groups := range g.at {
 				before := ownCPU(b)
-				redis[groups] = append(redis[groups], perCall(b, client, func() { sendToGroups(b, server.URL(), groups, n) }, n))
+				redis[groups] = append(redis[groups], perCall(b, client, func() { sendToGroups(b, namespaced(server, groups), groups, n) }, n))
 				process[groups] = append(process[groups], 1e6*(ownCPU(b)-before)/n)
 			}
 		}
@@ -172,10 +178,15 @@ func growByGroups(b *testing.B) *growth {
 	return g
 }
 
-// sendToGroups runs a number of groups until each of them has handled n messages of 100 chats. Each number has a namespace of its own.
-func sendToGroups(b *testing.B, url string, groups, n int) {
+// namespaced returns the configuration of the cores with a number of groups.
+func namespaced(server *redistest.Server, groups int) chatcore.Config {
+	return chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), Namespace: fmt.Sprint("groups-", groups)}, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// sendToGroups runs a number of groups until each of them has handled n messages of 100 chats.
+func sendToGroups(b *testing.B, config chatcore.Config, groups, n int) {
 	b.Helper()
-	core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: url, Namespace: fmt.Sprint("groups-", groups)}})
+	core, err := chatcore.New(b.Context(), config)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -194,8 +205,7 @@ func sendToGroups(b *testing.B, url string, groups, n int) {
 	if err := core.Start(ctx); err != nil {
 		b.Fatal(err)
 	}
-	all := chats(b, core, 100)
-	together(b, 64, n, func(ctx context.Context, i int) error { return sendOne(ctx, core, all[i%len(all)]) })
+	together(b, 64, n, func(ctx context.Context, i int) error { return sendOne(ctx, core, domain.ChatID(chatID(i%100))) })
 	handled.wait(b, fmt.Sprint(groups, " groups"))
 	stop()
 	if err := core.Wait(); err != nil {
@@ -210,11 +220,11 @@ func growByReaders(b *testing.B) *growth {
 	server, _ := start(b)
 	sending, serving := open(b, server, chatcore.Config{}), open(b, server, chatcore.Config{})
 	address := serveAPI(b, serving)
-	g := &growth{title: "Readers of one chat", sizes: "readers of one chat", at: []int{1, 16, 256, 1024}, lines: map[string][]float64{}, unit: "to the last reader, ms", logarithmic: true}
+	g := &growth{title: "Readers of one chat", sizes: "readers of one chat", at: []int{1, 16, 256, 1024}, lines: map[string][]float64{}, unit: "to the last reader, ms", least: 0.1}
 	all := chats(b, sending, len(g.at))
 	feeds := make([]*chatReaders, len(g.at))
 	for i, readers := range g.at {
-		feeds[i] = openReadersOf(b, address, all[i], readers)
+		feeds[i] = openReadersOf(b, address, all[i], openSessions(b, sending, all[i:i+1], readers))
 	}
 	took, cost := map[int][]float64{}, map[int][]float64{}
 	for b.Loop() {
@@ -248,23 +258,24 @@ type chatReaders struct {
 	live, events atomic.Int64
 }
 
-func openReadersOf(b *testing.B, address string, chat domain.ChatID, n int) *chatReaders {
+// openReadersOf opens a feed of the chat for each of the sessions.
+func openReadersOf(b *testing.B, address string, chat domain.ChatID, tokens []app.SessionToken) *chatReaders {
 	b.Helper()
-	f := &chatReaders{n: int64(n)}
-	for range n {
+	f := &chatReaders{n: int64(len(tokens))}
+	for _, token := range tokens {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = conn.Close() })
-		if _, err := fmt.Fprintf(conn, "GET /v1/feed?chat=%s HTTP/1.1\r\nHost: %s\r\n\r\n", chat, address); err != nil {
+		if _, err := fmt.Fprintf(conn, "GET /v1/feed?chat=%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", chat, address, string(token)); err != nil {
 			b.Fatal(err)
 		}
 		go countFeed(conn, &f.live, &f.events)
 	}
 	for deadline := time.Now().Add(time.Minute); f.live.Load() < f.n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			b.Fatalf("%d of %d feeds have caught up", f.live.Load(), n)
+			b.Fatalf("%d of %d feeds have caught up", f.live.Load(), f.n)
 		}
 	}
 	f.want = f.events.Load()

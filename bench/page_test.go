@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,14 +49,18 @@ func spread(values []float64, format func(float64) string) string {
 	return fmt.Sprintf("%s (%s to %s)", format(median(values)), format(slices.Min(values)), format(slices.Max(values)))
 }
 
-// thousands formats a number with a comma before each three digits, in three significant digits.
+// thousands formats a number of at least 1,000 with a comma before each three digits, in three significant digits. A smaller one has three digits.
 func thousands(value float64) string {
-	rounded := fmt.Sprintf("%.3g", value)
-	var n float64
-	if _, err := fmt.Sscan(rounded, &n); err != nil {
-		return rounded
+	if value < 999.5 {
+		return fmt.Sprintf("%.3g", value)
 	}
-	digits := fmt.Sprintf("%.0f", n)
+	unit := math.Pow10(int(math.Log10(value)) - 2)
+	return grouped(int(math.Round(value/unit) * unit))
+}
+
+// grouped formats a number with a comma before each three digits.
+func grouped(n int) string {
+	digits := fmt.Sprint(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}

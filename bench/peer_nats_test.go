@@ -70,7 +70,7 @@ func natsPeer(b *testing.B, n int, onDisk bool) *peer {
 	process, url := startNATS(b, directory, onDisk)
 	s := &natsStream{b: b, url: url, last: make([]natsHead, n)}
 	var err error
-	if s.js, err = jetstream.New(s.connect()); err != nil {
+	if s.js, err = jetstream.New(s.connect(), jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := s.js.CreateStream(b.Context(), jetstream.StreamConfig{

@@ -72,9 +72,13 @@ func plotPeerLatencies(b *testing.B, readers []*peerReaders, taken map[string]*p
 	const top, row, panel, gap, left = 96, 28, 270, 30, 180
 	bottom := float64(top + row*len(readers))
 	d := newDrawing(left+2*panel+gap+30, int(bottom)+50, "Latency of a message, 300 a second", "from when the send is due; ● median, ○ 99 %, │ 99.9 % of messages; scale logarithmic")
+	most := 1.0
+	for _, to := range taken {
+		most = max(most, percentile(slices.Concat(append(to.handled, to.heard...)...), 0.999))
+	}
 	for side, title := range []string{"to a durable handler", "to a live listener"} {
 		from := float64(left + side*(panel+gap))
-		x := scale{least: 0.3, most: 100, from: from, to: from + panel, log: true}
+		x := scale{least: 0.3, most: 1.3 * math.Pow(10, math.Ceil(math.Log10(most))), from: from, to: from + panel, log: true}
 		d.label(from, top-16, "start", "bold", title)
 		for _, v := range x.ticks() {
 			d.path("grid", point{x.at(v), top - 6}, point{x.at(v), bottom})
@@ -107,7 +111,7 @@ func plotPeerLatencies(b *testing.B, readers []*peerReaders, taken map[string]*p
 // plotMemory draws the bytes of a message in chats of 100 messages, with a mark at its encoded size.
 func plotMemory(b *testing.B, names []string, bytes map[string][]float64, passing map[string]float64, encoded int) {
 	b.Helper()
-	const left, right, top, row = 180, 640, 84, 34
+	const left, right, top, row = 180, 580, 84, 34
 	bottom := float64(top + row*len(names))
 	d := newDrawing(760, int(bottom)+60, "Bytes of a stored message", fmt.Sprintf("chats of 100 messages of %d B; pale: expires after minutes (idempotency keys)", encoded))
 	most := 0.0
@@ -124,7 +128,11 @@ func plotMemory(b *testing.B, names []string, bytes map[string][]float64, passin
 		d.label(left-14, y+20, "end", "name "+colors[name]+boldFor(name), name)
 		d.bar("bar faint "+colors[name], point{left, y + 6}, point{x.at(bytes[name][0] + passing[name]), y + row - 6})
 		d.bar("bar "+colors[name], point{left, y + 6}, point{x.at(bytes[name][0]), y + row - 6})
-		d.label(x.at(bytes[name][0]+passing[name])+8, y+20, "start", "", fmt.Sprintf("%.0f B %s", bytes[name][0], placeOf(name)))
+		also := ""
+		if passing[name] > 0 {
+			also = fmt.Sprintf(" + %.0f B", passing[name])
+		}
+		d.label(x.at(bytes[name][0]+passing[name])+8, y+20, "start", "", fmt.Sprintf("%.0f B %s", bytes[name][0], placeOf(name))+also)
 	}
 	d.path("axis dashed", point{x.at(float64(encoded)), top - 6}, point{x.at(float64(encoded)), bottom})
 	d.label(x.at(float64(encoded)), bottom+36, "middle", "note", "the encoded message")
@@ -141,10 +149,11 @@ func placeOf(name string) string {
 // plotGrowth draws four pictures of growth beside one another.
 func plotGrowth(b *testing.B, all []*growth) {
 	b.Helper()
-	const width, height, left, top = 400, 300, 60, 96
-	d := newDrawing(2*width+40, 2*height+60, "Growth: the cost of a message by the size of things", "horizontal axes are logarithmic; medians of five rounds")
+	const width, height, left, right, top, bottom = 440, 280, 64, 150, 100, 70
+	d := newDrawing(2*width+20, 2*height+60, "Growth of the cost of a message", "medians of five rounds; horizontal axes are logarithmic, and those of µs and ms where they show powers of ten")
 	for i, g := range all {
-		g.draw(d, point{float64(20 + left + i%2*width), float64(top + i/2*height)}, point{float64(20 + (i%2+1)*width - 40), float64(top + i/2*height + height - 100)})
+		x, y := float64(20+i%2*width), float64(top+i/2*height)
+		g.draw(d, point{x + left, y}, point{x + width - right, y + height - bottom})
 	}
 	d.save(b, "growth")
 }
@@ -157,13 +166,13 @@ func (g *growth) draw(d *drawing, from, to point) {
 	}
 	x := scale{least: float64(g.at[0]), most: float64(g.at[len(g.at)-1]), from: from.x, to: to.x, log: true}
 	y := scale{most: 1.1 * most, from: to.y, to: from.y}
-	if g.logarithmic {
-		y.least, y.most, y.log = 0.1, math.Pow(10, math.Ceil(math.Log10(most))), true
+	if g.least > 0 {
+		y.least, y.most, y.log = g.least, math.Pow(10, math.Ceil(math.Log10(most))), true
 	}
-	d.label(from.x-40, from.y-14, "start", "bold", g.title+": "+g.unit)
+	d.label(from.x-44, from.y-14, "start", "bold", g.title+": "+g.unit)
 	for _, v := range y.ticks() {
 		d.path("grid", point{from.x, y.at(v)}, point{to.x, y.at(v)})
-		d.label(from.x-8, y.at(v)+4, "end", "", fmt.Sprintf("%g", v))
+		d.label(from.x-8, y.at(v)+4, "end", "", thousands(v))
 	}
 	after := 0.0
 	for _, size := range g.at {
@@ -176,7 +185,7 @@ func (g *growth) draw(d *drawing, from, to point) {
 		after = at + 34
 	}
 	names := slices.Sorted(maps.Keys(g.lines))
-	middles := make([]float64, len(names))
+	ends := make([]float64, len(names))
 	for i, name := range names {
 		var points []point
 		for k, value := range g.lines[name] {
@@ -187,10 +196,10 @@ func (g *growth) draw(d *drawing, from, to point) {
 		for _, p := range points {
 			d.circle("dot "+class, p, 3)
 		}
-		middles[i] = points[len(points)-1].y - 8
+		ends[i] = points[len(points)-1].y
 	}
-	for i, at := range apart(middles, 15, to.y-6) {
-		d.label(to.x, at, "end", fmt.Sprintf("name c%d", i), names[i])
+	for i, at := range apart(ends, 16, to.y) {
+		d.label(to.x+10, at+4, "start", fmt.Sprintf("name c%d", i), names[i])
 	}
 }
 
@@ -202,7 +211,7 @@ func short(size int) string {
 	case size >= 10_000:
 		return fmt.Sprintf("%dk", size/1000)
 	}
-	return thousands(float64(size))
+	return grouped(size)
 }
 
 // percentiles are the marks of the horizontal axis. Their distances grow with the digits, so that the slowest messages can be seen.

@@ -85,6 +85,17 @@ func (g *groupChats) settle(b *testing.B) {
 	}
 }
 
+// idle waits until the built-in group has handled everything. It writes the counts of chats of more than 256 members once a minute only, so that those are
+// not waited for: two intervals are enough for it to read the streams.
+func (g *groupChats) idle(b *testing.B, members int) {
+	b.Helper()
+	if members > 256 {
+		time.Sleep(2 * time.Second)
+		return
+	}
+	g.settle(b)
+}
+
 func (g *groupChats) send(ctx context.Context, i int) error {
 	_, err := g.core.Chats.Send(ctx, domain.Send{Chat: g.chats[i%len(g.chats)], Actor: "ada", Content: content})
 	return err
