@@ -162,9 +162,27 @@ func (r *peerReaders) sustains(b *testing.B, rate int) bool {
 	return best > 1.25*float64(rate)
 }
 
+// catchUp waits until the readers have received all that was sent before.
+func (r *peerReaders) catchUp(b *testing.B) {
+	b.Helper()
+	n := messageCount.Add(1)
+	r.handled.expect(n, time.Now(), 0, 1)
+	r.heard.expect(n, time.Now(), 0, 1)
+	if err := r.send(b.Context(), int(n%latencyChats), messageID(n)); err != nil {
+		b.Fatalf("%s: %v", r.label(), err)
+	}
+	if r.durable {
+		if _, missing := r.handled.wait(time.Minute); missing > 0 {
+			b.Fatalf("%s: the handler is a minute behind", r.label())
+		}
+	}
+	r.heard.wait(5 * time.Second)
+}
+
 // loop sends n messages at a rate and adds their latencies.
 func (r *peerReaders) loop(b *testing.B, rate, n int, to *peerLatencies) {
 	b.Helper()
+	r.catchUp(b)
 	r.quiet()
 	each := time.Second / time.Duration(rate)
 	first := messageCount.Add(int64(n)) - int64(n) + 1

@@ -82,7 +82,7 @@ func plotPeerLatencies(b *testing.B, readers []*peerReaders, taken map[string]*p
 		d.label(from, top-16, "start", "bold", title)
 		for _, v := range x.ticks() {
 			d.path("grid", point{x.at(v), top - 6}, point{x.at(v), bottom})
-			d.label(x.at(v), bottom+18, "middle", "", fmt.Sprintf("%g ms", v))
+			d.label(x.at(v), bottom+18, "middle", "", latency(v))
 		}
 		for i, r := range readers {
 			y := float64(top + row*i + row/2)
@@ -106,6 +106,14 @@ func plotPeerLatencies(b *testing.B, readers []*peerReaders, taken map[string]*p
 		}
 	}
 	d.save(b, "peer-latency")
+}
+
+// latency writes a time in ms with few letters.
+func latency(ms float64) string {
+	if ms >= 1000 {
+		return fmt.Sprintf("%g s", ms/1000)
+	}
+	return fmt.Sprintf("%g ms", ms)
 }
 
 // plotMemory draws the bytes of a message in chats of 100 messages, with a mark at its encoded size.
@@ -231,7 +239,7 @@ func plotLatencies(b *testing.B, name, title string, series map[string][]float64
 	x := func(share float64) float64 { return left + (right-left)*math.Log(1-min(share, last))/math.Log(1-last) }
 	for _, v := range y.ticks() {
 		d.path("grid", point{left, y.at(v)}, point{right, y.at(v)})
-		d.label(left-8, y.at(v)+4, "end", "", fmt.Sprintf("%g ms", v))
+		d.label(left-8, y.at(v)+4, "end", "", latency(v))
 	}
 	for _, share := range percentiles {
 		d.path("grid", point{x(share), top}, point{x(share), bottom})

@@ -249,6 +249,8 @@ func evaluate(expression ast.Expr, names map[string]float64) (float64, error) {
 			return left * right, nil
 		case token.QUO:
 			return left / right, nil
+		default:
+			return 0, fmt.Errorf("%s is no operator of a formula: + - * and / are", e.Op)
 		}
 	case *ast.CallExpr:
 		return call(e, names)
