@@ -14,8 +14,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// A centrifugeNode is a node of Centrifuge on a Redis broker, as the library's documentation sets one up.
-func centrifugeNode(b *testing.B, server *redistest.Server) *centrifuge.Node {
+// centrifugeBroker returns a node of Centrifuge that does not run yet, with its Redis broker, as the library's documentation sets them up.
+func centrifugeBroker(b *testing.B, server *redistest.Server) (*centrifuge.Node, *centrifuge.RedisBroker) {
 	b.Helper()
 	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogLevelNone})
 	if err != nil {
@@ -30,6 +30,13 @@ func centrifugeNode(b *testing.B, server *redistest.Server) *centrifuge.Node {
 		b.Fatal(err)
 	}
 	node.SetBroker(broker)
+	return node, broker
+}
+
+// centrifugeNode runs a node on a Redis broker until the benchmark ends.
+func centrifugeNode(b *testing.B, server *redistest.Server) *centrifuge.Node {
+	b.Helper()
+	node, _ := centrifugeBroker(b, server)
 	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
 		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{UserID: "ada"}}, nil
 	})
@@ -41,11 +48,13 @@ func centrifugeNode(b *testing.B, server *redistest.Server) *centrifuge.Node {
 	if err := node.Run(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		_ = node.Shutdown(context.Background())
-		time.Sleep(2 * time.Second) // the node's goroutine that unsubscribes pauses for a second
-	})
+	b.Cleanup(func() { shutDown(node) })
 	return node
+}
+
+func shutDown(node *centrifuge.Node) {
+	_ = node.Shutdown(context.Background())
+	time.Sleep(2 * time.Second) // the node's goroutine that unsubscribes pauses for a second
 }
 
 // centrifugeWay publishes on one node, with history and an idempotency key, and reads at a WebSocket client of another.
@@ -92,6 +101,8 @@ type published struct {
 	Type      string    `json:"type"`
 	Timestamp time.Time `json:"timestamp"`
 	Version   int       `json:"v"`
+	Seq       int       `json:"seq"`
+	Ordinal   int       `json:"ordinal"`
 	MessageID string    `json:"messageId"`
 	ChatID    string    `json:"chatId"`
 	SenderID  string    `json:"senderId"`
@@ -100,7 +111,7 @@ type published struct {
 
 func newPublished(id string) published {
 	return published{
-		EventID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", Type: "message:new", Timestamp: time.Now().UTC().Truncate(time.Millisecond), Version: 1,
+		EventID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", Type: "message:new", Timestamp: time.Now().UTC().Truncate(time.Millisecond), Version: 1, Seq: 70, Ordinal: 69,
 		MessageID: id, ChatID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", SenderID: "ada", Content: content,
 	}
 }

@@ -140,6 +140,8 @@ func countFeed(conn io.Reader, live, events *atomic.Int64) {
 		line, err := lines.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, net.ErrClosed):
+			return
 		case err != nil:
 			fmt.Printf("a feed has ended: %v\n", err)
 			return

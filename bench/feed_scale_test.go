@@ -36,7 +36,7 @@ func BenchmarkFeeds(b *testing.B) {
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
 	all := chats(b, core, feedChats)
-	tokens := openSessions(b, core, all)
+	tokens := openSessions(b, core, all, manyFeeds)
 	instance := startInstance(b, server)
 	for b.Loop() {
 		seqs := heads(b, core, all)
@@ -167,11 +167,11 @@ func feedURL(address string, chat domain.ChatID, seq domain.Seq) string {
 	return fmt.Sprintf("http://%s/v1/feed?chat=%s:%d", address, chat, seq)
 }
 
-// openSessions makes the readers of the feeds, each a member of one chat, and returns the tokens of their sessions.
-func openSessions(b *testing.B, core *chatcore.Core, all []domain.ChatID) []app.SessionToken {
+// openSessions makes n readers of feeds, each a member of one chat, and returns the tokens of their sessions.
+func openSessions(b *testing.B, core *chatcore.Core, all []domain.ChatID, n int) []app.SessionToken {
 	b.Helper()
-	tokens := make([]app.SessionToken, manyFeeds)
-	together(b, 32, manyFeeds, func(ctx context.Context, i int) error {
+	tokens := make([]app.SessionToken, n)
+	together(b, 32, n, func(ctx context.Context, i int) error {
 		user := domain.UserID(fmt.Sprint("reader", i))
 		_, err := core.Chats.Add(ctx, domain.Add{Chat: all[i%len(all)], Actor: "ada", User: user})
 		if err != nil {

@@ -137,52 +137,6 @@ func BenchmarkHistoryPage(b *testing.B) {
 	}
 }
 
-// BenchmarkSendBySize measures the cost to Redis of a send by one caller in chats of several sizes, against chats of 20 messages.
-func BenchmarkSendBySize(b *testing.B) {
-	sizes := []int{20, 120, 400, 600, 10_000, 1_000_000}
-	server, client := start(b)
-	_ = server
-	log, _ := openLog(b, client)
-	const each = 5 // sends to each chat and round
-	all := map[int][]domain.ChatID{}
-	for _, size := range sizes {
-		for i := range max(1, min(200, 100_000/size)) {
-			chat := domain.ChatID(fmt.Sprintf("chat-%d-%d", size, i))
-			all[size] = append(all[size], chat)
-			record(b, log, chat, []domain.Durable{created(chat)})
-			for from := 0; from < size; from += 10_000 {
-				var events []domain.Durable
-				for m := from; m < min(size, from+10_000); m++ {
-					events = append(events, sentTo(chat, m))
-				}
-				record(b, log, chat, events)
-			}
-		}
-	}
-	micros, next := map[int][]float64{}, 2_000_000
-	for b.Loop() {
-		for range rounds {
-			for _, size := range sizes {
-				n := each * len(all[size])
-				if len(all[size]) == 1 || size >= 10_000 {
-					n = 1000
-				}
-				micros[size] = append(micros[size], perCall(b, client, func() {
-					for i := range n {
-						next++
-						chat := all[size][i%len(all[size])]
-						record(b, log, chat, []domain.Durable{sentTo(chat, next)})
-					}
-				}, n))
-			}
-		}
-	}
-	for _, size := range sizes {
-		b.Logf("%d messages: %.1f µs of Redis", size, median(micros[size]))
-		b.ReportMetric(median(micros[size])/median(micros[20]), fmt.Sprintf("×%d", size))
-	}
-}
-
 // BenchmarkLists measures first pages of 50: of a user in 20,000 chats and of a chat of 20,000 members, against a user in 100 chats and a chat of 100
 // members.
 func BenchmarkLists(b *testing.B) {

@@ -3,7 +3,6 @@ package bench
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
@@ -28,6 +27,9 @@ func TestMain(m *testing.M) {
 	}
 	if address := os.Getenv(feedsAt); address != "" { // this is a child of BenchmarkFeeds
 		readFeeds(address)
+	}
+	if directory := os.Getenv(natsIn); directory != "" { // this is a child of natsPeer
+		serveNATS(directory)
 	}
 	redistest.Main(m)
 }
@@ -62,7 +64,7 @@ func chats(b *testing.B, core *chatcore.Core, n int) []domain.ChatID {
 	b.Helper()
 	all := make([]domain.ChatID, n)
 	for i := range all {
-		all[i] = domain.ChatID(fmt.Sprintf("0197b8a0-1c2d-7e3f-8a4b-%012d", i))
+		all[i] = domain.ChatID(chatID(i))
 	}
 	together(b, 32, n, func(ctx context.Context, i int) error {
 		_, err := core.Chats.Create(ctx, domain.Create{Chat: all[i], Actor: "ada", Title: "Garden"})

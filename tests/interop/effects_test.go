@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"chatcore/tests/postgrestest"
 )
 
 // TestEffects runs examples/effects on two instances and PostgreSQL. The consumer, the receiver and instances are killed, and requests of the webhook fail: each
@@ -21,7 +23,7 @@ func TestEffects(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(example, "dist", "consumer.js")); err != nil {
 		t.Fatalf("%v; `make interop` builds the example", err)
 	}
-	database := startPostgres(t)
+	database := postgrestest.Start(t, "-F").URL()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	t.Setenv("CHATCORE_WEBHOOKS_KEYS", key)
 	service := startService(t, "--webhooks-allow", "127.0.0.1", "--webhooks-allow-http")
