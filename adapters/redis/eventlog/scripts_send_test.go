@@ -172,8 +172,11 @@ func TestScript_SendWithoutRights(t *testing.T) {
 		cases,
 		rig.ScriptCase{Name: "del, while typing", Setup: chat + "; SET typing 1", Keys: sendKeys, Args: sends(ofAda("m")), Without: "del", Reply: "3:2!\n!·1·…", After: "EXISTS typing = 1"},
 		rig.ScriptCase{Name: "ltrim, and a long segment", Setup: chat + "; RPUSH p:c:0 x", Keys: sendKeys, Args: sends(ofAda("m")), Without: "ltrim", Reply: "-4·the·last·segment·does·not·end·at·the·head", After: "LLEN p:c:0 = 4; HGET p:c:x · = 2:1"},
-		rig.ScriptCase{Name: "the second chat's keys", Setup: chat + "; RPUSH p:d:0 x; HSET p:d:x · 1:0 ·c 1 ·uada 1", Keys: sendKeys, Writes: "p:id p:w p:fence:token stream p:c:* typing",
-			Args: sends(ofAda("m"), strings.Replace(ofAda("o"), " c p:c ", " d p:d ", 1), ofAda("n")), Reply: "3:2\n?\n4:3", After: "HGET p:c:x · = 4:3; HGET p:d:x · = 1:0; LLEN p:d:0 = 1; XLEN stream = 3"},
+		rig.ScriptCase{
+			Name: "the second chat's keys", Setup: chat + "; RPUSH p:d:0 x; HSET p:d:x · 1:0 ·c 1 ·uada 1", Keys: sendKeys, Writes: "p:id p:w p:fence:token stream p:c:* typing",
+			Args:  sends(ofAda("m"), strings.Replace(ofAda("o"), " c p:c ", " d p:d ", 1), ofAda("n")),
+			Reply: "3:2\n?\n4:3", After: "HGET p:c:x · = 4:3; HGET p:d:x · = 1:0; LLEN p:d:0 = 1; XLEN stream = 3",
+		},
 	)
 	rig.RunScript(t, eventlog.Sources()["send"], cases)
 }
