@@ -187,7 +187,8 @@ func TestScripts_AreTruthfulWithoutARight(t *testing.T) {
 		for _, file := range slices.Sorted(maps.Keys(found)) {
 			name := strings.TrimSuffix(filepath.Base(file), ".lua")
 			source := luaSource(t, file)
-			if len(cases[name]) == 0 && name != "append" && name != "take" && slices.ContainsFunc(found[file], writes) {
+			elsewhere := []string{"append", "send", "take"} // have tests of their own
+			if len(cases[name]) == 0 && !slices.Contains(elsewhere, name) && slices.ContainsFunc(found[file], writes) {
 				t.Errorf("%s writes and has no case", file)
 			}
 			done := make(map[string]bool)
