@@ -111,7 +111,7 @@ type published struct {
 
 func newPublished(id string) published {
 	return published{
-		EventID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", Type: "message:new", Timestamp: time.Now().UTC().Truncate(time.Millisecond), Version: 1, Seq: 70, Ordinal: 69,
+		EventID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", Type: "message:new", Timestamp: time.Now().UTC().Truncate(time.Millisecond), Version: 1, Seq: 7, Ordinal: 6,
 		MessageID: id, ChatID: "0197b8a0-1c2d-7e3f-8a4b-000000000000", SenderID: "ada", Content: content,
 	}
 }
