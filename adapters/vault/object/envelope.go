@@ -95,7 +95,7 @@ func unseal(kind Kind, name Name, data []byte) ([]byte, error) {
 		return refuse(reason, "it was stored as %q", own)
 	}
 	if Kind(data[atKind]) != kind {
-		return refuse(ErrSwapped, "it has the kind %d, %d is expected", data[atKind], kind)
+		return refuse(ErrSwapped, "it is a %v, a %v is expected", data[atKind], kind)
 	}
 	return data[nameEnd:end:end], nil
 }

@@ -25,6 +25,25 @@ const (
 	kindFooter // of a segment, within it
 )
 
+// String returns the name of a kind, for example "journal".
+func (k Kind) String() string {
+	switch k {
+	case KindManifest:
+		return "manifest"
+	case KindJournal:
+		return "journal"
+	case KindSegment:
+		return "segment"
+	case KindTail:
+		return "tail"
+	case KindErasures:
+		return "erasures"
+	case kindFooter:
+		return "footer"
+	}
+	return "kind(" + strconv.Itoa(int(k)) + ")"
+}
+
 // Bounds of the parts of a name. Numbers have as many digits as their bound, so that names sort as the numbers do.
 const (
 	MaxNumber    = 9_999_999_999_999_999
