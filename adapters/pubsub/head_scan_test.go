@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"chatcore/adapters/pubsub/delivery"
 	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -27,18 +27,16 @@ func (r *rig) unstreamed(chat domain.ChatID) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	last, ordinal, _ := strings.Cut(head, ":")
-	seq, err1 := strconv.Atoi(last)
-	number, err2 := strconv.Atoi(ordinal)
-	event, err3 := r.client.LIndex(r.t.Context(), base+":0", int64(seq-1)).Result()
-	if err1 != nil || err2 != nil || err3 != nil {
-		r.t.Fatal(err1, err2, err3)
+	var seq, number, deleted, sent int
+	if _, err := fmt.Sscanf(head, "%d:%d:%d:%d", &seq, &number, &deleted, &sent); err != nil {
+		r.t.Fatal(err)
 	}
+	event := r.storedJSON(chat, domain.Seq(seq))
 	event = regexp.MustCompile(`"seq":\d+,"ordinal":\d+`).ReplaceAllString(event, fmt.Sprintf(`"seq":%d,"ordinal":%d`, seq+1, number+1))
 	event = strings.ReplaceAll(event, fmt.Sprintf(`%s-%d"`, chat, seq), fmt.Sprintf(`%s-%d"`, chat, seq+1))
 	if _, err := r.client.TxPipelined(r.t.Context(), func(p goredis.Pipeliner) error {
 		p.RPush(r.t.Context(), base+":0", event)
-		p.HSet(r.t.Context(), base+":x", " ", fmt.Sprintf("%d:%d", seq+1, number+1), fmt.Sprintf("%s-%d", chat, seq+1), seq+1)
+		p.HSet(r.t.Context(), base+":x", " ", fmt.Sprintf("%d:%d:%d:%d", seq+1, number+1, deleted, seq+1), fmt.Sprintf("%s-%d", chat, seq+1), seq+1)
 		return nil
 	}); err != nil {
 		r.t.Fatal(err)
@@ -46,6 +44,25 @@ func (r *rig) unstreamed(chat domain.ChatID) {
 	r.mu.Lock()
 	r.sent[chat]++
 	r.mu.Unlock()
+}
+
+// storedJSON returns a stored event of the first segment, with its links and as JSON, which the list of a log at any level may have.
+func (r *rig) storedJSON(chat domain.ChatID, seq domain.Seq) string {
+	r.t.Helper()
+	key := r.partitions[r.keys.Partition(chat)].Base + string(chat) + ":0"
+	entry, err := r.client.LIndex(r.t.Context(), key, int64(seq-1)).Result() //nolint:gosec // of the first segment
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	at := strings.IndexByte(entry, '{')
+	if !wireformat.IsCompact(entry[at:]) {
+		return entry
+	}
+	event, err := wireformat.CompactJSON(chat, seq, entry[at:])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return entry[:at] + string(event)
 }
 
 // TestHeadScan_TailWithoutStreamEntry guards against a chat whose last events wait for its next event, because only the log has them.
