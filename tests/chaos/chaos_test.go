@@ -170,13 +170,14 @@ func (s settings) begin(t *testing.T, of system) *run {
 	r := &run{settings: s, system: of, t: t, history: history, nemesis: &nemesis{t: t, seed: s.seed, ctx: t.Context(), calm: s.calm}}
 	r.clocks = &clocks{t: t, nodes: of.nodes}
 	of.writers.Presence = lifetimes
+	startLower(t, of.url, of.cluster)
 	var cores []*chatcore.Core
 	for range 2 {
 		cores = append(cores, open(t, of.writers))
 	}
 	r.operator = &operator{t: t, ctx: context.WithoutCancel(t.Context()), history: history, seen: make(map[string]bool)}
 	r.restorer = newRestorer(t, r.operator, cores, of.servers, of.cluster)
-	r.operator.core = open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: of.url}, Presence: lifetimes, Webhooks: webhooks()})
+	r.operator.core = open(t, r.asOperator())
 	common := workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}
 	var workers []workerConfig
 	for _, url := range of.workers {
@@ -208,6 +209,11 @@ func (s settings) begin(t *testing.T, of system) *run {
 	return r
 }
 
+// asOperator returns the configuration of an operator, who has all rights.
+func (s system) asOperator() chatcore.Config {
+	return chatcore.Config{Redis: chatcore.RedisConfig{URL: s.url}, Presence: lifetimes, Webhooks: webhooks()}
+}
+
 func open(t *testing.T, config chatcore.Config) *chatcore.Core {
 	t.Helper()
 	config.Logger = slog.New(slog.DiscardHandler)
@@ -229,10 +235,12 @@ func (r *run) attack(onRedis ...attack) {
 	r.nemesis.until = time.Now().Add(r.duration)
 	var both sync.WaitGroup
 	both.Go(func() {
-		r.nemesis.hand(1, slices.Concat(onWorkers(r.crew), onOutsiders(r.outside, consumer), onOutsiders(r.outside, receiver), []attack{r.operator.rebuilds(), r.audience.feeds.endFeeds()})...)
+		ours := []attack{r.operator.rebuilds(), r.audience.feeds.endFeeds(), r.operator.raises(r.asOperator())}
+		r.nemesis.hand(1, slices.Concat(onWorkers(r.crew), onOutsiders(r.outside, consumer), onOutsiders(r.outside, receiver), ours)...)
 	})
 	both.Go(func() {
 		_ = pause(r.t.Context(), r.duration/2)
+		r.operator.raise(r.asOperator())
 		r.audience.present.thin()
 	})
 	func() {

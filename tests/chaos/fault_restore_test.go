@@ -44,13 +44,15 @@ type restorer struct {
 	restores []Restore
 }
 
+// partitions is the number of partitions of a log by default.
+const partitions = 16
+
 func newRestorer(t *testing.T, o *operator, deciding []*chatcore.Core, servers func() []*redistest.Server, cluster bool) *restorer {
 	t.Helper()
 	r := &restorer{
 		t: t, ctx: context.WithoutCancel(t.Context()), operator: o, deciding: deciding, cluster: cluster, servers: servers,
 		scratch: redistest.Start(t),
 	}
-	const partitions = 16
 	keys, err := keyspace.New("", partitions, cluster)
 	if err != nil {
 		t.Fatal(err)
