@@ -1,10 +1,11 @@
-.PHONY: help build reproduce package completions man promtool systemd test quick race race-ci vet chaos interop e2e lint check bench mutants run socketio generate console proto proto-check proto-release redis compiler
+.PHONY: help prepare build reproduce package completions man promtool systemd test quick race race-ci vet chaos interop e2e lint check bench mutants run socketio generate console proto proto-check proto-release redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
 
 help:
 	@echo 'run        a demo on an embedded Redis'
+	@echo 'prepare    installs what tests need'
 	@echo 'build      bin/core: static, stripped, reproducible, with the version of git'
 	@echo 'package    the build, the image, deploy/ and the manual pages are checked'
 	@echo 'reproduce  two builds in different directories, with empty caches, are the same'
@@ -50,6 +51,11 @@ completions: build
 
 man:
 	CGO_ENABLED=0 GOFLAGS= go run -trimpath -tags man ./cmd/core man $(BIN)/man
+
+# Installs the programs that tests need, and what the clients in TypeScript and the console need.
+prepare: redis compiler promtool systemd clients/ts/node_modules web/console/node_modules
+	@sh scripts/ensure.sh chromium
+	@sh scripts/ensure.sh postgresql
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server. Most of the time tests wait
 # for servers and leases, so that three packages at once keep two cores busy.

@@ -213,9 +213,8 @@ func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
 	wait.Until(t, "ben is in the chats", func() bool { return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ben"))) == len(want) })
 	var got map[domain.ChatID]domain.Ordinal
 	wait.Until(t, "two script calls, once the effects of the last appends are applied", func() bool {
-		before := redistest.AllCommands(t, client)["evalsha"]
-		got = must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.UnreadOf(ctx, "ben"))
-		return redistest.AllCommands(t, client)["evalsha"]-before == 2
+		calls := redistest.CommandsOf(t, client, func() { got = must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.UnreadOf(ctx, "ben")) }) //nolint:contextcheck // it has the context of the test
+		return calls["evalsha"] == 2
 	})
 	if !maps.Equal(got, want) {
 		t.Errorf("unread are %v, want %v", got, want)
