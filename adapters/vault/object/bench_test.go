@@ -10,7 +10,6 @@ import (
 
 	"chatcore/adapters/vault/file"
 	"chatcore/domain"
-	"chatcore/ports/groups"
 )
 
 // sealed returns the full segments of a transcript, and the number of events in them.
@@ -183,8 +182,7 @@ func BenchmarkJournal(b *testing.B) {
 		for i := range each {
 			chat := names[(p+i)%len(names)]
 			at := (p*each + i) % len(chats[chat])
-			block.Last = groups.StreamID{Milliseconds: 1_700_000_000_000 + uint64(i)}                                                 //nolint:gosec // an index
-			block.Entries = append(block.Entries, Entry{ID: block.Last, Chat: chat, Seq: domain.Seq(at) + 1, Event: chats[chat][at]}) //nolint:gosec // an index
+			block.Entries = append(block.Entries, Entry{Appended: 1_700_000_000_000 + uint64(i), Chat: chat, Seq: domain.Seq(p*each+i) + 1, Event: chats[chat][at]}) //nolint:gosec // an index
 			size += len(chats[chat][at].JSON)
 		}
 		j.Blocks = append(j.Blocks, block)

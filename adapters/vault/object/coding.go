@@ -3,8 +3,6 @@ package object
 import (
 	"encoding/binary"
 	"fmt"
-
-	"chatcore/ports/groups"
 )
 
 // writer appends values to bytes. The ids of packed events are apart.
@@ -31,9 +29,12 @@ func (w *writer) text(s string) {
 	w.b = append(w.b, s...)
 }
 
-func (w *writer) streamID(id groups.StreamID) {
-	w.number(id.Milliseconds)
-	w.number(id.Number)
+func (w *writer) flag(set bool) {
+	n := uint64(0)
+	if set {
+		n = 1
+	}
+	w.number(n)
 }
 
 // reader reads the values of a writer. After the first wrong one it returns zero values.
@@ -88,8 +89,12 @@ func (r *reader) bytes() []byte { return r.take(r.count()) }
 
 func (r *reader) text() string { return string(r.bytes()) }
 
-func (r *reader) streamID() groups.StreamID {
-	return groups.StreamID{Milliseconds: r.number(), Number: r.number()}
+func (r *reader) flag() bool {
+	n := r.number()
+	if n > 1 {
+		r.fail("a flag is %d", n)
+	}
+	return n == 1
 }
 
 // end returns the error of an object whose values were wrong, or that has more.

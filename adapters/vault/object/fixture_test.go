@@ -22,7 +22,6 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
-	"chatcore/ports/groups"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -157,6 +156,8 @@ func drawName(kind Kind) *rapid.Generator[Name] {
 			n.Epoch = drawNumber(t)
 		case KindSegment:
 			n.Partition, n.Chat, n.Generation = partition.Draw(t, "partition"), drawChat(t), drawNumber(t)
+		case KindFork:
+			n.Partition = partition.Draw(t, "partition")
 		case KindTail:
 			n.Partition, n.Time = partition.Draw(t, "partition"), drawNumber(t)
 		default:
@@ -165,31 +166,21 @@ func drawName(kind Kind) *rapid.Generator[Name] {
 	})
 }
 
-func drawStreamID(t *rapid.T, after groups.StreamID) groups.StreamID {
-	step := rapid.Uint64Max(3).Draw(t, "step")
-	if step == 0 {
-		return groups.StreamID{Milliseconds: after.Milliseconds, Number: after.Number + 1}
-	}
-	return groups.StreamID{Milliseconds: after.Milliseconds + step, Number: rapid.Uint64Max(3).Draw(t, "number")}
-}
-
 func drawJournal(t *rapid.T) *JournalObject {
-	j := &JournalObject{Name: drawName(KindJournal).Draw(t, "name")}
+	j := &JournalObject{Name: drawName(KindJournal).Draw(t, "name"), Flushed: drawNumber(t)}
 	if rapid.Bool().Draw(t, "linked") {
 		j.Before = Link{Name: "before", Sum: sha256.Sum256([]byte("before"))}
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "blocks") {
-		b := Block{Partition: rapid.IntRange(0, 2).Draw(t, "skipped")}
+		b := Block{Partition: rapid.IntRange(0, 2).Draw(t, "skipped"), History: rapid.String().Draw(t, "history"), Entries: []Entry{}}
 		if n := len(j.Blocks); n > 0 {
 			b.Partition += j.Blocks[n-1].Partition + 1
 		}
-		b.After = drawStreamID(t, groups.StreamID{Milliseconds: rapid.Uint64Max(1_700_000_000_000).Draw(t, "time")})
-		b.Last = b.After
-		b.Entries = []Entry{}
+		last := make(map[domain.ChatID]domain.Seq)
 		for _, e := range drawEvents(t) {
-			b.Last = drawStreamID(t, b.Last)
 			chat := domain.ChatID(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "chat"))
-			b.Entries = append(b.Entries, Entry{ID: b.Last, Chat: chat, Seq: domain.Seq(rapid.Uint64Min(1).Draw(t, "seq")), Event: e})
+			last[chat] += domain.Seq(rapid.Uint64Range(1, 1<<40).Draw(t, "step"))
+			b.Entries = append(b.Entries, Entry{Appended: rapid.Uint64().Draw(t, "appended"), Chat: chat, Seq: last[chat], Event: e})
 		}
 		j.Blocks = append(j.Blocks, b)
 	}
@@ -197,23 +188,43 @@ func drawJournal(t *rapid.T) *JournalObject {
 }
 
 func drawTail(t *rapid.T) *TailPart {
-	tail := &TailPart{Name: drawName(KindTail).Draw(t, "name"), Last: rapid.Bool().Draw(t, "last"), Position: drawStreamID(t, groups.StreamID{})}
+	tail := &TailPart{Name: drawName(KindTail).Draw(t, "name"), Last: rapid.Bool().Draw(t, "last"), Full: rapid.Bool().Draw(t, "full"), Ended: drawNumber(t), History: rapid.String().Draw(t, "history")}
 	for range rapid.IntRange(0, 3).Draw(t, "chats") {
 		c := TailChat{Chat: drawChat(t), Events: drawEvents(t)}
 		c.Head = domain.Seq(len(c.Events)) + domain.Seq(rapid.Uint64Max(5000).Draw(t, "sealed"))
-		for _, m := range rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "members") {
-			c.Members = append(c.Members, domain.UserID(m))
-		}
+		c.Index = EncodeIndex(drawCommands(t))
 		tail.Chats = append(tail.Chats, c)
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "groups") {
-		g := TailGroup{Group: rapid.String().Draw(t, "group"), Position: drawStreamID(t, groups.StreamID{})}
+		g := TailGroup{Group: rapid.String().Draw(t, "group")}
 		for range rapid.IntRange(0, 3).Draw(t, "checkpoints") {
 			g.Checkpoints = append(g.Checkpoints, Checkpoint{drawChat(t), domain.Seq(rapid.Uint64().Draw(t, "seq"))})
 		}
 		tail.Groups = append(tail.Groups, g)
 	}
 	return tail
+}
+
+func drawCommands(t *rapid.T) []Command {
+	var commands []Command
+	last := domain.Seq(0)
+	for range rapid.IntRange(0, 3).Draw(t, "commands") {
+		last += domain.Seq(rapid.Uint64Range(1, 1<<40).Draw(t, "step"))
+		commands = append(commands, Command{Last: last, Fingerprint: rapid.Uint64().Draw(t, "fingerprint")})
+	}
+	return commands
+}
+
+func drawFork(t *rapid.T) *ForkObject {
+	f := &ForkObject{Name: drawName(KindFork).Draw(t, "name"), At: drawNumber(t), History: rapid.String().Draw(t, "history")}
+	for range rapid.IntRange(0, 3).Draw(t, "superseded") {
+		f.Superseded = append(f.Superseded, rapid.String().Draw(t, "history"))
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "chats") {
+		lost := rapid.SliceOfN(rapid.Custom(drawEvent), 1, 5).Draw(t, "lost")
+		f.Chats = append(f.Chats, ForkedChat{Chat: drawChat(t), Head: domain.Seq(rapid.Uint64Max(5000).Draw(t, "head")), Lost: lost})
+	}
+	return f
 }
 
 // segmentOf returns a segment of short events, with some alike.

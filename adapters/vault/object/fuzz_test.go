@@ -85,6 +85,12 @@ func FuzzTail(f *testing.F) {
 	fuzzBodies(f, KindTail, Tail("log", 1, 1, 1), c.packed, c.DecodeTail, c.EncodeTail)
 }
 
+func FuzzFork(f *testing.F) {
+	c := openCodec(f)
+	seed(f, "fork", c.plain)
+	fuzzBodies(f, KindFork, Fork("log", 1, 1), c.packed, c.DecodeFork, c.EncodeFork)
+}
+
 func FuzzManifest(f *testing.F) {
 	seed(f, "manifest", itself)
 	fuzzBodies(f, KindManifest, Manifest("log", 1), same, DecodeManifest, EncodeManifest)

@@ -5,14 +5,14 @@ import (
 	"strconv"
 
 	"chatcore/domain"
-	"chatcore/ports/groups"
 )
 
-// JournalObject is one flush of an archiver: the events that were appended to its partitions since the flush before.
+// JournalObject is one flush of an archiver: events that were appended to its partitions since the flush before.
 type JournalObject struct {
-	Name   Name
-	Before Link    // to the journal object before, zero for the first one
-	Blocks []Block // of one partition each, by rising partition
+	Name    Name
+	Flushed uint64 // when its events were collected, in Unix milliseconds by the clock of the log
+	Before  Link   // to the archiver's journal object before, zero for its first one
+	Blocks  []Block
 }
 
 // Link names an object and fixes its bytes.
@@ -21,18 +21,18 @@ type Link struct {
 	Sum  Sum // as of SumOf
 }
 
-// Block is a part of the stream of a partition, without a gap.
+// Block has events of a partition.
 type Block struct {
-	Partition   int
-	After, Last groups.StreamID // all entries of the log after After, up to Last
-	Entries     []Entry         // in the order of the stream
+	Partition int
+	History   string  // of the log when the events were read; see [ports.Histories]
+	Entries   []Entry // of each chat by rising seqs
 }
 
-// Entry is an entry of a partition's stream.
+// Entry is an event of a partition.
 type Entry struct {
-	ID   groups.StreamID
-	Chat domain.ChatID
-	Seq  domain.Seq
+	Appended uint64 // in Unix milliseconds by the clock of the log; the event's own time if it was read back from the log
+	Chat     domain.ChatID
+	Seq      domain.Seq
 	Event
 }
 
@@ -47,18 +47,12 @@ func (j *JournalObject) check() string {
 			return fmt.Sprintf("a block of partition %d follows one of partition %d", b.Partition, partition)
 		}
 		partition = b.Partition
-		last := b.After
-		for _, e := range b.Entries {
-			if e.ID.Compare(last) <= 0 {
-				return fmt.Sprintf("entry %s follows %s in partition %d", e.ID, last, partition)
+		last := make(map[domain.ChatID]domain.Seq)
+		for i, e := range b.Entries {
+			if e.Chat == "" || e.Seq <= last[e.Chat] {
+				return fmt.Sprintf("entry %d of partition %d has seq %d of chat %q, after seq %d", i, partition, e.Seq, e.Chat, last[e.Chat])
 			}
-			if e.Chat == "" || e.Seq == 0 {
-				return fmt.Sprintf("entry %s of partition %d has no chat or no seq", e.ID, partition)
-			}
-			last = e.ID
-		}
-		if b.Last.Compare(last) < 0 {
-			return fmt.Sprintf("the block of partition %d ends at %s, before %s", partition, b.Last, last)
+			last[e.Chat] = e.Seq
 		}
 	}
 	return ""
@@ -67,7 +61,7 @@ func (j *JournalObject) check() string {
 // EncodeJournal returns the bytes of a journal object. It returns a [*domain.InvalidError] for blocks or entries that are not in order.
 func (c *Codec) EncodeJournal(j *JournalObject) ([]byte, error) {
 	if problem := j.check(); problem != "" {
-		return nil, &domain.InvalidError{Field: "journal object", Problem: "is not valid: " + problem, Allowed: "blocks by rising partition, with entries by rising ids within their bounds"}
+		return nil, &domain.InvalidError{Field: "journal object", Problem: "is not valid: " + problem, Allowed: "blocks by rising partition, with entries by rising seqs of each chat"}
 	}
 	if err := j.Name.Check(); err != nil {
 		return nil, err
@@ -75,6 +69,7 @@ func (c *Codec) EncodeJournal(j *JournalObject) ([]byte, error) {
 	var head, plain writer
 	head.text(j.Before.Name)
 	head.b = append(head.b, j.Before.Sum[:]...)
+	plain.number(j.Flushed)
 	plain.count(len(j.Blocks))
 	for _, b := range j.Blocks {
 		plain.block(b)
@@ -88,14 +83,12 @@ func (c *Codec) EncodeJournal(j *JournalObject) ([]byte, error) {
 
 func (w *writer) block(b Block) {
 	w.count(b.Partition)
-	w.streamID(b.After)
-	w.streamID(b.Last)
+	w.text(b.History)
 	w.count(len(b.Entries))
-	time := b.After.Milliseconds
+	time := uint64(0)
 	for _, e := range b.Entries {
-		w.number(e.ID.Milliseconds - time)
-		w.number(e.ID.Number)
-		time = e.ID.Milliseconds
+		w.step(time, e.Appended)
+		time = e.Appended
 	}
 	// A chat is written before its first entry; entries name it by its place.
 	places, seqs := make(map[domain.ChatID]int), make([]domain.Seq, 0, len(b.Entries))
@@ -136,6 +129,7 @@ func (c *Codec) DecodeJournal(name Name, data []byte) (*JournalObject, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.Flushed = r.number()
 	for range r.count() {
 		j.Blocks = append(j.Blocks, r.block())
 	}
@@ -151,12 +145,12 @@ func (r *reader) block() (b Block) {
 		r.fail("a block of partition %d", partition)
 	}
 	b.Partition = int(partition) //nolint:gosec // checked
-	b.After, b.Last = r.streamID(), r.streamID()
+	b.History = r.text()
 	b.Entries = make([]Entry, r.count())
-	time := b.After.Milliseconds
+	time := uint64(0)
 	for i := range b.Entries {
-		time += r.number()
-		b.Entries[i].ID = groups.StreamID{Milliseconds: time, Number: r.number()}
+		time = r.step(time)
+		b.Entries[i].Appended = time
 	}
 	var chats []domain.ChatID
 	var seqs []domain.Seq

@@ -21,8 +21,8 @@ const (
 	KindSegment
 	KindTail
 	KindErasures
-
 	kindFooter // of a segment, within it
+	KindFork
 )
 
 // String returns the name of a kind, for example "journal".
@@ -40,6 +40,8 @@ func (k Kind) String() string {
 		return "erasures"
 	case kindFooter:
 		return "footer"
+	case KindFork:
+		return "fork"
 	}
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }
@@ -57,6 +59,7 @@ const (
 //	LOG/seg/PARTITION/CHAT/NUMBER.GENERATION
 //	LOG/tails/PARTITION/TIME.NUMBER
 //	LOG/erasures/NUMBER
+//	LOG/forks/PARTITION/NUMBER
 //
 // Fields that a kind does not have are zero.
 type Name struct {
@@ -95,6 +98,11 @@ func Erasures(log string, number uint64) Name {
 	return Name{Kind: KindErasures, Log: log, Number: number}
 }
 
+// Fork returns the name of a fork.
+func Fork(log string, partition int, number uint64) Name {
+	return Name{Kind: KindFork, Log: log, Partition: partition, Number: number}
+}
+
 // String returns the name as a vault has it.
 func (n Name) String() string {
 	text := n.Siblings()
@@ -125,6 +133,8 @@ func (n Name) Siblings() string {
 		return fmt.Sprintf("%s/tails/%04d/", n.Log, n.Partition)
 	case KindErasures:
 		return n.Log + "/erasures/"
+	case KindFork:
+		return fmt.Sprintf("%s/forks/%04d/", n.Log, n.Partition)
 	default:
 		return n.Log + "/"
 	}
@@ -149,7 +159,7 @@ func (n Name) Check() error {
 	if (n.Kind == KindSegment) != (n.Chat != "") || len(n.Chat) > domain.MaxIDBytes {
 		return invalid("chat", "is "+strconv.Quote(string(n.Chat)), "a chat id in the name of a segment, nothing in others")
 	}
-	if n.Kind < KindManifest || n.Kind > KindErasures {
+	if n.Kind < KindManifest || n.Kind > KindFork || n.Kind == kindFooter {
 		return invalid("kind", "is "+strconv.Itoa(int(n.Kind)), "a kind of object")
 	}
 	return ports.CheckObjectName(n.String())
@@ -186,10 +196,12 @@ func parseName(text string) (n Name, ok bool) {
 		n.Kind, numbers = KindTail, [2]*uint64{&n.Time, &n.Number}
 	case "erasures":
 		n.Kind, numbers[0] = KindErasures, &n.Number
+	case "forks":
+		n.Kind, numbers[0] = KindFork, &n.Number
 	default:
 		return n, false
 	}
-	if n.Kind == KindSegment || n.Kind == KindTail {
+	if n.Kind == KindSegment || n.Kind == KindTail || n.Kind == KindFork {
 		var partition string
 		var err error
 		partition, rest, _ = strings.Cut(rest, "/")

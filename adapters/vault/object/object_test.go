@@ -26,16 +26,15 @@ func samples(t testing.TB) map[string]sample {
 	t.Helper()
 	c := openCodec(t)
 	event := Event{ID: "e1", Ordinal: 1, JSON: []byte(`{"eventId":"e1","content":"hello"}`)}
-	journal := &JournalObject{Name: Journal("log", 3, 7), Before: Link{Name: "x"}, Blocks: []Block{{Partition: 2, Entries: []Entry{}}, {Partition: 5, Entries: []Entry{}}}}
+	journal := &JournalObject{Name: Journal("log", 3, 7), Flushed: 1_700_000_000_010, Before: Link{Name: "x"}, Blocks: []Block{{Partition: 2}, {Partition: 5, History: "h"}}}
 	for i := range journal.Blocks {
-		b := &journal.Blocks[i]
-		b.After.Milliseconds, b.Last.Milliseconds = 1_700_000_000_000, 1_700_000_000_005
-		b.Entries = append(b.Entries, Entry{ID: b.Last, Chat: "room", Seq: 9, Event: event})
+		journal.Blocks[i].Entries = []Entry{{Appended: 1_700_000_000_005, Chat: "room", Seq: 9, Event: event}}
 	}
 	tail := &TailPart{
-		Name: Tail("log", 2, 1_700_000_000_000, 1), Last: true, Chats: []TailChat{{Chat: "room", Head: 1025, Events: []Event{event}, Members: []domain.UserID{"ada"}}},
+		Name: Tail("log", 2, 1_700_000_000_000, 1), Last: true, Ended: 1_700_000_000_009, Chats: []TailChat{{Chat: "room", Head: 1025, Events: []Event{event}, Index: EncodeIndex([]Command{{Last: 1025, Fingerprint: 7}})}},
 		Groups: []TailGroup{{Group: "push", Checkpoints: []Checkpoint{{"room", 1024}}}},
 	}
+	fork := &ForkObject{Name: Fork("log", 2, 3), At: 7, History: "h2", Superseded: []string{"h1"}, Chats: []ForkedChat{{Chat: "room", Head: 8, Lost: []Event{event}}}}
 	manifest := &ManifestObject{Name: Manifest("log", 2), Log: "log", Partitions: 16, Hash: "crc16", CreatedAt: 1, Ancestors: []Ancestor{{Log: "older", ForkAt: 2}}}
 	erasures := &ErasureList{Name: Erasures("log", 4), Erasures: []Erasure{{Chat: "room", By: 10, Events: []ErasedEvent{{9, "e1"}}}}}
 	segment, err := segmentOf(t, Segment("log", 2, "room", 1, 0), Root{1}).Erase(map[domain.Seq][]byte{1030: []byte("{}")}, nil)
@@ -54,6 +53,8 @@ func samples(t testing.TB) map[string]sample {
 	add("journal", journal.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeJournal(n, d) })
 	data, err = c.EncodeTail(tail)
 	add("tail", tail.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeTail(n, d) })
+	data, err = c.EncodeFork(fork)
+	add("fork", fork.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeFork(n, d) })
 	data, err = EncodeManifest(manifest)
 	add("manifest", manifest.Name, data, err, func(n Name, d []byte) (any, error) { return DecodeManifest(n, d) })
 	data, err = EncodeErasures(erasures)
@@ -118,7 +119,7 @@ func TestObjects_OtherNames(t *testing.T) {
 			}
 		}
 		body := s.data[headerSize(s.name.String()) : len(s.data)-sumSize]
-		if _, err := s.decode(s.name, seal(kindFooter+1, s.name, body)); !refused(err, ErrSwapped) {
+		if _, err := s.decode(s.name, seal(KindFork+1, s.name, body)); !refused(err, ErrSwapped) {
 			t.Errorf("%s of another kind: %v, want %v", kind, err, ErrSwapped)
 		}
 	}
@@ -172,6 +173,40 @@ func TestJournal_RoundTrip(t *testing.T) {
 			t.Fatalf("got %+v, error %v, want %+v", got, err, j)
 		}
 	})
+}
+
+func TestFork_RoundTrip(t *testing.T) {
+	c := openCodec(t)
+	rapid.Check(t, func(t *rapid.T) {
+		fork := drawFork(t)
+		data, err := c.EncodeFork(fork)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.DecodeFork(fork.Name, data); err != nil || !equal(got, fork) {
+			t.Fatalf("%+v, error %v, want %+v", got, err, fork)
+		}
+	})
+}
+
+func TestIndex_RoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		commands := drawCommands(t)
+		index := EncodeIndex(commands)
+		if got, err := DecodeIndex(index); err != nil || !slices.Equal(got, commands) {
+			t.Fatalf("%+v, error %v, want %+v", got, err, commands)
+		}
+		if len(index) > 0 {
+			if got, err := DecodeIndex(index[:len(index)-1]); !errors.Is(err, domain.ErrInvalid) {
+				t.Fatalf("a byte less is %+v, error %v", got, err)
+			}
+		}
+	})
+	for _, commands := range [][]Command{{{Last: 2}, {Last: 2}}, {{Last: 2}, {Last: 1}}} {
+		if got, err := DecodeIndex(EncodeIndex(commands)); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("%+v is %+v, error %v", commands, got, err)
+		}
+	}
 }
 
 func TestTail_RoundTrip(t *testing.T) {
@@ -230,6 +265,10 @@ func equal(a, b any) bool {
 			for _, c := range v.Chats {
 				all = append(all, c.Events)
 			}
+		case *ForkObject:
+			for _, c := range v.Chats {
+				all = append(all, c.Lost)
+			}
 		}
 		return all
 	}
@@ -261,7 +300,17 @@ func withoutEvents(v any) any {
 		cp := *v
 		cp.Chats = slices.Clone(v.Chats)
 		for i := range cp.Chats {
-			cp.Chats[i].Events = nil
+			cp.Chats[i].Events, cp.Chats[i].Index = nil, bytes.Clone(cp.Chats[i].Index)
+			if len(cp.Chats[i].Index) == 0 {
+				cp.Chats[i].Index = nil
+			}
+		}
+		return cp
+	case *ForkObject:
+		cp := *v
+		cp.Chats = slices.Clone(v.Chats)
+		for i := range cp.Chats {
+			cp.Chats[i].Lost = nil
 		}
 		return cp
 	}
@@ -272,7 +321,6 @@ func TestEncode_Refuses(t *testing.T) {
 	c := openCodec(t)
 	j := func(change func(j *JournalObject)) error {
 		b := Block{Partition: 1, Entries: []Entry{{Chat: "a", Seq: 1}, {Chat: "a", Seq: 2}}}
-		b.Entries[0].ID.Number, b.Entries[1].ID.Number, b.Last.Number = 1, 2, 2
 		journal := &JournalObject{Name: Journal("log", 1, 1), Blocks: []Block{b}}
 		change(journal)
 		_, err := c.EncodeJournal(journal)
@@ -287,16 +335,17 @@ func TestEncode_Refuses(t *testing.T) {
 	_, tailName := c.EncodeTail(&TailPart{Name: Manifest("log", 1)})
 	_, manifest := EncodeManifest(&ManifestObject{Name: Manifest("log", 1), Log: "other"})
 	_, manifestName := EncodeManifest(&ManifestObject{Name: Journal("log", 1, 1), Log: "log"})
+	_, forkOfNothing := c.EncodeFork(&ForkObject{Name: Fork("log", 1, 1), Chats: []ForkedChat{{Chat: "a"}}})
+	_, forkName := c.EncodeFork(&ForkObject{Name: Manifest("log", 1)})
 	_, erasures := EncodeErasures(&ErasureList{Name: Erasures("", 1)})
 	for what, err := range map[string]error{
 		"a segment that is not full": segment, "a segment with the name of a manifest": other, "a tail with more events than seqs": tail, "a tail with another name": tailName,
 		"a manifest of another log": manifest, "a manifest with another name": manifestName, "a list without a log": erasures,
-		"the name of something else":  j(func(j *JournalObject) { j.Name = Manifest("log", 1) }),
-		"a number that is too large":  j(func(j *JournalObject) { j.Name.Epoch = MaxNumber + 1 }),
-		"a partition twice":           j(func(j *JournalObject) { j.Blocks = append(j.Blocks, j.Blocks[0]) }),
-		"an entry before the block":   j(func(j *JournalObject) { j.Blocks[0].After.Number = 1 }),
-		"an entry after the block":    j(func(j *JournalObject) { j.Blocks[0].Last.Number = 1 }),
-		"entries in the wrong order":  j(func(j *JournalObject) { j.Blocks[0].Entries[1].ID.Number = 1 }),
+		"the name of something else": j(func(j *JournalObject) { j.Name = Manifest("log", 1) }),
+		"a number that is too large": j(func(j *JournalObject) { j.Name.Epoch = MaxNumber + 1 }),
+		"a partition twice":          j(func(j *JournalObject) { j.Blocks = append(j.Blocks, j.Blocks[0]) }),
+		"a fork that lost nothing":   forkOfNothing, "a fork with another name": forkName,
+		"entries in the wrong order":  j(func(j *JournalObject) { j.Blocks[0].Entries[1].Seq = 1 }),
 		"an entry without a chat":     j(func(j *JournalObject) { j.Blocks[0].Entries[1].Chat = "" }),
 		"an entry without a seq":      j(func(j *JournalObject) { j.Blocks[0].Entries[1].Seq = 0 }),
 		"a partition below 0":         j(func(j *JournalObject) { j.Blocks[0].Partition = -1 }),

@@ -21,9 +21,7 @@ type SealedSegment struct {
 	Name     Name
 	Events   []Event // SegmentEvents; the first one has the seq Name.FirstSeq
 	Previous Root    // of the chat's segment before, zero for the first one
-	// Index is what the segment's events change in the index of the chat, so that a restore need not decode them: for each entity that they move, the
-	// length and the bytes of its field in cc:{p}:CHAT:x, then the length and the bytes of the entry after the segment, as uvarints and text. The package
-	// keeps the bytes and does not read them. They are not a part of the root.
+	// Index is what the chat's index has of the segment's commands; see [EncodeIndex]. It is not a part of the root.
 	Index []byte
 
 	secrets [frames]secrets

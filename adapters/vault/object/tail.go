@@ -4,25 +4,26 @@ import (
 	"fmt"
 
 	"chatcore/domain"
-	"chatcore/ports/groups"
 )
 
 // TailPart is a part of a tail: the state of a partition at a time that is in no sealed segment. The parts of a tail have the same partition and time, and the
 // numbers 0, 1, … A tail without its last part is not complete.
 type TailPart struct {
-	Name     Name
-	Last     bool            // no other part follows
-	Position groups.StreamID // the tail has the effect of every entry of the partition's stream up to it
-	Chats    []TailChat      // that have changed since the tail before
-	Groups   []TailGroup
+	Name    Name
+	Last    bool   // no other part follows
+	Full    bool   // the tail has every chat of the partition, and not only those that have changed since the tail before
+	Ended   uint64 // when the tail was complete, in Unix milliseconds by the clock of the log; of the last part
+	History string // of the log when the tail was written; see [ports.Histories]
+	Chats   []TailChat
+	Groups  []TailGroup
 }
 
 // TailChat is the part of a chat that is in no sealed segment.
 type TailChat struct {
-	Chat    domain.ChatID
-	Head    domain.Seq      // of the last event
-	Events  []Event         // up to Head, one after another
-	Members []domain.UserID // present and former ones
+	Chat   domain.ChatID
+	Head   domain.Seq // of the last event
+	Events []Event    // up to Head, one after another
+	Index  []byte     // of the events; see [EncodeIndex]
 }
 
 // seqsUpTo returns the seqs of n events, of which the last one has the seq head.
@@ -33,7 +34,6 @@ func seqsUpTo(head domain.Seq, n int) func(i int) domain.Seq {
 // TailGroup has the checkpoints of a consumer group in the partition.
 type TailGroup struct {
 	Group       string
-	Position    groups.StreamID
 	Checkpoints []Checkpoint
 }
 
@@ -65,27 +65,21 @@ func (c *Codec) EncodeTail(t *TailPart) ([]byte, error) {
 		return nil, err
 	}
 	var w writer
-	last := uint64(0)
-	if t.Last {
-		last = 1
-	}
-	w.number(last)
-	w.streamID(t.Position)
+	w.flag(t.Last)
+	w.flag(t.Full)
+	w.number(t.Ended)
+	w.text(t.History)
 	w.count(len(t.Chats))
 	for _, chat := range t.Chats {
 		w.text(string(chat.Chat))
 		w.number(uint64(chat.Head))
-		w.count(len(chat.Members))
-		for _, m := range chat.Members {
-			w.text(string(m))
-		}
+		w.bytes(chat.Index)
 		w.count(len(chat.Events))
 		w.events(chat.Events, seqsUpTo(chat.Head, len(chat.Events)))
 	}
 	w.count(len(t.Groups))
 	for _, g := range t.Groups {
 		w.text(g.Group)
-		w.streamID(g.Position)
 		w.count(len(g.Checkpoints))
 		for _, p := range g.Checkpoints {
 			w.text(string(p.Chat))
@@ -109,12 +103,7 @@ func (c *Codec) DecodeTail(name Name, data []byte) (*TailPart, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &TailPart{Name: name}
-	last := r.number()
-	if t.Last = last == 1; last > 1 {
-		r.fail("the last part is marked by %d", last)
-	}
-	t.Position = r.streamID()
+	t := &TailPart{Name: name, Last: r.flag(), Full: r.flag(), Ended: r.number(), History: r.text()}
 	for range r.count() {
 		t.Chats = append(t.Chats, r.tailChat())
 	}
@@ -129,16 +118,14 @@ func (c *Codec) DecodeTail(name Name, data []byte) (*TailPart, error) {
 
 func (r *reader) tailChat() (c TailChat) {
 	c.Chat, c.Head = domain.ChatID(r.text()), domain.Seq(r.number())
-	for range r.count() {
-		c.Members = append(c.Members, domain.UserID(r.text()))
-	}
+	c.Index = r.bytes()
 	n := r.count()
 	c.Events = r.events(n, seqsUpTo(c.Head, n))
 	return c
 }
 
 func (r *reader) tailGroup() (g TailGroup) {
-	g.Group, g.Position = r.text(), r.streamID()
+	g.Group = r.text()
 	for range r.count() {
 		g.Checkpoints = append(g.Checkpoints, Checkpoint{domain.ChatID(r.text()), domain.Seq(r.number())})
 	}
