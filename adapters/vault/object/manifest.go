@@ -15,6 +15,7 @@ type ManifestObject struct {
 	Hash       string     `json:"hash"`               // that assigns chats to partitions
 	CreatedAt  uint64     `json:"createdAt"`          // in Unix milliseconds
 	Ancestors  []Ancestor `json:"ancestors,omitzero"` // the youngest first
+	Closed     uint64     `json:"closed,omitzero"`    // since when the log takes no events and the vault has all of them, in Unix milliseconds; 0 if it is open
 }
 
 // Ancestor is a log that a restore has continued without its last events.

@@ -35,7 +35,7 @@ func samples(t testing.TB) map[string]sample {
 		Groups: []TailGroup{{Group: "push", Checkpoints: []Checkpoint{{"room", 1024}}}},
 	}
 	fork := &ForkObject{Name: Fork("log", 2, 3), At: 7, History: "h2", Superseded: []string{"h1"}, Chats: []ForkedChat{{Chat: "room", Head: 8, Lost: []Event{event}}}}
-	manifest := &ManifestObject{Name: Manifest("log", 2), Log: "log", Partitions: 16, Hash: "crc16", CreatedAt: 1, Ancestors: []Ancestor{{Log: "older", ForkAt: 2}}}
+	manifest := &ManifestObject{Name: Manifest("log", 2), Log: "log", Partitions: 16, Hash: "crc16", CreatedAt: 1, Ancestors: []Ancestor{{Log: "older", ForkAt: 2}}, Closed: 3}
 	erasures := &ErasureList{Name: Erasures("log", 4), Erasures: []Erasure{{Chat: "room", By: 10, Events: []ErasedEvent{{9, "e1"}}}}}
 	segment, err := segmentOf(t, Segment("log", 2, "room", 1, 0), Root{1}).Erase(map[domain.Seq][]byte{1030: []byte("{}")}, nil)
 	if err != nil {
