@@ -13,6 +13,9 @@ type Delivery struct {
 	Event   domain.Durable
 	Ordinal domain.Ordinal
 	Meta    Meta
+	// JSON is the event as the log has it, for a handler of encoded events; Event and Meta are zero then, and events of every version are delivered. It is
+	// shared, and must not be changed.
+	JSON []byte
 
 	Attempt     int       // handler starts for this delivery, counted from the first failure on, over all processes: 1 until it has failed
 	Redelivered bool      // whether a handler may have been started for it before
@@ -22,6 +25,7 @@ type Delivery struct {
 
 // ChatBatch holds the queued records of one chat, for a handler that takes several chats in one call.
 type ChatBatch struct {
+	Partition  int        // of the log; below 0 for an event that is in no log
 	Deliveries []Delivery // at least one, in the order of their seqs and without a gap; an event that is in no log comes alone
 
 	// The handler sets:

@@ -37,9 +37,12 @@ func InLog(payload []byte) bool {
 	return id && seq
 }
 
+// eventStart is how an event begins as a codec writes it.
+const eventStart = `{"eventId":"`
+
 // peekHead returns the type of an event that begins as a codec writes it, and what follows the type. ok is false for any other payload.
 func peekHead(payload []byte) (typ, rest []byte, ok bool) {
-	rest, ok = bytes.CutPrefix(payload, []byte(`{"eventId":"`))
+	rest, ok = bytes.CutPrefix(payload, []byte(eventStart))
 	if !ok {
 		return nil, nil, false
 	}
@@ -54,16 +57,21 @@ func peekHead(payload []byte) (typ, rest []byte, ok bool) {
 
 // peekSeq reports whether the seq follows the version and the time, as a codec writes them.
 func peekSeq(rest []byte) bool {
-	rest, ok := bytes.CutPrefix(rest, []byte(`,"v":`))
+	_, rest, ok := peekTime(rest)
+	return ok && bytes.HasPrefix(rest, []byte(`,"seq":`))
+}
+
+// peekTime returns the time after the version, as a codec writes them after the type, and what follows it.
+func peekTime(rest []byte) (at, after []byte, ok bool) {
+	rest, ok = bytes.CutPrefix(rest, []byte(`,"v":`))
 	if !ok {
-		return false
+		return nil, nil, false
 	}
 	rest, ok = bytes.CutPrefix(bytes.TrimLeft(rest, "0123456789"), []byte(`,"timestamp":"`))
 	if !ok {
-		return false
+		return nil, nil, false
 	}
-	_, rest, ok = cutQuoted(rest)
-	return ok && bytes.HasPrefix(rest, []byte(`,"seq":`))
+	return cutQuoted(rest)
 }
 
 // cutQuoted cuts b after the quote that ends a string. ok is false if the string has escapes.

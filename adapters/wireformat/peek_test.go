@@ -65,3 +65,48 @@ func TestPeek_OtherPayloads(t *testing.T) {
 		}
 	}
 }
+
+// TestPeekPlaced_AgreesWithTheDecodedEvent compares PeekPlaced with what a codec decodes, also of payloads with their fields in another order.
+func TestPeekPlaced_AgreesWithTheDecodedEvent(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	codec, compared := wireformat.New(), 0
+	for _, file := range files {
+		payload, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		turned := `{"chatId":"x",` + string(payload[1:])
+		for _, text := range []string{string(payload), turned} {
+			want, unknown := codec.DecodeUnknown([]byte(text))
+			got, err := wireformat.PeekPlaced([]byte(text))
+			if inLog := unknown == nil; inLog != (err == nil) {
+				t.Errorf("%s: the error is %v, of decoding it %v", file, err, unknown)
+			} else if at := want.Event; inLog && (got.ID != want.ID || got.Seq != want.Seq || got.Ordinal != want.Ordinal || !got.At.Equal(at.OccurredAt())) {
+				t.Errorf("%s: %+v, want %+v", file, got, want)
+			} else if inLog {
+				compared++
+			}
+		}
+		if _, err := wireformat.PeekPlaced(payload); err == nil {
+			if n := testing.AllocsPerRun(100, func() { _, _ = wireformat.PeekPlaced(payload) }); n > 1 {
+				t.Errorf("%s: a peek makes %v allocations", file, n)
+			}
+		}
+	}
+	if compared == 0 {
+		t.Error("no event was compared")
+	}
+	for _, text := range []string{
+		``, `{}`, `{"eventId":"e","type":"a:b","v":1,"timestamp":"2026-01-01T00:00:00.000Z","seq":0,"ordinal":1}`,
+		`{"eventId":"e","type":"a:b","v":1,"timestamp":"2026-01-01T00:00:00.000Z","seq":1,"ordinal":-1}`,
+		`{"eventId":"","type":"a:b","v":1,"timestamp":"2026-01-01T00:00:00.000Z","seq":1,"ordinal":1}`,
+		`{"eventId":"e","type":"a:b","v":1,"timestamp":"t","seq":1,"ordinal":1}`,
+	} {
+		if got, err := wireformat.PeekPlaced([]byte(text)); err == nil {
+			t.Errorf("%s gives %+v", text, got)
+		}
+	}
+}

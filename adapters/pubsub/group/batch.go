@@ -6,12 +6,8 @@ import (
 	"time"
 
 	"chatcore/adapters/pubsub/delivery"
+	"chatcore/internal/backoff"
 	"chatcore/ports"
-)
-
-const (
-	batchChats  = 128 // the most chats of one call of a batch handler
-	batchEvents = 512 // the most events of one chat in it
 )
 
 // BatchHandler handles the queued events of several chats in one call. It sets [ports.ChatBatch].Done, Err and Later of each batch. A chat is in at
@@ -24,6 +20,7 @@ type chatBatch struct {
 	records []*delivery.Record
 	start   int   // of the first record
 	unread  error // why the event after the last delivery is missing
+	ignored bool  // the handler is not to have it
 }
 
 // batchLoop calls the batch handler until ctx ends. It makes one call at a time: chats that become ready during a call go into the next one.
@@ -32,6 +29,9 @@ func (m *Member) batchLoop(ctx context.Context) {
 		select {
 		case <-m.batches.c:
 		case <-ctx.Done():
+			return
+		}
+		if m.config.Gather > 0 && backoff.Sleep(ctx, m.config.Gather) != nil {
 			return
 		}
 		for m.handleBatch() { //nolint:contextcheck // the handlers' context outlives the loop's
@@ -47,7 +47,7 @@ func (m *Member) handleBatch() bool {
 	}
 	given := make([]*ports.ChatBatch, 0, len(batches))
 	for _, b := range batches {
-		b.decode()
+		b.read(m.config.Encoded)
 		if len(b.Deliveries) > 0 {
 			given = append(given, &b.ChatBatch)
 		}
@@ -57,7 +57,11 @@ func (m *Member) handleBatch() bool {
 		if b.Err == nil && b.Later == 0 && b.Done == len(b.Deliveries) {
 			b.Err = b.unread
 		}
-		m.config.Counters.Handled.Add(uint64(b.Done)) //nolint:gosec // a count
+		if b.ignored {
+			m.config.Counters.Ignored.Add(1)
+		} else {
+			m.config.Counters.Handled.Add(uint64(b.Done)) //nolint:gosec // a count
+		}
 		outcome := m.outcome(b.Err)
 		if m.handlers.Err() != nil {
 			outcome = delivery.Outcome{Kind: delivery.NotBegun}
@@ -74,19 +78,28 @@ func (m *Member) handleBatch() bool {
 func (m *Member) takeBatches() []*chatBatch {
 	m.mu.Lock()
 	defer m.unlock()
-	ready := m.core.DeliverBatches(time.Now(), batchChats, batchEvents)
+	ready := m.core.DeliverBatches(time.Now(), m.config.BatchChats, m.config.BatchEvents)
 	batches := make([]*chatBatch, len(ready))
 	for i, records := range ready {
 		batches[i] = &chatBatch{records: records, start: records[0].Start()}
+		batches[i].Partition = records[0].Partition().Number
 	}
 	return batches
 }
 
-// decode fills in the deliveries up to the first event that cannot be read.
-func (b *chatBatch) decode() {
+// read fills in the deliveries up to the first event that cannot be read.
+func (b *chatBatch) read(encoded bool) {
+	read := Delivery.Read
+	if encoded {
+		if b.ignored = b.records[0].Seq == 0; b.ignored { // it comes alone
+			b.Done = len(b.records)
+			return
+		}
+		read = Delivery.readEncoded
+	}
 	b.Deliveries = make([]ports.Delivery, 0, len(b.records))
 	for _, r := range b.records {
-		d, err := Delivery{item: itemOf(r)}.Read()
+		d, err := read(Delivery{item: itemOf(r)})
 		if err != nil {
 			b.unread = err
 			return

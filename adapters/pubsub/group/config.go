@@ -38,6 +38,14 @@ type Config struct {
 
 	// Batch handles deliveries instead of a [Handler]; nil for none. The order is by chat then.
 	Batch BatchHandler
+	// BatchChats and BatchEvents bound a call of the batch handler: its chats, and the events of one chat. Concurrency bounds the chats as well. They default to
+	// 128 and 512.
+	BatchChats, BatchEvents int
+	// Gather is how long a call of the batch handler waits for further chats once one is ready. Defaults to 0.
+	Gather time.Duration
+	// Encoded delivers the events of the log to the batch handler without decoding them; see [ports.Delivery].JSON. Entries of other programs are
+	// finished without a handler, and counted in [Counters].Ignored.
+	Encoded bool
 	// Pace is the time between two reads of a stream that has nothing more. Reads then do not wait for entries, so that appends wake no reader.
 	// Defaults to 0: reads wait for entries.
 	Pace time.Duration
@@ -98,11 +106,14 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &domain.InvalidError{Field: "Key", Problem: "is missing", Allowed: "a function where the order is by key"}
 	case c.Order != delivery.ByChat && c.OnPoison == delivery.Park:
 		return c, &domain.InvalidError{Field: "OnPoison", Problem: "is Park", Allowed: "Skip, or the order of chats: a chat without an order has nothing that could wait"}
+	case c.Encoded && c.Batch == nil:
+		return c, &domain.InvalidError{Field: "Encoded", Problem: "is set", Allowed: "false without a batch handler"}
 	case c.Order != delivery.ByChat && c.Batch != nil:
 		return c, &domain.InvalidError{Field: "Batch", Problem: "is set", Allowed: "nil unless the order is by chat"}
 	}
 	c.Retry = c.Retry.WithDefaults()
 	c.Concurrency = positive(c.Concurrency, 64)
+	c.BatchChats, c.BatchEvents = positive(c.BatchChats, 128), positive(c.BatchEvents, 512)
 	c.Lease = positive(c.Lease, DefaultLease)
 	c.Drain = positive(c.Drain, 30*time.Second)
 	c.Finish = positive(c.Finish, 2*time.Second)

@@ -123,6 +123,26 @@ func (d Delivery) ReadAs(uuid string, metadata map[string]string, payload []byte
 	return out, nil
 }
 
+// readEncoded returns an event of the log with its JSON, and without decoding it. It returns a transient [ErrBroken] for an entry that is no event of the log:
+// its chat waits until the log is repaired.
+func (d Delivery) readEncoded() (ports.Delivery, error) {
+	r, info := &d.item.record, d.Info()
+	placed, err := wireformat.PeekPlaced(r.Payload)
+	if err == nil && placed.Seq != r.Seq {
+		err = fmt.Errorf("it has seq %d, not %d", placed.Seq, r.Seq)
+	}
+	if err != nil {
+		return ports.Delivery{}, Transient(fmt.Errorf("%w: %w", ErrBroken, err))
+	}
+	if info.Appended.IsZero() {
+		info.Appended = placed.At
+	}
+	return ports.Delivery{
+		ID: ports.DeliveryID{Log: d.item.member.config.LogID, Chat: info.Chat, Seq: r.Seq, Event: placed.ID}, Ordinal: placed.Ordinal, JSON: r.Payload,
+		Attempt: info.Attempt, Redelivered: info.Redelivered, Epoch: info.Epoch, Appended: info.Appended,
+	}, nil
+}
+
 // fill adds an event of the log to a delivery.
 func (m *Member) fill(out *ports.Delivery, r *ports.Record) {
 	out.ID = ports.DeliveryID{Log: m.config.LogID, Chat: r.Event.ChatID(), Seq: r.Seq, Event: r.ID}
