@@ -23,6 +23,7 @@ type Stores struct {
 		Log
 		ports.Backlog
 		ports.Prober
+		ports.VaultNotes
 	}
 	Confirmer ports.Confirmer // of a log with replicas
 	Effects   ports.Effects
@@ -46,6 +47,8 @@ type Stores struct {
 	// Hold holds back every reply of the store until the returned function is called. A call whose reply is held back must end by itself, but not
 	// within the deadlines of the test, which are below 200 ms.
 	Hold func() (release func())
+
+	history string // of Log, before replies are held back
 }
 
 // interruptedCalls is the number of concurrent calls of each method, interruptedMethods the number of methods called concurrently.
@@ -72,6 +75,9 @@ func Interrupted(t *testing.T, s Stores) {
 	} {
 		t.Run(end.name, func(t *testing.T) {
 			h, appends := newHarness(t, s.Log), newInterruptedAppends()
+			if histories, ok := s.Log.(ports.Histories); ok {
+				s.history = histories.History(t.Context())
+			}
 			h.append(then(created(appends.chat)))
 			release := s.Hold()
 			defer release()
@@ -181,6 +187,15 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			return s.Log.SaveSnapshot(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
 		},
 		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.LoadRef{Chat: a.chat}) },
+		"VaultNotes.ArchivedHistory": func(ctx context.Context, _ int) error {
+			return failure(s.Log.ArchivedHistory(ctx, 0))
+		},
+		"VaultNotes.NoteHistory": func(ctx context.Context, _ int) error { return s.Log.NoteHistory(ctx, 0, s.history) },
+		"VaultNotes.SealedSegments": func(ctx context.Context, _ int) error {
+			return failure(s.Log.SealedSegments(ctx, 0, []domain.ChatID{a.chat}))
+		},
+		"VaultNotes.NoteSealed":  func(ctx context.Context, _ int) error { return s.Log.NoteSealed(ctx, 0, s.history, a.chat, 0, 0) },
+		"VaultNotes.CountSealed": func(ctx context.Context, _ int) error { return failure(s.Log.CountSealed(ctx, 0)) },
 		"Backlog.ListHeads": func(ctx context.Context, _ int) error {
 			_, _, _, err := s.Log.ListHeads(ctx, 0, 0)
 			return err
@@ -311,7 +326,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
 		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.WebhookAttempts](), reflect.TypeFor[ports.OnlineCounter](),
-		reflect.TypeFor[groups.Definitions](), reflect.TypeFor[ports.Relay](),
+		reflect.TypeFor[groups.Definitions](), reflect.TypeFor[ports.Relay](), reflect.TypeFor[ports.VaultNotes](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {

@@ -41,6 +41,7 @@ var focus = map[string]map[string]string{
 		"skip":        "TestScript_Load|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
 		"snapshot":    "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|TestSnapshot_Versions",
 		"activity":    "TestScript_Activity|TestReads_.*|TestActivityIndex.*",
+		"vault_note":  "TestScript_SmallWrites|TestVaultNotes.*",
 		"confirm":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestLostReplies_Commands",
 		"witness":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestHistory_.*|TestEventLogInOnePartition",
 		"identify":    "TestScript_SmallWrites|TestOpen_.*|TestLevels_.*",

@@ -35,6 +35,8 @@ var (
 	headsSource string
 	//go:embed script/snapshot.lua
 	snapshotSource string
+	//go:embed script/vault_note.lua
+	vaultNoteSource string
 	//go:embed script/confirm.lua
 	confirmSource string
 	//go:embed script/witness.lua
@@ -59,7 +61,7 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, load, read, search, last, activity, unread, backlog, heads, snapshot, witness *goredis.Script
+	append, send, load, read, search, last, activity, unread, backlog, heads, snapshot, witness, vaultNote *goredis.Script
 }
 
 func newScripts() scripts {
@@ -76,5 +78,7 @@ func newScripts() scripts {
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
 		witness:  goredis.NewScript(witnessSource),
+
+		vaultNote: goredis.NewScript(vaultNoteSource),
 	}
 }

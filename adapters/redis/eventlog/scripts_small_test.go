@@ -82,6 +82,18 @@ func TestScript_SmallWrites(t *testing.T) {
 			{Name: "unreadable", Setup: "SET p:id L; SET p:w x", Keys: "p:id p:w", Args: "L 2 3 3600", Reply: "0"},
 			{Name: "another log", Setup: "SET p:id M; SET p:w 2", Keys: "p:id p:w", Args: "L 2 3 3600", Reply: "-1"},
 		},
+		"vault_note": {
+			{Name: "a first number", Setup: stored("1024:0"), Keys: "p:id p:v", Args: "L $HISTORY c 0 1 c 1024", Reply: "1", After: "HGETALL p:v = {c:1}"},
+			{Name: "a further one", Setup: stored("2050:0") + "; HSET p:v c 1", Keys: "p:id p:v", Args: "L $HISTORY c 1 2 c 2048", Reply: "1", After: "HGETALL p:v = {c:2}"},
+			{Name: "too few events", Setup: stored("2047:0") + "; HSET p:v c 1", Keys: "p:id p:v", Args: "L $HISTORY c 1 2 c 2048", Reply: "0"},
+			{Name: "no chat", Setup: "SET p:id L", Keys: "p:id p:v", Args: "L $HISTORY c 0 1 c 1024", Reply: "0"},
+			{Name: "an unreadable head", Setup: stored("x"), Keys: "p:id p:v", Args: "L $HISTORY c 0 1 c 1024", Reply: "0"},
+			{Name: "another number", Setup: stored("9999:0") + "; HSET p:v c 3", Keys: "p:id p:v", Args: "L $HISTORY c 1 2 c 2048", Reply: "0"},
+			{Name: "any value", Setup: "SET p:id L; HSET p:v h old", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Reply: "1", After: "HGETALL p:v = {h:new}"},
+			{Name: "another history", Setup: "SET p:id L", Keys: "p:id p:v", Args: "L abc h '' new '' 0", Reply: "0"},
+			{Name: "another log", Setup: "SET p:id M", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Reply: "-1"},
+			{Name: "no right", Setup: "SET p:id L", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Without: "info", Reply: rig.NoRight},
+		},
 		"confirm": {
 			{Name: "a write", Setup: "SET p:id L; SET p:w 2", Keys: "p:id p:c p:w", Args: "L $HISTORY 2", Reply: "0", After: "GET p:c = 1; TTL p:c = 60"},
 			{Name: "no right", Setup: "SET p:id L; SET p:w 2", Keys: "p:id p:c p:w", Args: "L h 2", Without: "info", Reply: rig.NoRight},

@@ -17,6 +17,7 @@ import (
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:count       STRING  the number of these chats
 //	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or outdated
+//	cc:{p}:vault       HASH    chat → its segments that are sealed in the vault; "" → the history that was compared with the vault last
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 per segment: links to earlier events, then the event's JSON or, from level 3 on, its
 //	                           compact form
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal, and from level 3 on : tombstones : seq of the last message; a message's id, or " ", kind and id of another entity → its version, after more

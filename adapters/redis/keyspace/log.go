@@ -58,6 +58,9 @@ func (k Log) Last(p int) string { return k.Key(p, "last") }
 // Confirm returns the key that is written to have replicas confirm earlier writes.
 func (k Log) Confirm(p int) string { return k.Key(p, "confirm") }
 
+// Vault returns the key of the notes of a partition's archivers.
+func (k Log) Vault(p int) string { return k.Key(p, "vault") }
+
 // Witness returns the key of the counter of a process that reveals older data.
 func (k Log) Witness(p int, process string) string {
 	return k.Key(p, "witness:"+process)
