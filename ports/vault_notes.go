@@ -11,6 +11,8 @@ import (
 type VaultNotes interface {
 	// ArchivedHistory returns the history of a partition that was noted last, "" if none was. See [Histories].
 	ArchivedHistory(ctx context.Context, partition int) (string, error)
+	// CheckHistory returns [ErrConflict] if a history is not that of the log now. It asks the log, unlike [Histories].
+	CheckHistory(ctx context.Context, partition int, history string) error
 	// NoteHistory notes that everything that a vault has of a partition was compared with a history. It returns [ErrConflict] if that is not the history of
 	// the log now, and nothing was noted then.
 	NoteHistory(ctx context.Context, partition int, history string) error

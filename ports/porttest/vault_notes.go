@@ -48,6 +48,13 @@ func VaultNotes(t *testing.T, log NotedLog) {
 	}
 	sealed(0, 0)
 	conflicts("another history", log.NoteHistory(ctx, 0, history+"0"))
+	conflicts("another history", log.CheckHistory(ctx, 0, history+"0"))
+	if err := log.CheckHistory(ctx, 0, history); err != nil {
+		t.Error(err)
+	}
+	if noted, err := log.ArchivedHistory(ctx, 0); noted != "" || err != nil {
+		t.Errorf("a check has noted the history %q, %v", noted, err)
+	}
 	if err := log.NoteHistory(ctx, 0, history); err != nil {
 		t.Error(err)
 	}

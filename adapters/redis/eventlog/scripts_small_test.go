@@ -90,6 +90,7 @@ func TestScript_SmallWrites(t *testing.T) {
 			{Name: "an unreadable head", Setup: stored("x"), Keys: "p:id p:v", Args: "L $HISTORY c 0 1 c 1024", Reply: "0"},
 			{Name: "another number", Setup: stored("9999:0") + "; HSET p:v c 3", Keys: "p:id p:v", Args: "L $HISTORY c 1 2 c 2048", Reply: "0"},
 			{Name: "any value", Setup: "SET p:id L; HSET p:v h old", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Reply: "1", After: "HGETALL p:v = {h:new}"},
+			{Name: "no change", Setup: "SET p:id L; HSET p:v h old", Keys: "p:id p:v", Args: "L $HISTORY h '' '' '' 0", Reply: "1"},
 			{Name: "another history", Setup: "SET p:id L", Keys: "p:id p:v", Args: "L abc h '' new '' 0", Reply: "0"},
 			{Name: "another log", Setup: "SET p:id M", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Reply: "-1"},
 			{Name: "no right", Setup: "SET p:id L", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Without: "info", Reply: rig.NoRight},

@@ -28,6 +28,11 @@ func (l *Log) ArchivedHistory(ctx context.Context, partition int) (string, error
 	return history, rediscmd.ReadError(ctx, "", err)
 }
 
+// CheckHistory implements [ports.VaultNotes] in one round trip.
+func (l *Log) CheckHistory(ctx context.Context, partition int, history string) error {
+	return l.note(ctx, partition, history, historyNote, "", "", "", 0)
+}
+
 // NoteHistory implements [ports.VaultNotes] in one round trip.
 func (l *Log) NoteHistory(ctx context.Context, partition int, history string) error {
 	return l.note(ctx, partition, history, historyNote, "", history, "", 0)

@@ -1,7 +1,7 @@
 -- Changes a note of the archivers.
 --
 -- KEYS  the partition's id key, its notes
--- ARGV  log id, history, field of the note, value that it must have ('0' also stands for none, '' for any), new value, chat as in keys or '', least last seq
+-- ARGV  log id, history, field of the note, value that it must have ('0' also stands for none, '' for any), new value ('' to change nothing), chat as in keys or '', least last seq
 --       that the chat must have
 -- Reply 1 if it was changed, 0 if it has another value, the server is at another history or the chat has fewer events, -1 if the partition belongs to
 --       another log
@@ -19,5 +19,5 @@ if chat ~= '' then
   local head = redis.call('HGET', string.sub(id, 1, -3) .. chat .. ':x', ' ') or '0'
   if (tonumber(string.match(head, '^%d+')) or 0) < least then return 0 end
 end
-redis.call('HSET', notes, field, to)
+if to ~= '' then redis.call('HSET', notes, field, to) end
 return 1
