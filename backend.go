@@ -202,6 +202,9 @@ func (c *Core) groupConfig(s *registration) pubsub.SubscriberConfig {
 	if s.batch != nil {
 		config.Pace = d.BuiltinPace
 	}
+	if s.encoded {
+		c.encodedGroup(&config)
+	}
 	return pubsub.SubscriberConfig{Config: config, Stores: c.backend.groups}
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	Access   AccessConfig   // rights of users to read
 	Feeds    FeedsConfig    // live feeds
 	Webhooks WebhooksConfig // keys and allowed endpoints of webhooks
+	Vault    VaultConfig    // copies of the log beside Redis
 
 	// StopTimeout bounds how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for
 	// the steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.

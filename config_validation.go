@@ -26,6 +26,7 @@ func (c Config) Validate() error {
 	}
 	c.checkSigns(&v)
 	c.checkRanges(&v)
+	c.Vault.check(&v)
 	return errors.Join(v...)
 }
 
@@ -73,6 +74,9 @@ func (c Config) checkSigns(v *validation) {
 		{"Caches.ContactListTTL", c.Caches.ContactListTTL},
 		{"Limits.EditWindow", c.Limits.EditWindow},
 		{"Feeds.Heartbeat", c.Feeds.Heartbeat},
+		{"Vault.TailEvery", c.Vault.TailEvery},
+		{"Vault.FullTailEvery", c.Vault.FullTailEvery},
+		{"Vault.Keep", c.Vault.Keep},
 		{"StopTimeout", c.StopTimeout},
 	} {
 		if d.value < 0 {

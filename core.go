@@ -20,6 +20,7 @@ import (
 	"chatcore/adapters/subscribers/pull"
 	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
+	"chatcore/adapters/vault/archive"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
@@ -59,6 +60,7 @@ type Core struct {
 	answers  bool                      // queries are answered from the caches once the core runs
 
 	consumers *pull.Broker
+	vault     *archive.Archiver // nil without a vault
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -159,6 +161,7 @@ type registration struct {
 	chats                        func(domain.ChatID) bool    // nil: all
 	builtin                      bool                        // a group of the core's own
 	batch                        group.BatchHandler          // of a group of the core's own
+	encoded                      bool                        // the batch handler takes encoded events
 	middlewares                  []message.HandlerMiddleware // of this group, inside those of all groups
 	err                          error
 }
@@ -183,12 +186,13 @@ func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
 	}
 	if p.log == nil {
 		core, _, err := initRedis(ctx, config, p) // the core closes what it has opened
-		return core, err
+		return core.withVault(ctx, err)
 	}
 	if err := p.log.check(); err != nil {
 		return nil, err
 	}
-	return initCustom(ctx, config, p)
+	core, err := initCustom(ctx, config, p)
+	return core.withVault(ctx, err)
 }
 
 // NewInMemory opens a core in memory: for tests and demos. Its data ends with the process.
@@ -204,7 +208,8 @@ func NewInMemory(config Config, options ...Option) (*Core, error) {
 	if p.log != nil {
 		return nil, &domain.InvalidError{Field: "options", Problem: "have WithEventLog", Allowed: "New for a core on a custom event log"}
 	}
-	return initMemory(context.Background(), config, p)
+	core, err := initMemory(context.Background(), config, p)
+	return core.withVault(context.Background(), err)
 }
 
 func newCore(

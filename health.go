@@ -42,6 +42,7 @@ type Health struct {
 	LiveErr     error               // why this process hears no live events now, or nil: also nil while it has neither feeds nor listeners
 	LiveLosses  uint64              // times that listeners may have missed events, because a stream no longer had them
 	Replicas    int                 // that Config.Redis.Durability has confirm an append
+	VaultErr    error               // why this process does not copy the log to its vault now, or nil: also nil without one
 	Warn        Thresholds          // of Findings; zero fields mean the defaults
 	ClusterURL  bool                // the URL names several servers, as for a Cluster
 }
@@ -105,6 +106,9 @@ func (c *Core) Health(ctx context.Context) Health {
 	if r := c.backend.redis; r != nil {
 		r.inspect(ctx, c.config.Redis.URL, &h)
 		h.LiveErr = r.tail.Err()
+	}
+	if c.vault != nil {
+		h.VaultErr = c.vault.Err()
 	}
 	h.Defined = c.definedGroups()
 	h.Ready, h.Stopped, h.Refused, h.LiveLosses = h.NotReady == nil, c.stoppedGroups(), c.backend.refused(), c.live.losses.Load()

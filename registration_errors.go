@@ -106,6 +106,8 @@ func checkGroup(s *registration) error {
 			Field: "group", Problem: fmt.Sprintf("is %q, the group of the built-in subscribers", s.group),
 			Allowed: "another name; SubscribeBuiltins adds the built-in subscribers",
 		}
+	case s.group == VaultGroup && !s.builtin:
+		return &domain.InvalidError{Field: "group", Problem: fmt.Sprintf("is %q, the group of the archiver", s.group), Allowed: "another name; Config.Vault.Store adds the archiver"}
 	case s.plain != nil && len(s.handlers) > 0:
 		return &domain.InvalidError{
 			Field: "options", Problem: "have an On beside the plain handler of SubscribeMessages", Allowed: "Subscribe with On, or SubscribeMessages without",

@@ -126,6 +126,7 @@ func (c *Core) deliver(ctx context.Context, live *sync.WaitGroup) error {
 		return ended(ctx, err)
 	}
 	live.Go(func() { c.sweeper.Run(ctx) })
+	live.Go(func() { c.runVault(ctx) })
 	return ended(ctx, c.route(ctx))
 }
 

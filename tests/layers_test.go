@@ -94,7 +94,9 @@ var layers = map[string][]string{
 	"adapters/memory":              {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":      {"chatcore/domain"},
 
-	"adapters/vault":        {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
+	"adapters/vault":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
+	"adapters/vault/archive": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/vault/object", backoff},
+
 	"adapters/vault/file":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
 	"adapters/vault/object": {"chatcore/domain", "chatcore/ports", zstd},
 	"adapters/vault/probe":  {"chatcore/ports"},

@@ -42,6 +42,7 @@ type State struct {
 	Refused    uint64 // announcements that Redis refused
 	LiveErr    error  // why the process hears no live events, or nil
 	LiveLosses uint64 // times that listeners may have missed events
+	VaultErr   error  // why the process does not copy the log to its vault, or nil
 
 	Level, Highest, KnownLevel int // of the log, the highest of its partitions, and the highest that the program knows
 
@@ -316,6 +317,10 @@ func (f *findings) core(h State) {
 	if h.LiveLosses > 0 {
 		f.add(Note, "live_losses", "", fmt.Sprintf("the stream of a partition no longer had events that listeners had not heard, %d times", h.LiveLosses),
 			"the listeners of this process missed them; feeds and consumer groups did not", "none; handlers that must see every event belong into a consumer group")
+	}
+	if h.VaultErr != nil {
+		f.add(Warning, "vault", "", fmt.Sprintf("this process does not copy the log to its vault: %v", h.VaultErr), "a loss of Redis now would lose what is in no vault yet; nothing else waits",
+			"make the vault answer; it is tried again every 15 seconds at least. core vault status shows how far it is")
 	}
 	for _, hole := range h.Holes {
 		f.add(Danger, "hole", "", fmt.Sprintf("group %s cannot read events that it has to deliver: %v", hole.Group, hole.Err), "it waits until that is repaired", "core fsck, then core fsck --repair")
