@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -64,6 +66,10 @@ func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding,
 			Remedy: "the first program that opens a core makes it",
 		}), nil
 	}
+	c.archives = true
+	if err := c.openVault(ctx, &config); err != nil {
+		return h, nil, err
+	}
 	core, err := chatcore.New(ctx, config)
 	if err != nil {
 		return h, append([]chatcore.Finding{{
@@ -72,7 +78,14 @@ func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding,
 		}}, found...), nil
 	}
 	h = core.Health(ctx)
-	return h, h.Findings(), core.Close()
+	found = append(h.Findings(), vaultFindings(ctx, config.Vault.Store)...)
+	slices.SortStableFunc(found, func(a, b chatcore.Finding) int { return cmp.Compare(rankOf(a), rankOf(b)) })
+	return h, found, core.Close()
+}
+
+// rankOf orders findings, the worst first.
+func rankOf(f chatcore.Finding) int {
+	return slices.Index([]chatcore.Severity{chatcore.Danger, chatcore.Warning, chatcore.Note}, f.Severity)
 }
 
 type findingView struct {

@@ -68,5 +68,8 @@ func examples() map[string][]string {
 		"core token create":      {"core token create shop --scope chats:read --scope chats:write --file tokens.json", "core token create push --scope consume:push --expires 720h"},
 		"core token list":        {"core token list --file tokens.json"},
 		"core token revoke":      {"core token revoke shop --file tokens.json"},
+		"core backup":            {"core backup --vault s3://backups/chat", "core backup --final  after everything else has stopped"},
+		"core vault status":      {"core vault status --vault file:///var/lib/chatcore/vault"},
+		"core vault lost":        {"core vault lost --json"},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"chatcore"
+	"chatcore/adapters/vault/archive"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -75,6 +76,7 @@ func errorClasses() []errorClass {
 		{domain.ErrCommandReused, "command_reused", exitRefused},
 		{ports.ErrTooLarge, "too_large", exitRefused},
 		{ports.ErrRateLimited, "rate_limited", exitRefused},
+		{archive.ErrShared, "vault_shared", exitRefused},
 
 		{ports.ErrNewerLog, "newer_log", exitFailed},
 		{chatcore.ErrNewerDefinition, "newer_definition", exitFailed},
@@ -83,10 +85,12 @@ func errorClasses() []errorClass {
 		{chatcore.ErrNoPermission, "no_permission", exitFailed},
 		{ports.ErrCorrupt, "corrupt", exitFailed},
 		{ports.ErrForeignValue, "foreign_value", exitFailed},
+		{ports.ErrVaultDenied, "vault_denied", exitFailed},
 
 		{chatcore.ErrNoViews, "no_views", exitUnavailable},
 		{ports.ErrEvicting, "evicting", exitUnavailable},
 		{chatcore.ErrFull, "full", exitUnavailable},
+		{ports.ErrVaultFull, "vault_full", exitUnavailable},
 		{ports.ErrOverloaded, "overloaded", exitUnavailable},
 		{ports.ErrConflict, "conflict", exitUnavailable},
 		{chatcore.ErrUnreachable, "unreachable", exitUnavailable},

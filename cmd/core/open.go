@@ -20,8 +20,12 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := c.openVault(ctx, &config); err != nil {
+		return nil, nil, err
+	}
 	closeServer := func() error { return nil }
 	if c.embedded {
+		setEmbeddedFlush(&config)
 		server, err := embedded.Start()
 		if err != nil {
 			return nil, nil, err
@@ -41,6 +45,8 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	c.telemetry = telemetry
 	if !c.embedded {
 		config, err = c.likeTheLog(ctx, config)
+	} else if config.Vault.Store != nil {
+		err = restoreEmbedded(ctx, config)
 	}
 	if err == nil {
 		core, err = chatcore.New(ctx, config, telemetry.options()...)
@@ -54,6 +60,16 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 		telemetry.close(ctx)
 		return errors.Join(err, closeServer())
 	}, nil
+}
+
+// restoreEmbedded fills an embedded Redis, which is empty, with the log of a vault.
+func restoreEmbedded(context.Context, chatcore.Config) error { return nil }
+
+// setEmbeddedFlush sets the interval of flushes of an embedded Redis, unless a setting does.
+func setEmbeddedFlush(config *chatcore.Config) {
+	if config.Vault.Flush == 0 {
+		config.Vault.Flush = embeddedFlush
+	}
 }
 
 // config returns the settings of a core. A command that ends by itself connects once, so that it fails at once where there is no Redis.

@@ -22,7 +22,7 @@ for collectors.
 
 Commands of its users are limited: ` + limitTexts(app.ServiceLimits()) + `. A setting of a kind replaces its limit; --rate KIND=off lifts it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.patient = true
+			c.patient, c.archives = true, true
 			c.settings.limits.addDefaults(app.ServiceLimits(), "default of core serve")
 			s, err := c.newService()
 			if err != nil {

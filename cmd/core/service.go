@@ -200,6 +200,7 @@ func (s *service) serve(ctx context.Context, core *chatcore.Core, stop context.C
 	served := make(chan error, 1)
 	go func() {
 		defer stop()
+		defer s.closeVault(ctx, core)
 		if s.api == nil {
 			<-serving.Done()
 			s.probes.Drain()

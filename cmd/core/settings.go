@@ -18,6 +18,7 @@ type settings struct {
 	api     apiSettings
 	limits  limits
 	aliases channelNames
+	vault   string // URL of the vault
 
 	list   []*setting
 	loaded bool
@@ -55,6 +56,7 @@ func newSettings(flags *pflag.FlagSet) *settings {
 	b.times(&s.config)
 	b.bounds(&s.config)
 	b.webhooks(&s.config)
+	b.vault(&s.config)
 	return s
 }
 

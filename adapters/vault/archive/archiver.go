@@ -140,7 +140,7 @@ func numbers(partitions []int) map[int]bool {
 	return set
 }
 
-// maintain does once what is due for the owned partitions. What the archiver knows of those that are not in before may be outdated.
+// maintain does once what is due for the owned partitions. The archiver's knowledge of those that are not in before may be outdated.
 func (a *Archiver) maintain(ctx context.Context, owned []int, before map[int]bool) (first error) {
 	for _, n := range owned {
 		p := a.partitions[n]
