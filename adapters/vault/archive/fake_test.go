@@ -40,6 +40,7 @@ type fakeLog struct {
 	history  int // of the log
 	known    int // of these the one that processes know
 	appended int // events so far, lost ones included
+	members  int // of the archiver's group
 }
 
 func newFakeLog() *fakeLog {
@@ -213,7 +214,7 @@ func (l *fakeLog) Partitions() []groups.Partition { return []groups.Partition{{S
 
 // List implements [groups.Stores].
 func (l *fakeLog) List(context.Context) ([]groups.State, error) {
-	return []groups.State{{Group: "other"}, {Group: fakeGroup, Members: 1}}, nil
+	return []groups.State{{Group: "other"}, {Group: fakeGroup, Members: l.members}}, nil
 }
 
 // Inspect implements [groups.Stores]: the position is the number of events that are finished.
