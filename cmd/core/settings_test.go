@@ -15,7 +15,7 @@ import (
 )
 
 // elsewhere are fields of Config that are set by settings of other names: files of certificates, and how to log.
-func elsewhere() []string { return []string{"Redis.TLS", "Logger"} }
+func elsewhere() []string { return []string{"Redis.TLS", "Logger", "Vault.Store"} }
 
 // leaves returns the addresses of all fields of a struct, those of its structs included, by name.
 func leaves(prefix string, v reflect.Value) map[string]any {
@@ -64,7 +64,7 @@ func TestSettings_SetEveryFieldOfConfig(t *testing.T) {
 			t.Errorf("no setting sets Config.%s", name)
 		}
 	}
-	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true}
+	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true, &s.vault: true}
 	for _, settings := range []reflect.Value{reflect.ValueOf(&s.serve).Elem(), reflect.ValueOf(&s.api).Elem()} {
 		for i := range settings.NumField() {
 			field := reflect.NewAt(settings.Field(i).Type(), settings.Field(i).Addr().UnsafePointer()).Interface()
@@ -332,7 +332,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
 			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.Announce", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
-			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers", "Webhooks.Keys", "Webhooks.Allow", "Webhooks.AllowHTTP",
+			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers", "Webhooks.Keys", "Webhooks.Allow", "Webhooks.AllowHTTP", "Vault.Store",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)
