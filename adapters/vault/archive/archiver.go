@@ -70,7 +70,7 @@ type partition struct {
 	number int
 	group  groups.Partition
 
-	sealing sync.Mutex // held while a segment is sealed, and while segments of lost events are deleted
+	sealing sync.Mutex // held while segments of a chat are sealed, and while segments of lost events are deleted
 	tailing sync.Mutex // held while a tail is written
 
 	history  string                   // up to which the vault was compared with the log; "" before the first comparison

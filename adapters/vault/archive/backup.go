@@ -40,12 +40,18 @@ func (a *Archiver) Backup(ctx context.Context, progress func(step BackupStep, do
 	return nil
 }
 
-// backUp writes a tail of a partition: a full one if there is none.
+// backUp seals the full segments of a partition, and writes a tail of the rest: a full one if there is none.
 func (a *Archiver) backUp(ctx context.Context, p *partition) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
 	if err := a.follow(ctx, a.config.Histories.History(ctx), p); err != nil {
+		return err
+	}
+	if err := a.findGrown(ctx, p); err != nil {
+		return err
+	}
+	if err := a.seal(ctx, p); err != nil && !errors.Is(err, errHistoryMoved) { // another process seals the same segment
 		return err
 	}
 	tails, err := a.tailsOf(ctx, p.number)

@@ -60,13 +60,11 @@ func (a *Archiver) seal(ctx context.Context, p *partition) error {
 		if err != nil {
 			return err
 		}
-		sealed, err := a.config.Log.SealedSegments(ctx, p.number, some)
-		if err != nil {
-			return err
-		}
 		for i, chat := range some {
-			if err := a.sealChat(ctx, p, chat, sealed[i], fullSegments(checkpoints[i])); err != nil {
-				return err
+			if full := fullSegments(checkpoints[i]); full > 0 {
+				if err := a.sealChat(ctx, p, chat, full); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -83,9 +81,15 @@ func (a *Archiver) grownChats(p *partition) (chats []domain.ChatID) {
 	return chats
 }
 
-// sealChat seals the segments of a chat from a number on, as many as are full.
-func (a *Archiver) sealChat(ctx context.Context, p *partition, chat domain.ChatID, number, full uint64) error {
-	for ; number < full; number++ {
+// sealChat seals the segments of a chat that are not sealed, as many as are full.
+func (a *Archiver) sealChat(ctx context.Context, p *partition, chat domain.ChatID, full uint64) error {
+	p.sealing.Lock()
+	defer p.sealing.Unlock()
+	sealed, err := a.config.Log.SealedSegments(ctx, p.number, []domain.ChatID{chat})
+	if err != nil {
+		return err
+	}
+	for number := sealed[0]; number < full; number++ {
 		if err := a.sealSegment(ctx, p, object.Segment(a.config.LogID, p.number, chat, number, 0)); err != nil {
 			return fmt.Errorf("sealing segment %d of chat %q: %w", number, chat, err)
 		}
@@ -100,8 +104,6 @@ func (a *Archiver) sealChat(ctx context.Context, p *partition, chat domain.ChatI
 
 // sealSegment stores a segment, reads it back, compares it and notes it.
 func (a *Archiver) sealSegment(ctx context.Context, p *partition, name object.Name) error {
-	p.sealing.Lock()
-	defer p.sealing.Unlock()
 	history, err := a.sameHistory(ctx, p)
 	if err != nil {
 		return err
