@@ -175,6 +175,8 @@ func (a *Archiver) maintainPartition(ctx context.Context, p *partition) error {
 	if err := a.seal(ctx, p); err != nil {
 		return err
 	}
+	p.tailing.Lock()
+	defer p.tailing.Unlock()
 	if full, due := a.tailDue(p); due {
 		return a.writeTail(ctx, p, full)
 	}

@@ -31,8 +31,9 @@ func (a *Archiver) Backup(ctx context.Context, progress func(step BackupStep, do
 	if err := a.await(ctx, func(done int) { progress(BackupJournals, done, len(a.partitions)) }); err != nil {
 		return err
 	}
+	began := a.now()
 	for i, p := range a.partitions {
-		if err := a.backUp(ctx, p); err != nil {
+		if err := a.backUp(ctx, p, began); err != nil {
 			return fmt.Errorf("a tail of partition %d: %w", p.number, err)
 		}
 		progress(BackupTails, i+1, len(a.partitions))
@@ -40,8 +41,8 @@ func (a *Archiver) Backup(ctx context.Context, progress func(step BackupStep, do
 	return nil
 }
 
-// backUp seals the full segments of a partition, and writes a tail of the rest: a full one if there is none.
-func (a *Archiver) backUp(ctx context.Context, p *partition) error {
+// backUp seals the full segments of a partition, and writes a tail of the rest, unless one has begun since a time: a full one if there is none.
+func (a *Archiver) backUp(ctx context.Context, p *partition, began uint64) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
@@ -54,6 +55,8 @@ func (a *Archiver) backUp(ctx context.Context, p *partition) error {
 	if err := a.seal(ctx, p); err != nil && !errors.Is(err, errHistoryMoved) { // another process seals the same segment
 		return err
 	}
+	p.tailing.Lock()
+	defer p.tailing.Unlock()
 	tails, err := a.tailsOf(ctx, p.number)
 	if err != nil {
 		return err
@@ -61,7 +64,11 @@ func (a *Archiver) backUp(ctx context.Context, p *partition) error {
 	a.mu.Lock()
 	p.tails = tails
 	a.mu.Unlock()
-	return a.writeTail(ctx, p, len(chainOf(tails)) == 0)
+	chain := chainOf(tails)
+	if len(chain) > 0 && chain[len(chain)-1].time > began {
+		return nil
+	}
+	return a.writeTail(ctx, p, len(chain) == 0)
 }
 
 // await waits until the group has passed the present end of each stream. It calls progress when further partitions have got there.

@@ -100,10 +100,8 @@ type tailWriter struct {
 	names  []string
 }
 
-// writeTail writes a tail of a partition. It fails if the log has another history at the end: what was read may be lost.
+// writeTail writes a tail of a partition, whose tailing is locked. It fails if the log has another history at the end: what was read may be lost.
 func (a *Archiver) writeTail(ctx context.Context, p *partition, full bool) error {
-	p.tailing.Lock()
-	defer p.tailing.Unlock()
 	history, err := a.sameHistory(ctx, p)
 	if err != nil {
 		return err
