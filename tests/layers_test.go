@@ -244,6 +244,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"adapters/telemetry/a.go":         {otelAPI + "x/sdk", goRedis},
 		"adapters/other/a.go":             {"chatcore/domain"},
 		"adapters/vault/a.go":             {minio, "chatcore/adapters/vault/s3", "chatcore/app"},
+		"adapters/vault/archive/a.go":     {goRedis, minio, "chatcore/adapters/redis", "chatcore/adapters/vault/s3", "chatcore/adapters/pubsub/group"},
 		"adapters/vault/file/a.go":        {minio, zstd, "chatcore/adapters/vault/object"},
 		"adapters/vault/object/a.go":      {minio, "chatcore/adapters/vault", "chatcore/adapters/wireformat"},
 		"adapters/connect/server/a.go":    {"chatcore", "chatcore/app", "golang.org/x/net/http2", "google.golang.org/protobuf/proto"},

@@ -30,7 +30,11 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 		if err != nil {
 			return nil, nil, err
 		}
-		fmt.Fprintln(c.errs, "embedded Redis: in memory only, gone when this ends")
+		if config.Vault.Store == nil {
+			fmt.Fprintln(c.errs, "embedded Redis: in memory only, gone when this ends")
+		} else {
+			fmt.Fprintln(c.errs, "embedded Redis: in memory; its log is copied to the vault each", config.Vault.Flush)
+		}
 		config.Redis.URL, config.Redis.CacheURL, closeServer = server.URL(), "", server.Close
 		if len(config.Webhooks.Keys) == 0 { // the secrets end with the server
 			key := make(chatcore.WebhookKey, 32)
