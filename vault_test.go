@@ -52,7 +52,7 @@ func vaultConfig(t *testing.T, v ports.Vault) chatcore.Config {
 func speak(t *testing.T, core *chatcore.Core, chat domain.ChatID, n int) {
 	t.Helper()
 	ctx := t.Context()
-	if _, err := core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil && n > 1 {
+	if _, err := core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil && !errors.Is(err, domain.ErrChatExists) {
 		t.Fatal(err)
 	}
 	for i := range n {
@@ -123,6 +123,7 @@ func vaultEvents(t *testing.T, v ports.Vault, chat domain.ChatID) map[domain.Seq
 					add(name.FirstSeq()+domain.Seq(i), e.JSON)
 				}
 			}
+		case object.KindFork:
 		case object.KindManifest:
 			if m, err := object.DecodeManifest(name, data); err != nil || m.Partitions != 2 || m.Hash != keyspace.HashName {
 				t.Errorf("the manifest is %+v, %v", m, err)
@@ -337,5 +338,66 @@ func TestVault_WrongConfigurations(t *testing.T) {
 	core := opened(t)(chatcore.New(t.Context(), vaultConfig(t, memory.NewVault())))
 	if err := core.Subscribe(chatcore.VaultGroup); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("the group of the archiver gives %v", err)
+	}
+}
+
+// TestVault_KeepsWhatRedisLost has Redis lose acknowledged events, and go on with others under the same seqs, while the core runs.
+func TestVault_KeepsWhatRedisLost(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	v := memory.NewVault()
+	config := vaultConfig(t, v)
+	config.Redis.URL = server.URL()
+	core := opened(t)(chatcore.New(t.Context(), config))
+	start(t, core)
+	speak(t, core, "c", 10)
+	archived := func() {
+		t.Helper()
+		wait.Until(t, "the vault has the log", func() bool {
+			err := core.Vault().Backup(t.Context(), nil)
+			if err != nil && !errors.Is(err, ports.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
+	}
+	archived()
+	if err := server.Client(t).Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	speak(t, core, "c", 5)
+	archived()
+	server.Kill()
+	server.Restart(t)
+	wait.Until(t, "a message is sent", func() bool {
+		_, err := core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "after the loss"})
+		return err == nil
+	})
+	speak(t, core, "c", 2)
+	archived()
+	wait.Until(t, "the lost events are found", func() bool { return core.Vault().Stats().Lost > 0 })
+	lost := make(map[domain.Seq]string)
+	for e, err := range core.Vault().Lost(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost[e.Seq] = string(e.JSON)
+	}
+	page, err := core.Queries.History(t.Context(), "c", domain.Span{Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	present := make(map[string]bool)
+	for _, m := range page {
+		present[string(m.ID)] = true
+	}
+	if len(lost) != 5 {
+		t.Errorf("%d events are lost: %v", len(lost), lost)
+	}
+	for seq, json := range lost {
+		r, err := wireformat.New().Decode([]byte(json))
+		if m, ok := r.Event.(domain.MessageNew); err != nil || !ok || r.Seq != seq || present[string(m.Message)] {
+			t.Errorf("seq %d is lost as %s, %v", seq, json, err)
+		}
 	}
 }
