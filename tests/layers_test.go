@@ -94,11 +94,12 @@ var layers = map[string][]string{
 	"adapters/memory":              {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":      {"chatcore/domain"},
 
-	"adapters/vault":        {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
-	"adapters/vault/file":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
-	"adapters/vault/object": {"chatcore/domain", "chatcore/ports", zstd},
-	"adapters/vault/probe":  {"chatcore/ports"},
-	"adapters/vault/s3":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
+	"adapters/vault":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
+	"adapters/vault/file":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
+	"adapters/vault/logcopy": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/object"},
+	"adapters/vault/object":  {"chatcore/domain", "chatcore/ports", zstd},
+	"adapters/vault/probe":   {"chatcore/ports"},
+	"adapters/vault/s3":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
 
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
