@@ -303,4 +303,3 @@ func on(t testing.TB, namespace string, partitions int) chatcore.Config {
 	t.Helper()
 	return chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: partitions}}
 }
-

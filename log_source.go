@@ -2,13 +2,17 @@ package chatcore
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"runtime"
 	"sync"
 
+	"chatcore/adapters/logdir"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/vault/logcopy"
+	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // logSource is a log that is read to be copied or compared: in a vault, in Redis, or in a directory.
@@ -20,7 +24,7 @@ type logSource interface {
 // sourcePartition is a partition of a source. Several goroutines may read its chats.
 type sourcePartition interface {
 	chats(ctx context.Context) iter.Seq2[domain.ChatID, error]
-	parts(ctx context.Context, chat domain.ChatID) iter.Seq2[eventlog.Part, error]
+	parts(ctx context.Context, chat domain.ChatID) iter.Seq2[ports.ChatPart, error]
 	checkpoints() []groupCheckpoint
 }
 
@@ -53,8 +57,8 @@ func (p vaultPartition) chats(context.Context) iter.Seq2[domain.ChatID, error] {
 	}
 }
 
-func (p vaultPartition) parts(ctx context.Context, chat domain.ChatID) iter.Seq2[eventlog.Part, error] {
-	return func(yield func(eventlog.Part, error) bool) {
+func (p vaultPartition) parts(ctx context.Context, chat domain.ChatID) iter.Seq2[ports.ChatPart, error] {
+	return func(yield func(ports.ChatPart, error) bool) {
 		for part, err := range p.Chat(ctx, chat) {
 			if !yield(storedPart(part), err) {
 				return
@@ -64,13 +68,13 @@ func (p vaultPartition) parts(ctx context.Context, chat domain.ChatID) iter.Seq2
 }
 
 // storedPart returns a part of a chat in the form of Redis.
-func storedPart(p logcopy.Part) eventlog.Part {
-	part := eventlog.Part{First: p.First, Events: make([][]byte, len(p.Events)), Commands: make([]eventlog.Command, len(p.Commands))}
+func storedPart(p logcopy.Part) ports.ChatPart {
+	part := ports.ChatPart{First: p.First, Events: make([][]byte, len(p.Events)), Commands: make([]ports.CopiedCommand, len(p.Commands))}
 	for i, e := range p.Events {
 		part.Events[i] = e.JSON
 	}
 	for i, c := range p.Commands {
-		part.Commands[i] = eventlog.Command(c)
+		part.Commands[i] = ports.CopiedCommand(c)
 	}
 	return part
 }
@@ -105,11 +109,11 @@ func (p redisPartition) chats(ctx context.Context) iter.Seq2[domain.ChatID, erro
 	return p.Chats(ctx, p.number)
 }
 
-func (p redisPartition) parts(ctx context.Context, chat domain.ChatID) iter.Seq2[eventlog.Part, error] {
-	return func(yield func(eventlog.Part, error) bool) {
+func (p redisPartition) parts(ctx context.Context, chat domain.ChatID) iter.Seq2[ports.ChatPart, error] {
+	return func(yield func(ports.ChatPart, error) bool) {
 		head, err := p.Head(ctx, chat)
 		if err != nil {
-			yield(eventlog.Part{}, err)
+			yield(ports.ChatPart{}, err)
 			return
 		}
 		for part, err := range p.Chat(ctx, chat, head) {
@@ -121,6 +125,45 @@ func (p redisPartition) parts(ctx context.Context, chat domain.ChatID) iter.Seq2
 }
 
 func (redisPartition) checkpoints() []groupCheckpoint { return nil }
+
+// dirSource is a log in a directory.
+type dirSource struct{ *logdir.Dir }
+
+func (dirSource) partitions() int { return 1 }
+
+func (s dirSource) partition(context.Context, int) (sourcePartition, error) { return s, nil }
+
+func (dirSource) checkpoints() []groupCheckpoint { return nil }
+
+func (s dirSource) chats(context.Context) iter.Seq2[domain.ChatID, error] {
+	return func(yield func(domain.ChatID, error) bool) {
+		codec := wireformat.New()
+		for _, name := range s.Names() {
+			var chat domain.ChatID
+			err := fmt.Errorf("%w: %s has no events", logdir.ErrDamaged, name)
+			for part, failed := range s.Chat(name) {
+				var r ports.Record
+				if err = failed; err == nil {
+					r, err = codec.Decode(part.Events[0])
+				}
+				if err == nil {
+					chat = r.Event.ChatID()
+				}
+				break
+			}
+			if err == nil && logdir.File(chat) != name {
+				err = fmt.Errorf("%w: %s has chat %q", logdir.ErrDamaged, name, chat)
+			}
+			if !yield(chat, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s dirSource) parts(_ context.Context, chat domain.ChatID) iter.Seq2[ports.ChatPart, error] {
+	return s.Chat(logdir.File(chat))
+}
 
 // copyWorkers returns how many chats are copied or compared at the same time.
 func copyWorkers() int { return runtime.GOMAXPROCS(0) + 1 }

@@ -102,7 +102,8 @@ func Restore(ctx context.Context, config Config, restore RestoreConfig) (report 
 		config.Log.Partitions = m.Partitions
 	}
 	report = RestoreReport{Source: m.Log, Moment: copied.Reached()}
-	return report, fillLog(ctx, config, vaultSource{copied}, into, restore.Progress, &report)
+	err = fillLog(ctx, config, vaultSource{copied}, into, restore.Progress, &report)
+	return report, err
 }
 
 // eraseContent returns the function that removes the content of erased events, nil if this program has none.
@@ -164,7 +165,7 @@ func (f *filling) fill(ctx context.Context, source logSource) error {
 	return f.groups.finish(ctx)
 }
 
-func (f *filling) write(ctx context.Context, w *eventlog.ChatWriter, chat domain.ChatID, parts iter.Seq2[eventlog.Part, error]) error {
+func (f *filling) write(ctx context.Context, w *eventlog.ChatWriter, chat domain.ChatID, parts iter.Seq2[ports.ChatPart, error]) error {
 	w.Begin(chat)
 	for part, err := range parts {
 		if err == nil {

@@ -200,4 +200,3 @@ func (l *archivedLog) compareAt(ctx context.Context, t checker, client goredis.U
 		t.Errorf("%+v %v", c, err)
 	}
 }
-

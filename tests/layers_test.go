@@ -94,6 +94,7 @@ var layers = map[string][]string{
 	"adapters/memory":              {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":      {"chatcore/domain"},
 
+	"adapters/logdir":        {"chatcore/domain", "chatcore/ports"},
 	"adapters/vault":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
 	"adapters/vault/file":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
 	"adapters/vault/logcopy": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/object"},

@@ -14,19 +14,6 @@ import (
 	"chatcore/ports"
 )
 
-// Part is a part of a chat's log as it is copied: the events of one segment.
-type Part struct {
-	First    domain.Seq // 1, or the first of another segment
-	Events   [][]byte   // JSON as on the delivery stream
-	Commands []Command  // of which the fingerprint is known, ordered by their last seq
-}
-
-// Command is what the index of a chat has of a command and its events do not say.
-type Command struct {
-	Last        domain.Seq // of the last event of the command
-	Fingerprint uint64
-}
-
 // Bounds of what is sent to Redis at a time.
 const (
 	restoreBytes  = 1 << 20 // arguments of one pipeline
@@ -61,7 +48,7 @@ func (w *ChatWriter) Begin(chat domain.ChatID) {
 
 // Add writes the next part of the chat. It returns a [*ports.CorruptError] for an event that is not the next one, and a [*ports.NewerVersionError] for one that
 // only a newer program can read.
-func (w *ChatWriter) Add(ctx context.Context, part Part) error {
+func (w *ChatWriter) Add(ctx context.Context, part ports.ChatPart) error {
 	if part.First != w.last+1 || uint64(w.last)%segmentSize != 0 || len(part.Events) > segmentSize {
 		return w.corrupt(part.First, fmt.Errorf("a part of %d events follows seq %d", len(part.Events), w.last))
 	}

@@ -109,16 +109,16 @@ func (s *Stored) Head(ctx context.Context, chat domain.ChatID) (domain.Seq, erro
 }
 
 // Chat yields the parts of a chat up to a head. The error of a part that is not complete is a [*ports.CorruptError].
-func (s *Stored) Chat(ctx context.Context, chat domain.ChatID, head domain.Seq) iter.Seq2[Part, error] {
-	return func(yield func(Part, error) bool) {
+func (s *Stored) Chat(ctx context.Context, chat domain.ChatID, head domain.Seq) iter.Seq2[ports.ChatPart, error] {
+	return func(yield func(ports.ChatPart, error) bool) {
 		commands, err := s.commands(ctx, chat, head)
 		if err != nil {
-			yield(Part{}, err)
+			yield(ports.ChatPart{}, err)
 			return
 		}
 		for first := domain.Seq(1); first <= head; first += segmentSize {
 			part, err := s.part(ctx, chat, first, min(head, first+segmentSize-1))
-			n, _ := slices.BinarySearchFunc(commands, first+segmentSize, func(c Command, seq domain.Seq) int { return int(c.Last) - int(seq) }) //nolint:gosec // seqs are below 2^53
+			n, _ := slices.BinarySearchFunc(commands, first+segmentSize, func(c ports.CopiedCommand, seq domain.Seq) int { return int(c.Last) - int(seq) }) //nolint:gosec // seqs are below 2^53
 			part.Commands, commands = commands[:n], commands[n:]
 			if !yield(part, err) || err != nil {
 				return
@@ -127,8 +127,8 @@ func (s *Stored) Chat(ctx context.Context, chat domain.ChatID, head domain.Seq) 
 	}
 }
 
-func (s *Stored) part(ctx context.Context, chat domain.ChatID, first, last domain.Seq) (Part, error) {
-	part := Part{First: first}
+func (s *Stored) part(ctx context.Context, chat domain.ChatID, first, last domain.Seq) (ports.ChatPart, error) {
+	part := ports.ChatPart{First: first}
 	key := s.keys.Chat(chat, strconv.FormatUint(uint64(first-1)/segmentSize, 10))
 	entries, err := s.client.LRange(ctx, key, 0, int64(last-first)).Result() //nolint:gosec // below segmentSize
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *Stored) part(ctx context.Context, chat domain.ChatID, first, last domai
 }
 
 // commands returns the commands with events up to a head, ordered by their last seq.
-func (s *Stored) commands(ctx context.Context, chat domain.ChatID, head domain.Seq) (commands []Command, err error) {
+func (s *Stored) commands(ctx context.Context, chat domain.ChatID, head domain.Seq) (commands []ports.CopiedCommand, err error) {
 	const page = 1000
 	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 		var pairs []string
@@ -167,10 +167,10 @@ func (s *Stored) commands(ctx context.Context, chat domain.ChatID, head domain.S
 				return nil, &ports.CorruptError{Chat: chat, Key: s.keys.Chat(chat, "x"), Cause: err}
 			}
 			if domain.Seq(last) <= head && fingerprint != 0 {
-				commands = append(commands, Command{Last: domain.Seq(last), Fingerprint: fingerprint})
+				commands = append(commands, ports.CopiedCommand{Last: domain.Seq(last), Fingerprint: fingerprint})
 			}
 		}
 	}
-	slices.SortFunc(commands, func(a, b Command) int { return int(a.Last) - int(b.Last) }) //nolint:gosec // seqs are below 2^53
-	return slices.CompactFunc(commands, func(a, b Command) bool { return a.Last == b.Last }), nil
+	slices.SortFunc(commands, func(a, b ports.CopiedCommand) int { return int(a.Last) - int(b.Last) }) //nolint:gosec // seqs are below 2^53
+	return slices.CompactFunc(commands, func(a, b ports.CopiedCommand) bool { return a.Last == b.Last }), nil
 }
