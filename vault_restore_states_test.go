@@ -8,14 +8,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
+	"chatcore/adapters/memory"
 	"chatcore/adapters/vault/object"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
 )
 
@@ -273,7 +276,9 @@ func TestRestore_GroupsGoOn(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		got[d.Event.ChatID()] = append(got[d.Event.ChatID()], d.ID.Seq)
-		missing--
+		if missing--; d.ID.Log != run.log || d.ID.Event == "" {
+			t.Errorf("delivery %+v, the log was %s", d.ID, run.log)
+		}
 		return nil
 	}))
 	if err == nil {
@@ -298,15 +303,44 @@ func TestRestore_GroupsGoOn(t *testing.T) {
 	}
 }
 
-// TestRestore_BadVault refuses vaults, and leaves the namespace empty.
-func TestRestore_BadVault(t *testing.T) {
+// TestRestore_Cluster restores into a Cluster.
+func TestRestore_Cluster(t *testing.T) {
+	run := runAndArchive(t, 0, func(l *archivedLog) map[string]map[domain.ChatID]domain.Seq {
+		return map[string]map[domain.ChatID]domain.Seq{"g": {l.chats[0].id: 1}}
+	})
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.StartCluster(t, 3).URL()}, Log: chatcore.LogConfig{Partitions: 5}}
+	stopped := chatcore.RestoreConfig{Vault: run.vault, Progress: func(chatcore.CopyProgress) error { return errEnough }}
+	if _, err := chatcore.Restore(t.Context(), config, stopped); !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	if _, err := chatcore.New(t.Context(), config); !errors.Is(err, chatcore.ErrRestoring) {
+		t.Errorf("it opens: %v", err)
+	}
+	report := must[chatcore.RestoreReport](t)(chatcore.Restore(t.Context(), config, chatcore.RestoreConfig{Vault: run.vault, Partitions: 5, ReplaceUnfinished: true}))
+	if report.Chats != len(run.chats) || len(report.Groups) != 1 {
+		t.Errorf("report %+v", report)
+	}
+	core := opened(t)(chatcore.New(t.Context(), config))
+	if found := checked(t, core, chatcore.FsckConfig{}); len(found) > 0 {
+		t.Errorf("a restored log has %+v", found)
+	}
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "a", Actor: "ada", Content: "it goes on"}))
+	if report, found := verified(t, chatcore.Config{}, chatcore.VerifyConfig{Vault: run.vault}); len(found) > 0 || report.Chats != len(run.chats) {
+		t.Errorf("report %+v, findings %+v", report, found)
+	}
+}
+
+// TestRestore_RefusedVault leaves the namespace empty if the vault cannot be read as asked, or has damage that shows at the beginning.
+func TestRestore_RefusedVault(t *testing.T) {
 	run := runAndArchive(t, 0, nil)
-	empty := run.vault
 	for name, c := range map[string]struct {
 		restore chatcore.RestoreConfig
 		want    error
 	}{
-		"another log": {chatcore.RestoreConfig{Vault: empty, Log: "abcd"}, chatcore.ErrLogNotFound},
+		"another log":          {chatcore.RestoreConfig{Vault: run.vault, Log: "abcd"}, chatcore.ErrLogNotFound},
+		"an empty vault":       {chatcore.RestoreConfig{Vault: memory.NewVault()}, chatcore.ErrLogNotFound},
+		"a moment long before": {chatcore.RestoreConfig{Vault: run.vault, At: time.UnixMilli(1)}, domain.ErrInvalid},
+		"too many partitions":  {chatcore.RestoreConfig{Vault: run.vault, Partitions: 1 << 20}, domain.ErrInvalid},
 	} {
 		namespace := "to-" + uuid.NewString()
 		if _, err := chatcore.Restore(t.Context(), on(t, namespace, 0), c.restore); !errors.Is(err, c.want) {

@@ -16,6 +16,7 @@ import (
 	"chatcore/adapters/vault/object"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/embedded"
 	"chatcore/tests/redistest"
 )
 
@@ -135,6 +136,42 @@ func TestVault_OnTheCommandLine(t *testing.T) {
 	for _, args := range [][]string{{"export", dir + "-2", "--log", "x"}, {"import", "--log", dir, "x.jsonl"}, {"restore"}} {
 		if _, _, err := s.try(args...); err == nil {
 			t.Errorf("core %v succeeds", args)
+		}
+	}
+}
+
+// TestRestoreEmbedded restores a vault into a Redis in the process, and nothing from an empty vault.
+func TestRestoreEmbedded(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "garden", "--as", "ada", "--member", "ben")
+	s.do("send", "garden", "hello", "--as", "ada")
+	for _, tc := range []struct {
+		dir      string
+		messages int
+	}{{vaultOf(t, s), 1}, {filepath.Join(t.TempDir(), "empty"), 0}} {
+		server, err := embedded.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Close() })
+		v, err := openVault(t.Context(), tc.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 4}}
+		if err := newCLI(&buffer{}, &buffer{}).restoreEmbedded(t.Context(), config, v); err != nil {
+			t.Fatal(err)
+		}
+		core, err := chatcore.New(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := core.Queries.History(t.Context(), "garden", domain.Span{Limit: 10})
+		if found := err == nil; len(page) != tc.messages || found != (tc.messages > 0) {
+			t.Errorf("%d messages, %v", len(page), err)
+		}
+		if err := core.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -141,7 +141,14 @@ func (l *Log) identify(ctx context.Context) error {
 		}
 		found.partitions, found.hash = l.keys.PartitionCount(), keyspace.HashName
 	}
-	l.id, found.level = found.id, level
+	ancestors, err := parseAncestors(l.keys.Record(), seen.record.ancestors)
+	if err != nil {
+		return err
+	}
+	l.id, l.oldest, found.level = found.id, found.id, level
+	if n := len(ancestors); n > 0 && seen.record.id == found.id {
+		l.oldest = ancestors[n-1].Log
+	}
 	if err := l.hold(seen.values); err != nil {
 		return err
 	}
