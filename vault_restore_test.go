@@ -134,7 +134,7 @@ func TestRestore_EqualsTheLog(t *testing.T) {
 		w.repeat(ctx, rt, restored, func(chat domain.ChatID, seq domain.Seq) bool { return inJournal(chat, fmt.Sprint(seq)) })
 
 		at := rapid.Uint64Range(tailAt, l.end).Draw(rt, "at")
-		l.compareAt(ctx, rt, client, on(t, "at-"+uuid.NewString(), 0), at)
+		l.compareAt(rt, client, on(t, "at-"+uuid.NewString(), 0), at)
 	})
 }
 
@@ -168,8 +168,9 @@ func (w *workload) repeat(ctx context.Context, t checker, core *chatcore.Core, u
 }
 
 // compareAt restores the log at a moment, and compares its events.
-func (l *archivedLog) compareAt(ctx context.Context, t checker, client goredis.UniversalClient, config chatcore.Config, at uint64) {
+func (l *archivedLog) compareAt(t checker, client goredis.UniversalClient, config chatcore.Config, at uint64) {
 	t.Helper()
+	ctx := t.Context()
 	report, err := chatcore.Restore(ctx, config, chatcore.RestoreConfig{Vault: l.vault, At: time.UnixMilli(int64(at))}) //nolint:gosec // a time
 	if err != nil {
 		t.Fatal(err)

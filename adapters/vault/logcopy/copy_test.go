@@ -12,10 +12,7 @@ import (
 	"chatcore/domain"
 )
 
-type (
-	ctxt      = context.Context
-	contexter interface{ Context() context.Context }
-)
+type contexter interface{ Context() context.Context }
 
 func eraser(json []byte) ([]byte, error) { return erased(json), nil }
 

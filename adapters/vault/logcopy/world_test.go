@@ -57,8 +57,7 @@ type world struct {
 	forks     []uint64
 	erasures  uint64
 	erased    map[domain.EventID]bool
-	groups    map[domain.ChatID]domain.Seq // checkpoints of the group "g" in the newest tail
-	atTail    map[int]map[domain.ChatID]domain.Seq
+	atTail    map[int]map[domain.ChatID]domain.Seq // checkpoints of the group "g" in the newest tail, by partition
 }
 
 type fataler interface {
