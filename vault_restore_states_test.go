@@ -132,7 +132,7 @@ func TestRestore_UnfinishedLogDoesNotOpen(t *testing.T) {
 	}
 }
 
-// TestRestore_Canceled ends the context of a restore. What is left does not open.
+// TestRestore_Canceled ends the context of a restore. The unfinished log does not open.
 func TestRestore_Canceled(t *testing.T) {
 	run, namespace := runAndArchive(t, 0, nil), "to-"+uuid.NewString()
 	ctx, cancel := context.WithCancel(t.Context())

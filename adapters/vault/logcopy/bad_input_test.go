@@ -301,6 +301,50 @@ func TestOpen_Moments(t *testing.T) {
 	}
 	refused(between)
 	w.compare(t, 0)
+	w.archiver()
+	w.append(c, 1)
+	w.flushAll(w.archivers[1]) // of another archiver: those of the first one are gone
+	refused(between)
+	w.compare(t, 0)
+}
+
+// TestOpen_ForgedChains changes what objects say of the ones before, with right sums.
+func TestOpen_ForgedChains(t *testing.T) {
+	w := sealedWorld(t)
+	var damage *object.Error
+	first := object.Journal(worldLog, w.archivers[0].epoch, 0)
+	w.replace(t, first, func(data []byte) []byte {
+		j, err := w.codec.DecodeJournal(first, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.Before.Name = object.Journal(worldLog, 1, 1).String()
+		data, err = w.codec.EncodeJournal(j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	})
+	if err := readAll(t, w); !errors.As(err, &damage) || damage.Name != first.String() {
+		t.Errorf("a first journal object that follows another one: %v", err)
+	}
+	w = sealedWorld(t)
+	c := w.chats[0]
+	c.sealed, c.root = 1, object.Root{}
+	second := object.Segment(worldLog, 0, c.id, 1, 0)
+	w.replace(t, second, func([]byte) []byte { return nil })
+	w.seal(c)
+	if err := readAll(t, w); !errors.As(err, &damage) || damage.Name != second.String() {
+		t.Errorf("a segment that follows another one: %v", err)
+	}
+	w = sealedWorld(t)
+	w.replace(t, object.Journal(worldLog, w.archivers[0].epoch, 0), func([]byte) []byte { return nil })
+	w.chats[0].events[0].JSON = []byte(`{"other":true}`)
+	w.flush(w.archivers[0], w.history(), map[*worldChat]int{w.chats[0]: 0})
+	var wrong *ports.CorruptError
+	if err := readAll(t, w); !errors.As(err, &wrong) || wrong.Seq != 1 {
+		t.Errorf("a segment and a journal with different events: %v", err)
+	}
 }
 
 // TestOpen_Erasures refuses a vault with erased events if the caller cannot leave out their content.

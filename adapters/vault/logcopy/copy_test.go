@@ -99,7 +99,10 @@ func (w *world) compare(t fataler, at uint64) {
 // compareCommands checks that the known commands are right, and that those of sealed segments are all known.
 func (w *world) compareCommands(t fataler, c *worldChat, got []object.Command, head int) {
 	t.Helper()
-	for _, command := range got {
+	for i, command := range got {
+		if i > 0 && command.Last <= got[i-1].Last {
+			t.Fatalf("chat %s has a command of seq %d after one of seq %d", c.id, command.Last, got[i-1].Last)
+		}
 		if command.Last > domain.Seq(head) || !slices.Contains(c.commands, command) {
 			t.Fatalf("chat %s has a command %v, and ends with seq %d", c.id, command, head)
 		}
@@ -123,5 +126,75 @@ func (w *world) compareGroups(t fataler, p int, part *logcopy.Partition) {
 		if want := min(seq, part.Head(chat)); got[chat] != want {
 			t.Fatalf("the checkpoint of %s is %d, want %d", chat, got[chat], want)
 		}
+	}
+}
+
+// TestCopy_BeforeSealing reads a moment in the middle of a segment that was sealed later.
+func TestCopy_BeforeSealing(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	c := w.chats[0]
+	w.append(c, object.SegmentEvents+500)
+	w.tail(0, true, true)
+	first := w.now
+	w.append(c, 400)
+	w.flushAll(w.archivers[0])
+	between := w.now
+	w.append(c, object.SegmentEvents)
+	w.flushAll(w.archivers[0])
+	w.seal(c)
+	for _, at := range []uint64{first, between, 0} {
+		w.compare(t, at)
+	}
+}
+
+// TestCopy_NewerHistory has different events with one seq, in journals and tails, of histories of which one began after the other.
+func TestCopy_NewerHistory(t *testing.T) {
+	for name, places := range map[string][2]string{
+		"a journal after a journal": {"journal", "journal"}, "a tail after a journal": {"journal", "tail"}, "a journal after a tail": {"tail", "journal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 1)
+			c := w.chats[0]
+			write := func(place string) {
+				if place == "tail" {
+					w.tail(0, true, true)
+					return
+				}
+				w.flush(w.archivers[0], w.history(), map[*worldChat]int{c: 0})
+			}
+			w.append(c, 3)
+			if places != [2]string{"journal", "tail"} {
+				w.tail(0, true, true)
+				c.events = c.events[:2]
+				w.append(c, 1)
+			}
+			write(places[0])
+			fork := &object.ForkObject{Name: object.Fork(worldLog, 0, 0), At: w.now, History: "h1", Superseded: []string{"h0"}}
+			if places == [2]string{"journal", "journal"} { // a tail has what a journal of the older history replaces
+				fork.Superseded = []string{"h0", "h1"}
+				fork.History = "h2"
+				older := &object.ForkObject{Name: object.Fork(worldLog, 0, 1), At: w.now, History: "h1", Superseded: []string{"h0"}}
+				w.put(older.Name, func() ([]byte, error) { return w.codec.EncodeFork(older) })
+			}
+			w.put(fork.Name, func() ([]byte, error) { return w.codec.EncodeFork(fork) })
+			w.histories = append(w.histories, fork.History)
+			c.events = c.events[:2]
+			w.append(c, 2)
+			write(places[1])
+			c.commands = nil
+			l, err := logcopy.Open(t.Context(), w.vault, logcopy.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := l.Partition(t.Context(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for part, err := range p.Chat(t.Context(), c.id) {
+				if err != nil || !sameEvents(part.Events, w.expected(c, 0)) {
+					t.Errorf("%d events, want %d: %v", len(part.Events), len(c.events), err)
+				}
+			}
+		})
 	}
 }

@@ -50,7 +50,7 @@ func (l *Copy) findTails(ctx context.Context) error {
 type found struct {
 	chain  []tail // a full one, and those after it up to the moment; empty if there is no full one before the moment
 	newest uint64 // when the newest one was complete, if that is after the moment
-	oldest uint64 // when the oldest full one was complete that was looked at; 0 if there is none
+	oldest uint64 // when the oldest full one that was examined was complete; 0 if there is none
 }
 
 // tailsOf finds the tails of a partition, from the newest one back to the full one that the state at the moment begins with.

@@ -318,6 +318,9 @@ func (w *world) rewriteSegment(c *worldChat, n int, seq domain.Seq, json []byte)
 		w.t.Fatal(err)
 	}
 	w.put(next.Name, func() ([]byte, error) { return w.codec.EncodeSegment(next) })
+	if err := w.vault.Delete(ctx, newest.String()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // erased is an erased form: it has the id, the seq and the ordinal. It does not change its own results.
