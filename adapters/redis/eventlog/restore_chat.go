@@ -133,8 +133,8 @@ func (w *ChatWriter) End(ctx context.Context) (domain.Seq, error) {
 		index = append(index, membersField, len(members)/2)
 	}
 	index = append(index, headField, head.String())
-	for ; len(index)+len(members)+len(tombstones) > restoreFields; index, members, tombstones = rest(index), rest(members), rest(tombstones) {
-		if err := w.send(ctx, 0, 0, nil, first(index), first(members), first(tombstones), ""); err != nil {
+	for ; len(index)+len(members)+len(tombstones) > restoreFields; index, members, tombstones = afterFirst(index), afterFirst(members), afterFirst(tombstones) {
+		if err := w.send(ctx, 0, 0, nil, firstOf(index), firstOf(members), firstOf(tombstones), ""); err != nil {
 			return 0, err
 		}
 	}
@@ -145,9 +145,10 @@ func (w *ChatWriter) End(ctx context.Context) (domain.Seq, error) {
 	return w.last, w.send(ctx, 0, 0, nil, index, members, tombstones, last+":"+strconv.FormatInt(w.sentAt, 10))
 }
 
-func first(values []any) []any { return values[:min(len(values), restoreFields)] }
+// firstOf returns the values of a list that one call writes.
+func firstOf(values []any) []any { return values[:min(len(values), restoreFields)] }
 
-func rest(values []any) []any { return values[min(len(values), restoreFields):] }
+func afterFirst(values []any) []any { return values[min(len(values), restoreFields):] }
 
 // send adds a call of the script to the next pipeline. last is the chat's value in the index of last messages if the chat ends, or "".
 func (w *ChatWriter) send(ctx context.Context, segment uint64, before int, entries, index, members, tombstones []any, last string) error {
@@ -187,7 +188,7 @@ func (w *ChatWriter) Flush(ctx context.Context) error {
 		case status < 0:
 			return w.r.replaced()
 		case status == 0:
-			return fmt.Errorf("%w: a segment of %v has other entries than were written", ports.ErrConflict, calls[i].Args[1])
+			return fmt.Errorf("%w: entries of a segment of %v are missing that were written", ports.ErrConflict, calls[i].Args[1])
 		}
 	}
 	return nil

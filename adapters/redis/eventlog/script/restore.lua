@@ -4,9 +4,9 @@
 -- ARGV  the value of that key; chat as in keys; segment, number of entries that it has before; then the number of values and the values of four lists:
 --       entries that follow in the segment, fields and values of :x, members of :u, members of :d; then the chat, or '' while more parts follow, and its
 --       value in the partition's index of last messages
--- Reply 1; 0, and nothing is written, if the segment has another number of entries; -1 if another restore has replaced this one
+-- Reply 1; 0, and nothing is written, if entries before these are missing; -1 if another restore has replaced this one
 --
--- A repeated call changes nothing.
+-- A repeated call changes nothing, also after later ones.
 
 local call = redis.call
 if call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
@@ -27,7 +27,7 @@ if #entries > 0 then
   local length = call('LLEN', base .. ARGV[3])
   if length == tonumber(ARGV[4]) then
     call('RPUSH', base .. ARGV[3], unpack(entries))
-  elseif length ~= ARGV[4] + #entries then
+  elseif length < ARGV[4] + #entries then
     return 0
   end
 end
