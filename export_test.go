@@ -3,11 +3,13 @@ package chatcore_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -66,6 +68,14 @@ func TestExport_RoundTrip(t *testing.T) {
 	copied := opened(t)(chatcore.New(t.Context(), on(t, to, 3)))
 	if found := checked(t, copied, chatcore.FsckConfig{}); len(found) > 0 {
 		t.Errorf("an imported log has %+v", found)
+	}
+	known := func(domain.ChatID, string) bool { return false }
+	chats := []domain.ChatID{"big", "small", "left", long}
+	want, got := keysOfChats(t, client, namespace, 3, known, chats...), keysOfChats(t, client, to, 3, known, chats...)
+	for key := range want {
+		if !reflect.DeepEqual(got[key], want[key]) {
+			t.Errorf("%s: %.500q, want %.500q", key, fmt.Sprint(got[key]), fmt.Sprint(want[key]))
+		}
 	}
 	must[chatcore.ExportReport](t)(chatcore.Export(t.Context(), on(t, to, 3), chatcore.ExportConfig{Dir: two}))
 	first := filesOf(t, one)
