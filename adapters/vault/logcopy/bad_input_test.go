@@ -308,6 +308,26 @@ func TestOpen_Moments(t *testing.T) {
 	w.compare(t, 0)
 }
 
+// TestOpen_QuietMoments asks for a moment between two tails of which the earlier journals were deleted, and in which nothing was appended.
+func TestOpen_QuietMoments(t *testing.T) {
+	const day = 24 * 60 * 60 * 1000
+	w := newWorld(t, 1, 2)
+	w.append(w.chats[0], 3)
+	w.flushAll(w.archivers[0])
+	w.tail(0, true, true)
+	w.now += day
+	quiet := w.now
+	w.now += day
+	w.append(w.chats[0], 2)
+	w.append(w.chats[1], 2)
+	w.flushAll(w.archivers[0])
+	w.tail(0, true, true)
+	if err := w.vault.Delete(t.Context(), object.Journal(worldLog, w.archivers[0].epoch, 0).String()); err != nil {
+		t.Fatal(err)
+	}
+	w.compare(t, quiet)
+}
+
 // TestOpen_ForgedChains changes what objects say of the ones before, with right sums.
 func TestOpen_ForgedChains(t *testing.T) {
 	w := sealedWorld(t)

@@ -28,6 +28,7 @@ type Copy struct {
 	at       uint64 // in Unix milliseconds; 0 for the end
 	reached  uint64
 	tails    [][]tail // of each partition, from a full one on
+	later    [][]tail // of each partition, after the moment
 	erased   map[domain.ChatID]map[domain.Seq]domain.EventID
 	journals *journals
 }
@@ -49,7 +50,7 @@ func Open(ctx context.Context, vault ports.Vault, c Config) (*Copy, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Copy{vault: vault, codec: codec, config: c, manifest: manifest, tails: make([][]tail, manifest.Partitions)}
+	l := &Copy{vault: vault, codec: codec, config: c, manifest: manifest, tails: make([][]tail, manifest.Partitions), later: make([][]tail, manifest.Partitions)}
 	if !c.At.IsZero() {
 		l.at = uint64(max(c.At.UnixMilli(), 1)) //nolint:gosec // positive
 	}
@@ -62,7 +63,10 @@ func Open(ctx context.Context, vault ports.Vault, c Config) (*Copy, error) {
 	if err := l.findTails(ctx); err != nil {
 		return nil, err
 	}
-	return l, l.journals.begin(ctx)
+	if err := l.journals.begin(ctx); err != nil {
+		return nil, err
+	}
+	return l, l.checkMoment(ctx)
 }
 
 // Manifest returns the manifest of the log. The caller must not change it.

@@ -3,7 +3,6 @@ package logcopy
 import (
 	"context"
 	"math"
-	"slices"
 	"sort"
 
 	"chatcore/adapters/vault/object"
@@ -27,6 +26,7 @@ type journals struct {
 	since   uint64 // the first moment whose events are needed
 	through uint64 // since when no journal may be gone; never if the newest tails are used, which are after everything that was deleted
 	later   uint64 // a moment that the newest tails give
+	gap     bool   // journals since through may be gone
 
 	rounds      int // in how many readings all partitions are read
 	first, last int // partitions whose entries are loaded, up to last − 1
@@ -69,12 +69,10 @@ func (j *journals) need(from, later uint64) {
 	}
 }
 
-// begin leaves out the objects that are not needed. It returns an error if needed ones were deleted.
+// begin leaves out the objects that are not needed, and finds out whether needed ones may have been deleted.
 func (j *journals) begin(ctx context.Context) error {
 	l := j.copy
-	if j.through != never && (len(j.epochs) == 0 || j.epochs[0].names[0].Epoch > j.through+epochMargin) {
-		return j.deleted()
-	}
+	j.gap = j.through != never && (len(j.epochs) == 0 || j.epochs[0].names[0].Epoch > j.through+epochMargin)
 	size := int64(0)
 	for i := range j.epochs {
 		e := &j.epochs[i]
@@ -95,9 +93,7 @@ func (j *journals) begin(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if first > j.through {
-				return j.deleted()
-			}
+			j.gap = j.gap || first > j.through
 		}
 		n := len(e.names)
 		if last >= j.since {
@@ -120,10 +116,6 @@ func (j *journals) begin(ctx context.Context) error {
 		l.reached = l.at
 	}
 	return nil
-}
-
-func (j *journals) deleted() error {
-	return impossible(j.copy.at, j.later, ", a time whose journals have been deleted")
 }
 
 func (j *journals) flushed(ctx context.Context, name object.Name) (uint64, error) {
@@ -244,61 +236,6 @@ func (l *Copy) add(chats map[domain.ChatID]map[domain.Seq]entry, f forks, chat d
 
 func same(a, b object.Event) bool {
 	return a.ID == b.ID && a.Ordinal == b.Ordinal && string(a.JSON) == string(b.JSON)
-}
-
-// forks are the forks of a partition.
-type forks []*object.ForkObject
-
-func (l *Copy) forksOf(ctx context.Context, partition int) (f forks, err error) {
-	names, err := l.names(ctx, object.Fork(l.manifest.Log, partition, 0).Siblings())
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		data, err := l.get(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		o, err := l.codec.DecodeFork(name, data)
-		if err != nil {
-			return nil, err
-		}
-		f = append(f, o)
-	}
-	return f, nil
-}
-
-// unnoticed reports whether a block was flushed by an archiver that had not noticed that the log went on with another history.
-func (f forks) unnoticed(history string, flushed uint64) bool {
-	return slices.ContainsFunc(f, func(o *object.ForkObject) bool { return flushed > o.At && slices.Contains(o.Superseded, history) })
-}
-
-// keeps returns the last seq of a chat that an event of a history may have.
-func (f forks) keeps(chat domain.ChatID, history string) domain.Seq {
-	keeps := ^domain.Seq(0)
-	for _, o := range f {
-		if !slices.Contains(o.Superseded, history) {
-			continue
-		}
-		for _, c := range o.Chats {
-			if c.Chat == chat {
-				keeps = min(keeps, c.Head)
-			}
-		}
-	}
-	return keeps
-}
-
-// lost reports whether the log has lost an event of a history.
-func (f forks) lost(chat domain.ChatID, seq domain.Seq, history string) bool {
-	return seq > f.keeps(chat, history)
-}
-
-// newer reports whether a history began after another one.
-func (f forks) newer(a, b string) bool {
-	return slices.ContainsFunc(f, func(o *object.ForkObject) bool {
-		return slices.Contains(o.Superseded, b) && !slices.Contains(o.Superseded, a)
-	})
 }
 
 // Journals calls fn for each journal object that is there, with the number of its events, and checks that each follows the one before.

@@ -35,7 +35,12 @@ func (l *Copy) findTails(ctx context.Context) error {
 		}
 		last := found.chain[len(found.chain)-1]
 		l.tails[p], l.reached = found.chain, max(l.reached, last.ended)
-		l.journals.need(last.time, found.newest)
+		l.later[p] = found.later
+		newest := uint64(0)
+		if len(found.later) > 0 {
+			newest = found.later[0].ended
+		}
+		l.journals.need(last.time, newest)
 	}
 	switch {
 	case len(incomplete.Partitions) > 0:
@@ -49,7 +54,7 @@ func (l *Copy) findTails(ctx context.Context) error {
 // found are the tails of a partition.
 type found struct {
 	chain  []tail // a full one, and those after it up to the moment; empty if there is no full one before the moment
-	newest uint64 // when the newest one was complete, if that is after the moment
+	later  []tail // complete after the moment, the newest first
 	oldest uint64 // when the oldest full one that was examined was complete; 0 if there is none
 }
 
@@ -71,7 +76,7 @@ func (l *Copy) tailsOf(ctx context.Context, partition int) (f found, err error) 
 			f.oldest = t.ended
 		}
 		if l.at > 0 && t.ended > l.at {
-			f.newest = max(f.newest, t.ended)
+			f.later = append(f.later, t)
 			continue
 		}
 		if f.chain = append(f.chain, t); t.full {
