@@ -33,6 +33,7 @@ import (
 // backend holds what differs between a core on Redis, one in memory, and one on a custom log.
 type backend struct {
 	logID      string
+	oldest     string // log id in the identities of events: of the oldest log that this one continues
 	groups     groups.Stores
 	defined    groups.Definitions
 	relay      ports.Relay // nil on a custom log: its processes do not reach each other
@@ -71,7 +72,7 @@ func newRedisBackend(r *onRedis, logger *slog.Logger) *backend {
 	r.relay = relay.New(relay.Config{Client: r.clients.Commands.UniversalClient, Subscriptions: r.relaying, Keys: r.keys.Relays(), Logger: logger})
 	return &backend{
 		relay: r.relay,
-		logID: r.log.ID(), groups: r.groups, defined: definitions.New(r.clients.Commands.UniversalClient, r.keys.Definitions()), backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
+		logID: r.log.ID(), oldest: r.log.Oldest(), groups: r.groups, defined: definitions.New(r.clients.Commands.UniversalClient, r.keys.Definitions()), backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
 	}
 }
 
@@ -89,7 +90,7 @@ func (r *onRedis) close() error {
 // newMemoryBackend returns the backend of a core whose data ends with the process.
 func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *memgroup.Groups, clock ports.Clock) *backend {
 	return &backend{
-		logID: log.ID(), groups: groups, defined: memory.NewDefinitions(clock), relay: memory.NewRelay(), backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
+		logID: log.ID(), oldest: log.ID(), groups: groups, defined: memory.NewDefinitions(clock), relay: memory.NewRelay(), backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
 		close: func() error {
 			log.Close() // and with it commands and queries
 			tail.Close()
@@ -107,7 +108,7 @@ func newCustomBackend(log *EventLog, clock ports.Clock) *backend {
 	if defined == nil {
 		defined = memory.NewDefinitions(clock)
 	}
-	return &backend{logID: log.ID, groups: log.Groups, defined: defined, backlog: log.backlog(), live: log.Live, tail: log.Tail, close: end}
+	return &backend{logID: log.ID, oldest: log.ID, groups: log.Groups, defined: defined, backlog: log.backlog(), live: log.Live, tail: log.Tail, close: end}
 }
 
 // probe returns nil if the log accepts events: on Redis it proves all rights and makes a small write in every partition.
@@ -198,6 +199,9 @@ func (c *Core) groupConfig(s *registration) pubsub.SubscriberConfig {
 		Batch: s.batch, Ephemeral: s.passing, Start: s.start, OnPoison: s.poison, Retry: delivery.RetryPolicy(s.retry.orDefault(d.Retry)),
 		Concurrency: s.concurrency, ChatConcurrency: s.chatConcurrency, Slow: s.slow(), Lease: d.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: d.StreamBound,
 		DeadLetterBound: d.DeadLetterBound, CountersOf: c.counters.Of, Logger: c.config.Logger,
+	}
+	if !s.builtin { // the log of read models is this one, in which they were built
+		config.LogID = c.backend.oldest
 	}
 	if s.batch != nil {
 		config.Pace = d.BuiltinPace

@@ -34,7 +34,7 @@ type Delivery[T domain.Durable] struct {
 
 // DeliveryID is an event's identity: log, chat, seq and event id.
 type DeliveryID struct {
-	Log   string // the event log's own id
+	Log   string // id of the event log or, after restores, of the oldest log that it continues
 	Chat  domain.ChatID
 	Seq   domain.Seq
 	Event domain.EventID

@@ -8,14 +8,16 @@ import (
 
 	"chatcore/adapters/pubsub/delivery"
 	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/vault/archive"
+	"chatcore/adapters/vault/object"
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// VaultGroup is the consumer group of the archiver, which runs where [VaultConfig].Store is set.
+// VaultGroup is the consumer group of the archiver, which runs where [VaultConfig].Store is set, and which no restore continues.
 const VaultGroup = "chatcore.vault"
 
 // VaultConfig configures the archiver: a process copies the partitions of the log that it owns to a vault while it runs. Processes with the same vault share the
@@ -73,13 +75,25 @@ func (c *Core) openVault(ctx context.Context) (err error) {
 	}
 	log := c.backend.redis.log
 	c.vault, err = archive.New(archive.Config{
-		Vault: v.Store, Log: log, LogID: log.ID(), Partitions: c.config.Log.Partitions, Hash: keyspace.HashName, Histories: log, Began: log.History(ctx), Clock: c.clock,
+		Vault: v.Store, Log: log, LogID: log.ID(), Partitions: c.config.Log.Partitions, Hash: keyspace.HashName, Ancestors: ancestorsOf(log), Histories: log, Began: log.History(ctx), Clock: c.clock,
 		Groups: c.backend.groups, Group: VaultGroup, Flush: v.Flush, TailEvery: v.TailEvery, FullTailEvery: v.FullTailEvery, Keep: v.Keep, Logger: c.config.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	return c.subscribe(&registration{group: VaultGroup, builtin: true, batch: c.archive, encoded: true, concurrency: vaultChats, poison: Park}, nil)
+}
+
+// ancestorsOf returns the logs that a log continues, as a vault has them.
+func ancestorsOf(log *eventlog.Log) func(ctx context.Context) ([]object.Ancestor, error) {
+	return func(ctx context.Context) ([]object.Ancestor, error) {
+		found, err := log.Ancestors(ctx)
+		ancestors := make([]object.Ancestor, len(found))
+		for i, a := range found {
+			ancestors[i] = object.Ancestor(a)
+		}
+		return ancestors, err
+	}
 }
 
 // withVault completes a core that was opened. It closes the core after an error.

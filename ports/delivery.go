@@ -37,7 +37,7 @@ type ChatBatch struct {
 // DeliveryID is an event's identity, the same in every delivery of it. Seq and Log are zero for an event that another program put
 // on the stream and that is in no log.
 type DeliveryID struct {
-	Log   string // the event log's own id
+	Log   string // id of the event log or, after restores, of the oldest log that it continues
 	Chat  domain.ChatID
 	Seq   domain.Seq
 	Event domain.EventID

@@ -326,6 +326,8 @@ var (
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrLogLost is a log that is not the one it was at the start: it was flushed or replaced. Writes stop.
 	ErrLogLost = errors.New("event log lost")
+	// ErrRestoring is a log that a restore is writing, or has begun to write: it cannot be opened until all of it is there.
+	ErrRestoring = errors.New("the log is being restored")
 	// ErrNewerLog is returned when the log is at a level that this program does not know; the error is a [*LogLevelError]. Nothing was appended.
 	// A newer program can make the same call.
 	ErrNewerLog = errors.New("the log is newer than this program")

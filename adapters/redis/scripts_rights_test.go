@@ -70,6 +70,7 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"SET|id|old", "SET|a|other"}, keys: "id a", args: "new|old|old2"},
 		},
 		"rewrite": {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |1025:1", segmentOf("p:c:0"), segmentOf("list")}, keys: "p:id list", args: "log|c|0" + strings.Repeat("|"+digestOf128, 8), spare: "^list$"}},
+		"restore": {{seed: []string{"SET|p:id|log"}, keys: "p:id", args: "log|c|0|0|2|e1|e2|2|f|1|2|u||2|1|1|c|1:5"}},
 		"lead": {
 			{keys: "l", args: "tok|60000"},
 			{seed: []string{"SET|l|tok"}, keys: "l", args: "tok|0"},

@@ -29,6 +29,7 @@ const (
 	tokenArg    argument = "TOKEN"
 	fileArg     argument = "FILE"
 	serviceArg  argument = "SERVICE"
+	dirArg      argument = "DIR"
 )
 
 // takes gives a command its positional arguments: exactly these.

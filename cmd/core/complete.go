@@ -40,7 +40,7 @@ func (c *cli) candidates(cmd *cobra.Command, kind argument, args []string) ([]st
 		return []string{"member", "admin", "owner"}, cobra.ShellCompDirectiveNoFileComp
 	case statusArg:
 		return []string{"online", "away", "busy", "offline"}, cobra.ShellCompDirectiveNoFileComp
-	case fileArg:
+	case fileArg, dirArg:
 		return nil, cobra.ShellCompDirectiveDefault
 	case chatArg:
 		return c.ask(cmd, chatIDs)

@@ -3,7 +3,10 @@ package main
 // examples returns the examples in the help of commands, by the command's path. Two spaces separate a line from its explanation.
 func examples() map[string][]string {
 	return map[string][]string{
-		"core import":            {"core import transcript.jsonl.gz"},
+		"core import":            {"core import transcript.jsonl.gz", "core import --log ./garden  a log that core export has written"},
+		"core export":            {"core export ./garden", "core export ./garden --vault s3://backups/chat"},
+		"core restore":           {"core restore --vault s3://backups/chat", "core restore --vault ./data --at 2026-03-01T12:00:00Z --partitions 32"},
+		"core verify":            {"core verify --vault s3://backups/chat", "core verify --vault ./data --with-redis"},
 		"core serve":             {"core serve --admin :7461", "core serve --embedded  without a Redis"},
 		"core tail":              {"core tail --chat garden --from 1  what there is, and then what comes", "core tail --user ben --json", "core tail --group push"},
 		"core chat create":       {"core chat create garden --as ada --title Garden --member ben --member cem"},

@@ -10,6 +10,7 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/vault/archive"
+	"chatcore/adapters/vault/object"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -78,6 +79,18 @@ func errorClasses() []errorClass {
 		{ports.ErrRateLimited, "rate_limited", exitRefused},
 		{archive.ErrShared, "vault_shared", exitRefused},
 
+		{chatcore.ErrOccupied, "occupied", exitRefused},
+		{chatcore.ErrLogNotFound, "log_not_found", exitNotFound},
+		{chatcore.ErrSeveralLogs, "several_logs", exitUsage},
+		{chatcore.ErrRestoring, "restoring", exitUnavailable},
+		{chatcore.ErrIncompleteVault, "vault_incomplete", exitUnavailable},
+		{object.ErrTruncated, "vault_truncated", exitFailed},
+		{object.ErrDamaged, "vault_damaged", exitFailed},
+		{object.ErrSwapped, "vault_swapped", exitFailed},
+		{object.ErrOtherLog, "vault_other_log", exitFailed},
+		{object.ErrNewerFormat, "vault_newer_format", exitFailed},
+		{chatcore.ErrDamagedExport, "damaged_export", exitFailed},
+		{errVaultFindings, "vault_findings", exitFailed},
 		{ports.ErrNewerLog, "newer_log", exitFailed},
 		{chatcore.ErrNewerDefinition, "newer_definition", exitFailed},
 		{ports.ErrLogLost, "log_lost", exitFailed},

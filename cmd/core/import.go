@@ -30,17 +30,30 @@ const (
 var errMalformed = errors.New("the transcript has malformed lines; they were skipped")
 
 func (c *cli) importer() *cobra.Command {
+	var log logImport
 	cmd := &cobra.Command{
-		Use: "import", Short: "Import a transcript (.jsonl or .jsonl.gz)",
+		Use: "import", Short: "Import a transcript (.jsonl or .jsonl.gz), or an exported log",
 		Long: importHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if log.dir != "" {
+				return c.importLog(cmd.Context(), log)
+			}
 			c.patient = true
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				return newImportRun(c, core).run(cmd.Context(), args[0])
 			})
 		},
 	}
-	return c.takes(c.embeddedFlag(c.jsonFlag(cmd)), fileArg)
+	log.flags(cmd)
+	cmd = c.takes(c.embeddedFlag(c.jsonFlag(cmd)), fileArg)
+	ofTranscript := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if log.dir != "" {
+			return checkArguments(cmd, args, nil)
+		}
+		return ofTranscript(cmd, args)
+	}
+	return cmd
 }
 
 const importHelp = `Import a transcript, one JSON object a line:
@@ -57,7 +70,9 @@ user that comes after it in the file was imported before.
 
 A malformed line, one of more than 1 MiB, or one that breaks a rule of chats (a text of more than 16 KiB, for example) is skipped. The first 20
 such lines are reported with their numbers, all of them are counted. The command ends with 1 if a line was malformed or too long. Chats that
-were not created by an import take no lines. The file is read twice and must be a regular file.`
+were not created by an import take no lines. The file is read twice and must be a regular file.
+
+--log DIR imports a whole log that core export has written, into a Redis that has none: every event with its id, time and seq.`
 
 // importRun is one import. The lines of a chat are imported in their order by one worker, those of different chats at the same time.
 type importRun struct {

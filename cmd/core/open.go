@@ -50,7 +50,7 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if !c.embedded {
 		config, err = c.likeTheLog(ctx, config)
 	} else if config.Vault.Store != nil {
-		err = restoreEmbedded(ctx, config)
+		err = c.restoreEmbedded(ctx, config, config.Vault.Store)
 	}
 	if err == nil {
 		core, err = chatcore.New(ctx, config, telemetry.options()...)
@@ -65,9 +65,6 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 		return errors.Join(err, closeServer())
 	}, nil
 }
-
-// restoreEmbedded fills an embedded Redis, which is empty, with the log of a vault.
-func restoreEmbedded(context.Context, chatcore.Config) error { return nil }
 
 // setEmbeddedFlush sets the interval of flushes of an embedded Redis, unless a setting does.
 func setEmbeddedFlush(config *chatcore.Config) {

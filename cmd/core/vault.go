@@ -10,9 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
-	"chatcore/adapters/vault"
 	"chatcore/adapters/vault/archive"
-	"chatcore/adapters/vault/s3"
 	"chatcore/ports"
 )
 
@@ -39,7 +37,7 @@ func (c *cli) openVault(ctx context.Context, config *chatcore.Config) (err error
 	if !c.archives || c.settings.vault == "" {
 		return nil
 	}
-	config.Vault.Store, err = vault.Open(ctx, c.settings.vault, vault.Openers{"s3": s3.Open})
+	config.Vault.Store, err = openVault(ctx, c.settings.vault)
 	return err
 }
 

@@ -47,6 +47,7 @@ var focus = map[string]map[string]string{
 		"identify":    "TestScript_SmallWrites|TestOpen_.*|TestLevels_.*",
 		"raise":       "TestScript_SmallWrites|TestUpgrade_.*|TestLevels_.*",
 		"rewrite":     "TestScript_Rewrite|TestRewrite_.*",
+		"restore":     "TestScript_Restore",
 		"probe":       "TestScript_SmallWrites",
 		"fsck_fix":    "TestScript_Fsck.*",
 		"fsck_list":   "TestScript_Fsck.*",

@@ -137,6 +137,16 @@ func (c *chatFold) apply(r ports.Record, links string) string {
 	return links
 }
 
+// place folds the next event of a log that is written anew. It returns the links of the event's entry.
+func (c *chatFold) place(r ports.Record) string {
+	before := c.sent.last
+	links := c.apply(r, "")
+	if _, sent := r.Event.(domain.MessageNew); sent && before > 0 && c.rich {
+		links += messageLink + strconv.FormatUint(before, 10)
+	}
+	return links
+}
+
 // linkedMessage returns links with the correct link to the message before, unless there is none: events of lower levels lack it.
 func (c *chatFold) linkedMessage(r ports.Record, links string) string {
 	if c.partial || !strings.Contains(links, messageLink) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -21,12 +22,14 @@ import (
 type record struct {
 	logIdentity
 
-	there bool
-	ready bool // every partition has the log's identity
+	there     bool
+	ready     bool   // every partition has the log's identity
+	restoring string // token of the restore that writes the log; "" if it is whole
+	ancestors string // JSON of the logs that this one continues
 }
 
 func recordOf(fields map[string]string) record {
-	r := record{there: len(fields) > 0, ready: fields["ready"] == "1"}
+	r := record{there: len(fields) > 0, ready: fields["ready"] == "1", restoring: fields["restoring"], ancestors: fields["ancestors"]}
 	r.id, r.hash, r.names = fields["log_id"], fields["hash"], fields["names"]
 	r.partitions, _ = strconv.Atoi(fields["partitions"])
 	if r.level, _ = strconv.Atoi(fields["level"]); r.level == 0 {
@@ -49,9 +52,23 @@ func (s sight) empty() bool {
 	return !slices.ContainsFunc(s.values, func(value string) bool { return value != "" })
 }
 
-// look reads the partitions' identities first and then cc:log. A process that creates a log writes cc:log first, so partitions with an identity but
-// without cc:log are a log that has lost it.
+// look returns the state of a log. It returns [ports.ErrRestoring] for a log that is not whole yet.
 func look(ctx context.Context, client goredis.UniversalClient, k keyspace.Log) (sight, error) {
+	seen, err := peek(ctx, client, k)
+	if err == nil && seen.restoring() {
+		err = fmt.Errorf("%w: log %s; wait for the restore or, if it was interrupted, start it again with --replace-unfinished", ports.ErrRestoring, seen.record.id)
+	}
+	return seen, err
+}
+
+// restoring reports whether a restore has begun to write the log and not finished it.
+func (s sight) restoring() bool {
+	return s.record.restoring != "" || slices.ContainsFunc(s.values, func(value string) bool { return strings.HasPrefix(value, restoringPrefix) })
+}
+
+// peek reads the partitions' identities first and then cc:log. A process that creates a log writes cc:log first, so partitions with an identity but
+// without cc:log are a log that has lost it.
+func peek(ctx context.Context, client goredis.UniversalClient, k keyspace.Log) (sight, error) {
 	ids := make([]string, k.PartitionCount())
 	for p := range ids {
 		ids[p] = k.ID(p)
@@ -124,7 +141,14 @@ func (l *Log) identify(ctx context.Context) error {
 		}
 		found.partitions, found.hash = l.keys.PartitionCount(), keyspace.HashName
 	}
-	l.id, found.level = found.id, level
+	ancestors, err := parseAncestors(l.keys.Record(), seen.record.ancestors)
+	if err != nil {
+		return err
+	}
+	l.id, l.oldest, found.level = found.id, found.id, level
+	if n := len(ancestors); n > 0 && seen.record.id == found.id {
+		l.oldest = ancestors[n-1].Log
+	}
 	if err := l.hold(seen.values); err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ type Log struct {
 	typing   keyspace.Typing
 	announce bool
 	id       string
+	oldest   string                  // id of the oldest log that this one continues, or id
 	known    int                     // the highest level that this program knows
 	held     []atomic.Pointer[field] // the identity of each partition, which scripts compare
 	adopting sync.Mutex              // serializes changes of held
@@ -218,6 +219,10 @@ func (l *Log) Clock() *Clock { return l.clock }
 
 // ID returns the log's id, which is generated when the log is created. A log with another id is another log, and its seqs are unrelated.
 func (l *Log) ID() string { return l.id }
+
+// Oldest returns the id of the oldest log that this one continues through restores, or the log's own id. Events have it in their identities, which a restore does
+// not change.
+func (l *Log) Oldest() string { return l.oldest }
 
 // database returns the number of the database that a client uses.
 func database(client goredis.UniversalClient) int {

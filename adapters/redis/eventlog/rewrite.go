@@ -208,13 +208,20 @@ func compacted(codec *wireformat.Codec, chat domain.ChatID, seq domain.Seq, entr
 	if err != nil || record.Event.ChatID() != chat || record.Seq != seq {
 		return entry
 	}
-	form, ok := codec.AppendCompact(nil, record.ID, record.Event, record.Meta)
+	compact, ok := compactForm(codec, record, entry[at:])
 	if !ok {
 		return entry
 	}
-	compact := wireformat.StoredCompact(form, record.Ordinal)
-	if json, err := wireformat.CompactJSON(chat, seq, compact); err != nil || string(json) != entry[at:] {
-		return entry
-	}
 	return entry[:at] + compact
+}
+
+// compactForm returns the compact form of an event, if its JSON can be rebuilt from that.
+func compactForm(codec *wireformat.Codec, r ports.Record, json string) (string, bool) {
+	form, ok := codec.AppendCompact(nil, r.ID, r.Event, r.Meta)
+	if !ok {
+		return "", false
+	}
+	compact := wireformat.StoredCompact(form, r.Ordinal)
+	rebuilt, err := wireformat.CompactJSON(r.Event.ChatID(), r.Seq, compact)
+	return compact, err == nil && string(rebuilt) == json
 }

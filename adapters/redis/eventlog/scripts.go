@@ -49,6 +49,8 @@ var (
 	raiseSource string
 	//go:embed script/rewrite.lua
 	rewriteSource string
+	//go:embed script/restore.lua
+	restoreSource string
 	//go:embed script/fsck_page.lua
 	fsckPageSource string
 	//go:embed script/fsck_fix.lua

@@ -13,7 +13,8 @@ import (
 //
 //	cc:{p}:id          STRING  the log's identity: LOGID;LEVEL;PARTITIONS;HASH;NAMES, at level 1 only the log id. Scripts compare the whole value
 //	cc:log             HASH    a copy of it, to create and find the log: log_id, level, partitions, hash, names; ready is 1 once every
-//	                           partition has the identity
+//	                           partition has the identity; ancestors has the logs that it continues, as JSON; restoring the token of a restore that
+//	                           is not finished. Then level is one that no program knows, and the id keys have ;restoring;TOKEN
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:count       STRING  the number of these chats
 //	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or outdated

@@ -22,13 +22,15 @@ type Log interface {
 	Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error)
 }
 
-// Config configures an [Archiver]. All fields are required.
+// Config configures an [Archiver]. All fields without another comment are required.
 type Config struct {
 	Vault      ports.Vault
 	Log        Log
 	LogID      string
 	Partitions int    // of the log
 	Hash       string // that assigns chats to partitions
+	// Ancestors are the logs that this one continues after a restore, the youngest first. It may be nil.
+	Ancestors func(ctx context.Context) ([]object.Ancestor, error)
 
 	Histories ports.Histories
 	Began     string // history of the log before the first event was read

@@ -50,6 +50,11 @@ func (a *Archiver) changeManifest(ctx context.Context, closed uint64) error {
 			return err
 		}
 		next := &object.ManifestObject{Name: object.Manifest(a.config.LogID, 0), Log: a.config.LogID, Partitions: a.config.Partitions, Hash: a.config.Hash, CreatedAt: a.now()}
+		if last == nil && a.config.Ancestors != nil {
+			if next.Ancestors, err = a.config.Ancestors(ctx); err != nil {
+				return err
+			}
+		}
 		if last != nil {
 			if last.Partitions != a.config.Partitions || last.Hash != a.config.Hash {
 				return &domain.InvalidError{
