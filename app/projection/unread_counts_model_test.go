@@ -19,7 +19,8 @@ func TestUnreadCounts_FollowEveryEvent(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newCounting(t)
 		most := rapid.SampledFrom([]int{2, 3, keptHere}).Draw(rt, "kept for")
-		c.counts.Small(most, rapid.SampledFrom([]int{1, 1 << 17}).Draw(rt, "members of tallies"))
+		c.counts.Small(most, rapid.SampledFrom([]int{1, 1 << 17}).Draw(rt, "remembered chats"))
+		c.log.unknown = rapid.Bool().Draw(rt, "unknown to the log")
 		c.create("bob", "cem")
 		users := []domain.UserID{"ann", "bob", "cem", "dan"}
 		sent := 0

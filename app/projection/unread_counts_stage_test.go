@@ -23,7 +23,9 @@ type watched struct {
 	mu      sync.Mutex // mu guards: calls, loaded, while several goroutines call
 	calls   int
 	loaded  int    // entities
+	counted int    // users
 	before  func() // the next count
+	unknown bool   // of every user the caller must load the count
 	failing error
 }
 
@@ -55,6 +57,27 @@ func (w *watched) Count(ctx context.Context, c domain.ChatID, after ...domain.Se
 		before()
 	}
 	return w.Log.Count(ctx, c, after...)
+}
+
+func (w *watched) CountMembers(ctx context.Context, requests ...ports.CountRequest) ([]ports.MemberCounts, error) {
+	w.called(0)
+	if w.failing != nil {
+		return nil, w.failing
+	}
+	if before := w.before; before != nil {
+		w.before = nil
+		before()
+	}
+	counts, err := w.Log.CountMembers(ctx, requests...)
+	for _, c := range counts {
+		w.counted += len(c.Users)
+		for i := range c.Users {
+			if w.unknown {
+				c.Users[i].UnreadCount = ports.UnreadCount{}
+			}
+		}
+	}
+	return counts, err
 }
 
 func (w *watched) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain.UserID, error] {

@@ -19,8 +19,12 @@ var (
 	skipSource string
 	//go:embed script/load.lua
 	loadSource string
+	//go:embed script/marks.lua
+	marksSource string
 	//go:embed script/unread.lua
 	unreadSource string
+	//go:embed script/unread_members.lua
+	unreadMembersSource string
 	//go:embed script/read.lua
 	readSource string
 	//go:embed script/search.lua
@@ -59,7 +63,7 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, load, read, search, last, activity, unread, backlog, heads, snapshot, witness *goredis.Script
+	append, send, load, read, search, last, activity, unread, unreadMembers, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -68,7 +72,7 @@ func newScripts() scripts {
 		send:     goredis.NewScript(sendSource),
 		load:     goredis.NewScript(chatSource + skipSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
-		unread:   goredis.NewScript(chatSource + unreadSource),
+		unread:   goredis.NewScript(chatSource + marksSource + unreadSource),
 		search:   goredis.NewScript(chatSource + searchSource),
 		last:     goredis.NewScript(chatSource + lastSource),
 		activity: goredis.NewScript(activitySource),
@@ -76,5 +80,7 @@ func newScripts() scripts {
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
 		witness:  goredis.NewScript(witnessSource),
+
+		unreadMembers: goredis.NewScript(chatSource + marksSource + unreadMembersSource),
 	}
 }

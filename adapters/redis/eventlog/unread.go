@@ -100,16 +100,22 @@ func (l *Log) countUnread(ctx context.Context, user domain.UserID, chats []domai
 			return nil
 		}
 		for i, place := range c.places {
-			switch n := reply[1+i]; {
-			case n >= 0:
-				counts[place] = ports.UnreadCount{Messages: domain.Ordinal(n), Outcome: ports.UnreadCounted} //nolint:gosec // not negative
-			case n == -1:
-				counts[place] = ports.UnreadCount{Outcome: ports.UnreadNotMember}
-			}
+			counts[place] = unreadCount(reply[1+i])
 		}
 		return nil
 	}
 	return errIdentityMoves
+}
+
+// unreadCount returns the meaning of a number in a reply, see marks.lua.
+func unreadCount(n int64) ports.UnreadCount {
+	switch {
+	case n >= 0:
+		return ports.UnreadCount{Messages: domain.Ordinal(n), Outcome: ports.UnreadCounted} //nolint:gosec // not negative
+	case n == -1:
+		return ports.UnreadCount{Outcome: ports.UnreadNotMember}
+	}
+	return ports.UnreadCount{}
 }
 
 // askUnread runs the script. It also returns the identities with which the script compared the partitions.
