@@ -23,8 +23,8 @@ var (
 	marksSource string
 	//go:embed script/unread.lua
 	unreadSource string
-	//go:embed script/unread_members.lua
-	unreadMembersSource string
+	//go:embed script/members.lua
+	membersSource string
 	//go:embed script/read.lua
 	readSource string
 	//go:embed script/search.lua
@@ -63,7 +63,7 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, load, read, search, last, activity, unread, unreadMembers, backlog, heads, snapshot, witness *goredis.Script
+	append, send, load, read, search, last, activity, unread, members, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -73,6 +73,7 @@ func newScripts() scripts {
 		load:     goredis.NewScript(chatSource + skipSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
 		unread:   goredis.NewScript(chatSource + marksSource + unreadSource),
+		members:  goredis.NewScript(chatSource + marksSource + membersSource),
 		search:   goredis.NewScript(chatSource + searchSource),
 		last:     goredis.NewScript(chatSource + lastSource),
 		activity: goredis.NewScript(activitySource),
@@ -80,7 +81,5 @@ func newScripts() scripts {
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
 		witness:  goredis.NewScript(witnessSource),
-
-		unreadMembers: goredis.NewScript(chatSource + marksSource + unreadMembersSource),
 	}
 }
