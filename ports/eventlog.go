@@ -76,7 +76,8 @@ const MaxCountMembers = 512
 type CountRequest struct {
 	Chat  domain.ChatID
 	Users []domain.UserID
-	Most  int // without Users: a chat of more present and former members is not counted. At most [MaxCountMembers]
+	Most  int        // without Users: a chat of more present and former members is not counted. At most [MaxCountMembers]
+	After domain.Seq // users that left at this seq or before are left out of the result. 0: none are
 }
 
 // Check returns an error if the request is not valid.
@@ -93,7 +94,7 @@ func (r CountRequest) Check() error {
 type MemberCounts struct {
 	Head    domain.Seq    // the chat's last seq: as of then the counts are. 0 if the chat does not exist
 	Members int           // the number of present and former members, of an existing chat
-	Users   []MemberCount // in the order of the request's users, or in no particular order
+	Users   []MemberCount // in the order of the request's users or, if it has none, in no particular order
 }
 
 // MemberCount is the count of one user.

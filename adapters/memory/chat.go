@@ -218,6 +218,10 @@ func (c *chat) countMembers(r ports.CountRequest) ports.MemberCounts {
 		users = c.members
 	}
 	for _, user := range users {
+		moved := c.version(domain.MemberEntity(user))
+		if _, current := c.since(user); !current && moved > 0 && moved <= r.After {
+			continue
+		}
 		counts.Users = append(counts.Users, ports.MemberCount{User: user, UnreadCount: c.unread(user)})
 	}
 	return counts

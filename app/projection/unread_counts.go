@@ -138,7 +138,7 @@ func (u *UnreadCounts) scan(ctx context.Context, r *recount) error {
 		if len(users) == 0 {
 			return nil
 		}
-		counts, err := u.models.log.CountMembers(ctx, ports.CountRequest{Chat: r.chat, Users: users})
+		counts, err := u.models.log.CountMembers(ctx, ports.CountRequest{Chat: r.chat, Users: users, After: r.after()})
 		if err != nil {
 			return err
 		}

@@ -27,10 +27,11 @@ type recount struct {
 	users        []domain.UserID // whose counts a scan has asked for
 	members      int             // of the counted users, those that are members
 	entries      []ports.UserEntry
+	open         map[domain.UserID]bool // of the changed users, those without an entry
 }
 
-// newRecount returns what the deliveries of a batch that are done change. Counts that were written before have everything up to their seq, but those of
-// users that had left by then are removed at the event.
+// newRecount returns what the deliveries of a batch that are done change. The counts that were written before have everything up to their seq, unless an
+// earlier event comes late: the count of a user that left in it is removed.
 func newRecount(b *ports.ChatBatch, before writtenChat) *recount {
 	id := b.Deliveries[0].ID
 	r := &recount{batch: b, log: id.Log, chat: id.Chat, first: id.Seq, changed: make(map[domain.UserID]bool)}
@@ -76,33 +77,39 @@ func (r *recount) apply(e domain.Durable) {
 // follows reports whether the batch has every event since the counts were written.
 func (r *recount) follows(before writtenChat) bool { return r.first > 1 && r.first <= before.seq+1 }
 
+// request asks for the counts of all members and of the users that have left since the batch, or only of the users that the batch changes.
 func (r *recount) request() ports.CountRequest {
 	if r.all {
-		return ports.CountRequest{Chat: r.chat, Most: ports.MaxCountMembers}
+		return ports.CountRequest{Chat: r.chat, Most: ports.MaxCountMembers, After: r.after()}
 	}
 	return ports.CountRequest{Chat: r.chat, Users: slices.Collect(maps.Keys(r.changed))}
+}
+
+// after is the seq up to which the counts of users that have left are removed. At a rebuild none are.
+func (r *recount) after() domain.Seq {
+	if r.first == 1 {
+		return 0
+	}
+	return r.last
 }
 
 // begin begins with new counts of the log. Counts are kept of most members.
 func (r *recount) begin(counts ports.MemberCounts, most int) {
 	r.head, r.latest, r.crowded = counts.Head, counts.Head, counts.Members > most
-	r.users, r.members, r.entries = nil, 0, nil
+	r.users, r.members, r.entries, r.open = nil, 0, nil, maps.Clone(r.changed)
 }
 
-// add adds the entry of a user as of a version. That a user is no member is written where the batch or a rebuild says so.
+// add adds the entry of a user as of a version.
 func (r *recount) add(version domain.Seq, c ports.MemberCount) {
 	r.latest = max(r.latest, version)
 	entry := ports.UserEntry{User: c.User, Version: version, Number: uint64(c.Messages), Rebuild: r.rebuild}
 	if c.Outcome == ports.UnreadCounted && !r.later { // the user has joined again
 		return
 	}
-	if c.Outcome == ports.UnreadCounted {
+	if entry.Gone = c.Outcome != ports.UnreadCounted; !entry.Gone {
 		r.members++
-	} else if _, changed := r.changed[c.User]; changed || r.rebuild > 0 {
-		entry.Number, entry.Gone = 0, true
-	} else {
-		return
 	}
+	delete(r.open, c.User)
 	r.entries = append(r.entries, entry)
 }
 
@@ -115,9 +122,12 @@ func (r *recount) room(most int) int {
 // at most with each event, may decide it. If no counts are kept, it has those of members that have left removed, and all of them if the chat may have
 // been smaller since the batch begins. listed is the number of present and former members.
 func (r *recount) settle(listed, most int) bool {
-	meanwhile := int(r.latest - r.head) //nolint:gosec // far below the largest int
 	if !r.later {
 		return true
+	}
+	meanwhile := int(r.latest - r.head) //nolint:gosec // far below the largest int
+	for user := range r.open {          // left in the batch
+		r.entries = append(r.entries, r.gone(user))
 	}
 	if !r.crowded {
 		return listed+meanwhile <= most
@@ -134,9 +144,13 @@ func (r *recount) settle(listed, most int) bool {
 	}
 	r.entries = r.entries[:0]
 	for _, user := range r.users {
-		r.entries = append(r.entries, ports.UserEntry{User: user, Version: r.head, Gone: true, Rebuild: r.rebuild})
+		r.entries = append(r.entries, r.gone(user))
 	}
 	return true
+}
+
+func (r *recount) gone(user domain.UserID) ports.UserEntry {
+	return ports.UserEntry{User: user, Version: r.head, Gone: true, Rebuild: r.rebuild}
 }
 
 // fail takes back that the batch is done.

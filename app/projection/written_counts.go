@@ -17,7 +17,7 @@ type writtenChat struct {
 }
 
 // writtenCounts holds what was written of chats. A lagging group need not count again for events that were counted, and a large chat is written at
-// intervals. What it has forgotten is written again.
+// intervals. A chat that it has forgotten is written again.
 type writtenCounts struct {
 	size int
 

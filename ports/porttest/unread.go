@@ -30,6 +30,8 @@ func testCountMembers(t *testing.T, log Log) {
 				h.append(then(e))
 			}
 		}
+		after := domain.Seq(rapid.IntRange(0, int(h.history(chats[1]).head())+1).Draw(rt, "after")) //nolint:gosec // small
+		h.checkMembers(ports.CountRequest{Chat: chats[1], Most: ports.MaxCountMembers, After: after}, ports.CountRequest{Chat: chats[1], Users: users, After: after})
 		h.checkMembers(ports.CountRequest{Chat: chats[0], Most: ports.MaxCountMembers}, ports.CountRequest{Chat: NewChatID(), Most: 1},
 			ports.CountRequest{Chat: chats[1], Users: users}, ports.CountRequest{Chat: chats[1], Most: 1}, ports.CountRequest{Chat: chats[0], Users: users[1:2]})
 	})
@@ -106,6 +108,10 @@ func (h *harness) checkMembers(requests ...ports.CountRequest) {
 			fallthrough
 		default:
 			for _, user := range users {
+				version := history.version(domain.MemberEntity(user))
+				if history.unread(user).Outcome == ports.UnreadNotMember && version <= r.After && version > 0 {
+					continue
+				}
 				want = append(want, ports.MemberCount{User: user, UnreadCount: history.unread(user)})
 			}
 		}

@@ -2,10 +2,7 @@ package eventlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/domain"
@@ -13,6 +10,8 @@ import (
 )
 
 var _ ports.MemberCounter = (*Log)(nil)
+
+const leftOut = -3 // in place of a count: the user is left out
 
 // CountMembers implements [ports.MemberCounter] in one round trip for each 128 chats or about 1,024 users, on a Cluster for each partition and so many.
 func (l *Log) CountMembers(ctx context.Context, requests ...ports.CountRequest) ([]ports.MemberCounts, error) {
@@ -32,12 +31,11 @@ func (l *Log) CountMembers(ctx context.Context, requests ...ports.CountRequest) 
 
 // countMembersIn makes a script call for the chats of a call, and further ones until all are counted. It sets their counts.
 func (l *Log) countMembersIn(ctx context.Context, requests []ports.CountRequest, c countCall, counts []ports.MemberCounts) error {
-	const elements = 4 // of the reply for each chat
 	for len(c.places) > 0 {
 		var args []any
 		for i, place := range c.places {
 			r := requests[place]
-			args = append(args, c.at[i]+1, keyspace.Escape(string(r.Chat)), r.Most, len(r.Users))
+			args = append(args, c.at[i]+1, keyspace.Escape(string(r.Chat)), r.Most, uint64(r.After), len(r.Users))
 			for _, user := range r.Users {
 				args = append(args, string(user))
 			}
@@ -46,12 +44,12 @@ func (l *Log) countMembersIn(ctx context.Context, requests []ports.CountRequest,
 		if err != nil {
 			return err
 		}
-		n := len(reply) / elements
-		if n == 0 || n > len(c.places) {
+		n := len(reply) - 1
+		if n < 1 || n > len(c.places) {
 			return fmt.Errorf("a reply of %d elements about %d chats", len(reply), len(c.places))
 		}
 		for i, place := range c.places[:n] {
-			if counts[place], err = memberCounts(requests[place], reply[1+elements*i:1+elements*(i+1)]); err != nil {
+			if counts[place], err = memberCounts(requests[place], reply[1+i]); err != nil {
 				return &ports.CorruptError{Chat: requests[place].Chat, Cause: err}
 			}
 		}
@@ -60,35 +58,44 @@ func (l *Log) countMembersIn(ctx context.Context, requests []ports.CountRequest,
 	return nil
 }
 
-// memberCounts returns the counts in a part of the reply of members.lua.
-func memberCounts(r ports.CountRequest, part []any) (ports.MemberCounts, error) {
-	head, _ := part[0].(int64)
-	members, _ := part[1].(int64)
-	text, _ := part[2].(string)
-	if head == statusMissing {
-		return ports.MemberCounts{}, errors.New(text)
+// memberCounts returns the counts in an element of the reply of members.lua.
+func memberCounts(r ports.CountRequest, element any) (ports.MemberCounts, error) {
+	part, _ := element.([]any)
+	if len(part) < 2 {
+		return ports.MemberCounts{}, fmt.Errorf("a reply %v", element)
 	}
-	m := ports.MemberCounts{Head: seqOf(head), Members: int(members)}
-	users := r.Users
-	listed, _ := part[3].([]any)
-	for _, user := range listed {
-		name, _ := user.(string)
-		users = append(users, domain.UserID(name))
+	members, counted := part[1].(int64)
+	if !counted { // the head is statusMissing
+		return ports.MemberCounts{}, fmt.Errorf("%v", part[1])
 	}
-	numbers := strings.Fields(text)
-	if len(numbers) == 0 {
+	m := ports.MemberCounts{Head: seqOf(part[0]), Members: int(members)}
+	if len(part) == 2 {
 		return m, nil
 	}
-	if len(numbers) != len(users) {
+	users := r.Users
+	if len(part) > 3 {
+		users = usersIn(part[3])
+	}
+	numbers, _ := part[2].([]any)
+	if len(numbers) > 0 && len(numbers) != len(users) {
 		return m, fmt.Errorf("%d counts of %d users", len(numbers), len(users))
 	}
-	m.Users = make([]ports.MemberCount, len(numbers))
+	m.Users = make([]ports.MemberCount, 0, len(numbers))
 	for i, number := range numbers {
-		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return m, err
+		if n, _ := number.(int64); n != leftOut {
+			m.Users = append(m.Users, ports.MemberCount{User: users[i], UnreadCount: unreadCount(n)})
 		}
-		m.Users[i] = ports.MemberCount{User: users[i], UnreadCount: unreadCount(n)}
 	}
 	return m, nil
+}
+
+// usersIn returns the users in a list of a reply.
+func usersIn(list any) []domain.UserID {
+	names, _ := list.([]any)
+	users := make([]domain.UserID, len(names))
+	for i, name := range names {
+		text, _ := name.(string)
+		users[i] = domain.UserID(text)
+	}
+	return users
 }

@@ -5,11 +5,16 @@
 -- type of an event is parsed from its first fields, never by a search in its content. Other fields are read only of events without content of clients.
 
 local LINKS = 32 -- maximum number of events read of one entity: a user's roles may change often, and a receipt may follow a later message
-local match, format = string.match, string.format
+local match, format, sub = string.match, string.format, string.sub
 local versions -- the versions that the caller reads, by type
 
-local function reads_versions(update, message, receipt)
-  versions = {['chat:update'] = tonumber(update), ['message:new'] = tonumber(message), ['read:receipt'] = tonumber(receipt)}
+-- foreign sets the versions from ARGV, from a place on. It returns the place of a partition whose log id is not the one that follows there, or nil.
+local function foreign(at)
+  versions = {['chat:update'] = tonumber(ARGV[at]), ['message:new'] = tonumber(ARGV[at + 1]), ['read:receipt'] = tonumber(ARGV[at + 2])}
+  local held = call('MGET', unpack(KEYS))
+  for p = 1, #KEYS do
+    if held[p] ~= ARGV[at + 2 + p] then return p end
+  end
 end
 
 -- event_at returns an entry and its type. It returns nil if the entry is missing, and no type if the caller does not read the event's type or
@@ -90,19 +95,25 @@ end
 
 -- countable returns what the counts of a chat share, from its head and its count of tombstones, or nil if the head is missing or unreadable.
 local function countable(base, entry, tombstones)
-  local head, messages, buried = parse_head(entry or '')
-  return head and {base = base, head = head, messages = messages, deleted = buried and format('%d', buried) or tombstones, after = {}}
+  local head, messages, buried = match(entry or '', '^(%d+):(%d+):?(%d*)')
+  if not head or not parse_head(entry) then return nil end
+  if buried == '' then buried = tombstones end
+  return {base = base, head = tonumber(head), messages = tonumber(messages), deleted = buried}
 end
 
 -- deleted_after returns the number of tombstones after a seq, or nil if tombstones are missing.
 local function deleted_after(chat, seq)
   if chat.deleted == '0' then return 0 end
   local key = chat.base .. ':d'
-  if chat.whole == nil then chat.whole = format('%d', call('ZCARD', key)) == (chat.deleted or '0') end
+  local after = chat.after
+  if not after then
+    after = {}
+    chat.after, chat.whole = after, format('%d', call('ZCARD', key)) == (chat.deleted or '0')
+  end
   if not chat.whole then return nil end
   if not chat.deleted then return 0 end
-  chat.after[seq] = chat.after[seq] or call('ZCOUNT', key, format('(%d', seq), '+inf')
-  return chat.after[seq]
+  after[seq] = after[seq] or call('ZCOUNT', key, format('(%d', seq), '+inf')
+  return after[seq]
 end
 
 -- unread_of returns the number of messages that a user has not read, -1 if the user is not a member, or -2 if the caller must count otherwise: an entry

@@ -2,18 +2,15 @@
 --
 -- KEYS  the id key of each partition
 -- ARGV  the versions of chat:update, message:new and read:receipt that the caller reads; for each partition its log id; for each chat the place of its
---       partition, from 1, the chat as in keys, MOST, the number of users, and the users
--- Reply {0, for each chat four elements: its last seq, 0 if it does not exist; the number of present and former members by the index; for each user the
---       number of messages, -1 or -2, see marks.lua, joined by spaces; and, unless ARGV has users, the users: all present and former members, or none if
---       they are more than MOST. -2, 0, CAUSE, '' if a key of the chat is missing}, with fewer chats if the call has counted enough users;
---       {-1, place} if a partition belongs to another log
+--       partition, from 1, the chat as in keys, MOST, AFTER, the number of users, and the users
+-- Reply {0, for each chat {its last seq, the number of present and former members by the index, {for each user the number of messages, -1 or -2, see
+--       marks.lua, or -3 if the user left at AFTER or before}}; if ARGV has no users for it, and there are at most MOST, with a fourth element, all present and former members; {0, 0} if the chat does not
+--       exist; {-2, CAUSE} if a key of it is missing}, with fewer chats if the call has counted enough users; {-1, place} if a partition belongs to another log
 
 local ENOUGH = 1024 -- about half a millisecond
 local partitions, spent = #KEYS, 0
-reads_versions(ARGV[1], ARGV[2], ARGV[3])
-for p = 1, partitions do
-  if call('GET', KEYS[p]) ~= ARGV[3 + p] then return {-1, p} end
-end
+local other = foreign(1)
+if other then return {-1, other} end
 
 -- marks_of reads fields of the index, and the read marks of the users from first to last in a list.
 local function marks_of(index, users, first, last)
@@ -22,15 +19,28 @@ local function marks_of(index, users, first, last)
   return call('HMGET', index, unpack(fields))
 end
 
+-- leave_out replaces the counts of users that left at a seq or before. first is the place of the first user in the list.
+local function leave_out(chat, users, first, counts, after)
+  local left, fields = {}, {}
+  for i, count in ipairs(counts) do
+    if count == -1 then left[#left + 1], fields[#fields + 1] = i, ' u' .. users[first + i - 1] end
+  end
+  if #left == 0 then return end
+  local members = chat.head > after and call('HMGET', chat.base .. ':x', unpack(fields)) or {}
+  for k, i in ipairs(left) do
+    if tonumber(match(members[k] or '0', '^%d+') or 0) <= after then counts[i] = -3 end
+  end
+end
+
 -- count_in returns the elements of the reply for a chat with the users from first to last in ARGV.
-local function count_in(prefix, name, most, first, last)
+local function count_in(prefix, name, most, after, first, last)
   local base = prefix .. name
-  local users, listed, entries = ARGV, '', marks_of(base .. ':x', ARGV, first, last)
+  local users, listed, entries = ARGV, nil, marks_of(base .. ':x', ARGV, first, last)
   local chat, members = countable(base, entries[1], entries[2]), tonumber(entries[3] or 0)
   if not chat or chat.head == 0 then
     local head, missing = head_of(prefix, name)
-    if not head then return -2, 0, missing, '' end
-    return 0, 0, '', ''
+    if not head then return -2, missing end
+    return 0, 0
   end
   if last < first and members and members <= most then
     users = call('HKEYS', base .. ':u')
@@ -38,25 +48,25 @@ local function count_in(prefix, name, most, first, last)
     entries = marks_of(base .. ':x', users, first, last)
     if last ~= members then members = nil end
   end
-  if not members then return -2, 0, 'the index has another number of members', '' end
+  if not members then return -2, 'the index has another number of members' end
   local counts = {}
   for i = first, last do counts[i - first + 1] = unread_of(chat, users[i], entries[i - first + 4]) end
+  if after > 0 then leave_out(chat, users, first, counts, after) end
   spent = spent + 1 + #counts
-  return chat.head, members, table.concat(counts, ' '), listed
+  return chat.head, members, counts, listed
 end
 
 local reply, c = {0}, 4 + partitions
 while c <= #ARGV and spent < ENOUGH do
-  local last = c + 3 + tonumber(ARGV[c + 3])
-  local prefix = string.sub(KEYS[tonumber(ARGV[c])], 1, -3)
-  local ok, head, members, counts, users = pcall(count_in, prefix, ARGV[c + 1], tonumber(ARGV[c + 2]), c + 4, last)
+  local last = c + 4 + tonumber(ARGV[c + 4])
+  local prefix = sub(KEYS[tonumber(ARGV[c])], 1, -3)
+  local ok, head, members, counts, users = pcall(count_in, prefix, ARGV[c + 1], tonumber(ARGV[c + 2]), tonumber(ARGV[c + 3]), c + 5, last)
   if not ok then
     local cause = type(head) == 'table' and head.err or tostring(head)
     if not string.find(cause, 'WRONGTYPE', 1, true) then error(head) end
-    head, members, counts, users = -2, 0, cause, ''
+    head, members, counts = -2, cause, nil
   end
-  local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = head, members, counts, users
+  reply[#reply + 1] = {head, members, counts, users}
   c = last + 1
 end
 return reply

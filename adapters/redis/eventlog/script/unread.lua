@@ -6,14 +6,12 @@
 -- Reply {0, for each chat the number of messages, -1 or -2, see marks.lua}; {-1, place} if a partition belongs to another log
 
 local user, partitions = ARGV[1], #KEYS
-reads_versions(ARGV[2], ARGV[3], ARGV[4])
-for p = 1, partitions do
-  if call('GET', KEYS[p]) ~= ARGV[4 + p] then return {-1, p} end
-end
+local other = foreign(2)
+if other then return {-1, other} end
 
 local reply = {0}
 for c = 5 + partitions, #ARGV, 2 do
-  local base = string.sub(KEYS[tonumber(ARGV[c])], 1, -3) .. ARGV[c + 1]
+  local base = sub(KEYS[tonumber(ARGV[c])], 1, -3) .. ARGV[c + 1]
   local entries = call('HMGET', base .. ':x', ' ', ' #d', ' r' .. user)
   local chat = countable(base, entries[1], entries[2])
   reply[#reply + 1] = chat and unread_of(chat, user, entries[3]) or -2
