@@ -92,7 +92,8 @@ type broken struct {
 	refuse  map[domain.ChatID]error
 	mu      sync.Mutex // mu guards: calls, puts, while several goroutines put
 	calls   int
-	puts    int // entries
+	puts    int                               // entries
+	last    map[domain.UserID]ports.UserEntry // with the greatest version
 }
 
 func (b *broken) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
@@ -100,6 +101,11 @@ func (b *broken) Put(ctx context.Context, log string, puts ...ports.ChatEntries)
 	b.calls++
 	for _, p := range puts {
 		b.puts += len(p.Entries)
+		for _, e := range p.Entries {
+			if e.Version > b.last[e.User].Version {
+				b.last[e.User] = e
+			}
+		}
 	}
 	b.mu.Unlock()
 	for _, p := range puts {
@@ -131,7 +137,7 @@ type counting struct {
 
 func newCounting(t *testing.T) *counting {
 	clock := &stepping{At: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
-	c := &counting{t: t, view: &broken{UserView: memory.NewUserView()}}
+	c := &counting{t: t, view: &broken{UserView: memory.NewUserView(), last: map[domain.UserID]ports.UserEntry{}}}
 	c.on(memory.New(wireformat.New(), clock, nil))
 	c.chats = app.NewChats(c.log.Log, entity.NewLoader(c.log.Log, c.log.Log, 1<<20), silent{}, c.log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
 	return c
