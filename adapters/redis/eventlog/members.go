@@ -11,7 +11,10 @@ import (
 
 var _ ports.MemberCounter = (*Log)(nil)
 
-const leftOut = -3 // in place of a count: the user is left out
+const (
+	leftOut     = -3   // in place of a count: the user is left out
+	enoughUsers = 1024 // of a call, which then ends with the chat; see members.lua
+)
 
 // CountMembers implements [ports.MemberCounter] in one round trip for each 128 chats or about 1,024 users, on a Cluster for each partition and so many.
 func (l *Log) CountMembers(ctx context.Context, requests ...ports.CountRequest) ([]ports.MemberCounts, error) {
@@ -33,8 +36,13 @@ func (l *Log) CountMembers(ctx context.Context, requests ...ports.CountRequest) 
 func (l *Log) countMembersIn(ctx context.Context, requests []ports.CountRequest, c countCall, counts []ports.MemberCounts) error {
 	for len(c.places) > 0 {
 		var args []any
+		asked := 0
 		for i, place := range c.places {
+			if asked >= enoughUsers {
+				break
+			}
 			r := requests[place]
+			asked += len(r.Users)
 			args = append(args, c.at[i]+1, keyspace.Escape(string(r.Chat)), r.Most, uint64(r.After), len(r.Users))
 			for _, user := range r.Users {
 				args = append(args, string(user))
