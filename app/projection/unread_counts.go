@@ -62,7 +62,7 @@ func (u *UnreadCounts) handle(ctx context.Context, batches []*ports.ChatBatch, d
 		r := newRecount(b, before)
 		switch left := before.members - r.leaves; {
 		case r.follows(before) && left > u.most: // the chat was and is too large
-			before.seq, before.members = r.last, left
+			before.seq, before.members = max(before.seq, r.last), left
 			u.written.put(r.chat, before)
 		case !r.all && len(r.changed) == 0:
 		case defers && r.all && r.rebuild == 0 && left > u.small && now.Before(before.next):

@@ -57,7 +57,9 @@ func (r *recount) apply(e domain.Durable) {
 	case domain.MessageNew, domain.MessageDelete:
 		r.all = true
 	case domain.ReadReceipt:
-		r.changed[e.User] = r.changed[e.User]
+		if _, known := r.changed[e.User]; !known {
+			r.changed[e.User] = false
+		}
 	case domain.ChatUpdate:
 		switch e.Change {
 		case domain.Created:

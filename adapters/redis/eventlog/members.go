@@ -2,7 +2,10 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/domain"
@@ -52,12 +55,14 @@ func (l *Log) countMembersIn(ctx context.Context, requests []ports.CountRequest,
 		if err != nil {
 			return err
 		}
-		n := len(reply) - 1
-		if n < 1 || n > len(c.places) {
+		n := len(reply) / 2
+		if n == 0 || n > len(c.places) {
 			return fmt.Errorf("a reply of %d elements about %d chats", len(reply), len(c.places))
 		}
 		for i, place := range c.places[:n] {
-			if counts[place], err = memberCounts(requests[place], reply[1+i]); err != nil {
+			numbers, _ := reply[1+2*i].(string)
+			listed, _ := reply[2+2*i].(string)
+			if counts[place], err = memberCounts(requests[place].Users, numbers, listed); err != nil {
 				return &ports.CorruptError{Chat: requests[place].Chat, Cause: err}
 			}
 		}
@@ -66,44 +71,35 @@ func (l *Log) countMembersIn(ctx context.Context, requests []ports.CountRequest,
 	return nil
 }
 
-// memberCounts returns the counts in an element of the reply of members.lua.
-func memberCounts(r ports.CountRequest, element any) (ports.MemberCounts, error) {
-	part, _ := element.([]any)
-	if len(part) < 2 {
-		return ports.MemberCounts{}, fmt.Errorf("a reply %v", element)
+// memberCounts returns the counts in the two elements for a chat in the reply of members.lua.
+func memberCounts(asked []domain.UserID, numbers, listed string) (ports.MemberCounts, error) {
+	head, rest, _ := strings.Cut(numbers, " ")
+	if head == strconv.Itoa(statusMissing) {
+		return ports.MemberCounts{}, errors.New(rest)
 	}
-	members, counted := part[1].(int64)
-	if !counted { // the head is statusMissing
-		return ports.MemberCounts{}, fmt.Errorf("%v", part[1])
-	}
-	m := ports.MemberCounts{Head: seqOf(part[0]), Members: int(members)}
-	if len(part) == 2 {
-		return m, nil
-	}
-	users := r.Users
-	if len(part) > 3 {
-		users = usersIn(part[3])
-	}
-	numbers, _ := part[2].([]any)
-	if len(numbers) > 0 && len(numbers) != len(users) {
-		return m, fmt.Errorf("%d counts of %d users", len(numbers), len(users))
-	}
-	m.Users = make([]ports.MemberCount, 0, len(numbers))
-	for i, number := range numbers {
-		if n, _ := number.(int64); n != leftOut {
-			m.Users = append(m.Users, ports.MemberCount{User: users[i], UnreadCount: unreadCount(n)})
+	users := asked
+	if listed != "" {
+		for user := range strings.SplitSeq(listed, "\n") {
+			users = append(users, domain.UserID(user))
 		}
 	}
-	return m, nil
-}
-
-// usersIn returns the users in a list of a reply.
-func usersIn(list any) []domain.UserID {
-	names, _ := list.([]any)
-	users := make([]domain.UserID, len(names))
-	for i, name := range names {
-		text, _ := name.(string)
-		users[i] = domain.UserID(text)
+	var m ports.MemberCounts
+	place := -2 // of the user of a number
+	for text := range strings.FieldsSeq(numbers) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case err != nil:
+			return m, err
+		case place == -2:
+			m.Head = seqOf(n)
+		case place == -1:
+			m.Members = int(n)
+		case place >= len(users):
+			return m, fmt.Errorf("there are more counts than the %d users", len(users))
+		case n != leftOut:
+			m.Users = append(m.Users, ports.MemberCount{User: users[place], UnreadCount: unreadCount(n)})
+		}
+		place++
 	}
-	return users
+	return m, nil
 }
