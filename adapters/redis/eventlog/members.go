@@ -15,11 +15,11 @@ import (
 var _ ports.MemberCounter = (*Log)(nil)
 
 const (
-	leftOut     = -3   // in place of a count: the user is left out
-	enoughUsers = 1024 // of a call, which then ends with the chat; see members.lua
+	leftOut     = -3  // in place of a count: the user is left out
+	enoughUsers = 512 // of a call, which then ends with the chat; see members.lua
 )
 
-// CountMembers implements [ports.MemberCounter] in one round trip for each 128 chats or about 1,024 users, on a Cluster for each partition and so many.
+// CountMembers implements [ports.MemberCounter] in one round trip for each 128 chats or about 512 users, on a Cluster for each partition and so many.
 func (l *Log) CountMembers(ctx context.Context, requests ...ports.CountRequest) ([]ports.MemberCounts, error) {
 	chats := make([]domain.ChatID, len(requests))
 	for i, r := range requests {
