@@ -110,6 +110,7 @@ func queriesOn(log sharedLog) *app.Queries {
 		sharedLog
 		ports.ChatIndex
 		ports.MessageCounter
+		ports.MemberCounter
 		ports.Lister
 		ports.BulkReader
 	}{sharedLog: log}, entity.NewLoader(log, nil, 1<<20), projection.Views{})

@@ -60,6 +60,49 @@ type UnreadCounter interface {
 	CountUnread(ctx context.Context, user domain.UserID, chats ...domain.ChatID) ([]UnreadCount, error)
 }
 
+// MemberCounter counts the unread messages of many members of a chat at once. An implementation may leave any user to the caller, as [UnreadUnknown].
+type MemberCounter interface {
+	// CountMembers returns the counts that the requests ask for, in their order: those of one request as of one moment. As with CountUnread, the caller
+	// loads the count of a user that is [UnreadUnknown]. A user that never was a member is that, or [UnreadNotMember].
+	//
+	// It returns a [*domain.InvalidError] for a request beyond [MaxCountMembers].
+	CountMembers(ctx context.Context, requests ...CountRequest) ([]MemberCounts, error)
+}
+
+// MaxCountMembers is the largest number of users in one [CountRequest].
+const MaxCountMembers = 512
+
+// CountRequest asks for unread counts in one chat: of the given users or, if there are none, of all present and former members.
+type CountRequest struct {
+	Chat  domain.ChatID
+	Users []domain.UserID
+	Most  int        // without Users: a chat of more present and former members is not counted. At most [MaxCountMembers]
+	After domain.Seq // users that left at this seq or before are left out of the result. 0: none are
+}
+
+// Check returns an error if the request is not valid.
+func (r CountRequest) Check() error {
+	for field, n := range map[string]int{"users": len(r.Users), "most": r.Most} {
+		if n > MaxCountMembers {
+			return &domain.InvalidError{Field: field, Problem: fmt.Sprintf("is %d", n), Allowed: fmt.Sprintf("0 to %d", MaxCountMembers)}
+		}
+	}
+	return nil
+}
+
+// MemberCounts is the result of CountMembers for one chat.
+type MemberCounts struct {
+	Head    domain.Seq    // the chat's last seq: as of then the counts are. 0 if the chat does not exist
+	Members int           // the number of present and former members, of an existing chat
+	Users   []MemberCount // in the order of the request's users or, if it has none, in no particular order
+}
+
+// MemberCount is the count of one user.
+type MemberCount struct {
+	User domain.UserID
+	UnreadCount
+}
+
 // UnreadCount is the result of CountUnread for one chat.
 type UnreadCount struct {
 	Messages domain.Ordinal // 0 unless Outcome is UnreadCounted

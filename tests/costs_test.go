@@ -172,7 +172,7 @@ func TestCosts_OfUnreadCounts(t *testing.T) {
 	}
 	wait.Until(t, "ben is in all chats", func() bool { return unread() == nil && len(counts) == chats })
 	costOf{unread, redistest.Commands{
-		"evalsha": 2, "get": 32, "hmget": 201, // two calls of at most 128 chats
+		"evalsha": 2, "mget": 2, "hmget": 201, // two calls of at most 128 chats
 		"multi": 1, "hgetall": 1, "exec": 1, // the user's chats
 	}, 900}.check(t, server)
 }

@@ -208,6 +208,56 @@ func (c *chat) search(f ports.Filter, r ports.Range) []ports.Record {
 	})
 }
 
+func (c *chat) countMembers(r ports.CountRequest) ports.MemberCounts {
+	if c == nil {
+		return ports.MemberCounts{}
+	}
+	counts := ports.MemberCounts{Head: c.head(), Members: len(c.members)}
+	users := r.Users
+	if len(users) == 0 && len(c.members) <= r.Most {
+		users = c.members
+	}
+	for _, user := range users {
+		moved := c.version(domain.MemberEntity(user))
+		if _, current := c.since(user); !current && moved > 0 && moved <= r.After {
+			continue
+		}
+		counts.Users = append(counts.Users, ports.MemberCount{User: user, UnreadCount: c.unread(user)})
+	}
+	return counts
+}
+
+// unread counts the messages after the join and the read mark of a user.
+func (c *chat) unread(user domain.UserID) ports.UnreadCount {
+	since, current := c.since(user)
+	if !current {
+		return ports.UnreadCount{Outcome: ports.UnreadNotMember}
+	}
+	for _, seq := range c.moves[domain.ReadEntity(user)] {
+		mark := seq
+		if receipt, ok := c.records[seq-1].Event.(domain.ReadReceipt); ok {
+			mark = receipt.ReadSeq
+		}
+		since = max(since, mark)
+	}
+	n := c.count(since)
+	return ports.UnreadCount{Messages: domain.Unread(n.Head, n.At, n.Deleted), Outcome: ports.UnreadCounted}
+}
+
+// since returns the seq of the join of a present member.
+func (c *chat) since(user domain.UserID) (domain.Seq, bool) {
+	for _, seq := range slices.Backward(c.moves[domain.MemberEntity(user)]) {
+		switch e, _ := c.records[seq-1].Event.(domain.ChatUpdate); e.Change {
+		case domain.Created, domain.MemberAdded:
+			return seq, true
+		case domain.MemberRemoved:
+			return 0, false
+		case domain.Renamed, domain.RoleChanged, domain.Archived, domain.Unarchived:
+		}
+	}
+	return 0, false
+}
+
 func (c *chat) count(after domain.Seq) ports.MessageCount {
 	if c == nil {
 		return ports.MessageCount{}

@@ -19,6 +19,7 @@ var (
 	_ ports.EventLog       = (*Log)(nil)
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
+	_ ports.MemberCounter  = (*Log)(nil)
 	_ ports.EventSearch    = (*Log)(nil)
 	_ ports.BatchAppender  = (*Log)(nil)
 	_ ports.LimitTaker     = (*Log)(nil)
@@ -202,6 +203,23 @@ func (l *Log) Count(ctx context.Context, id domain.ChatID, after ...domain.Seq) 
 	counts := make([]ports.MessageCount, len(after))
 	for i, seq := range after {
 		counts[i] = l.chats[id].count(seq)
+	}
+	return counts, nil
+}
+
+// CountMembers implements [ports.MemberCounter].
+func (l *Log) CountMembers(ctx context.Context, requests ...ports.CountRequest) ([]ports.MemberCounts, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	counts := make([]ports.MemberCounts, len(requests))
+	for i, r := range requests {
+		if err := r.Check(); err != nil {
+			return nil, err
+		}
+		counts[i] = l.chats[r.Chat].countMembers(r)
 	}
 	return counts, nil
 }

@@ -2,9 +2,9 @@ package projection
 
 import "time"
 
-// Small has the counts of chats of few members kept, and tallies of few members in all.
-func (u *UnreadCounts) Small(most, members int) *UnreadCounts {
-	u.most, u.tallies = most, newTallies(members)
+// Small has the counts of chats of few members kept, and remembers what it has written of few chats.
+func (u *UnreadCounts) Small(most, chats int) *UnreadCounts {
+	u.most, u.written = most, newWrittenCounts(chats)
 	return u
 }
 
@@ -23,8 +23,8 @@ func (b *Builtins) Alone() *Builtins {
 // Unread returns the unread counts of the built-in group.
 func (b *Builtins) Unread() *UnreadCounts { return b.unread }
 
-// Tallied is how many tallies are kept.
-func (u *UnreadCounts) Tallied() int { return len(u.tallies.all) }
+// Remembered is the number of chats of which is known what was written.
+func (u *UnreadCounts) Remembered() int { return len(u.written.chats) }
 
 // NewChatActivity is newChatActivity.
 func NewChatActivity(log Log) *ChatActivity { return newChatActivity(log) }

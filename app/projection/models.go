@@ -12,11 +12,15 @@ import (
 	"chatcore/ports"
 )
 
+// together is how many users or messages are loaded in one step.
+const together = 128
+
 // Log is the part of the event log that read models are made of.
 type Log interface {
 	ports.EventLog
 	ports.ChatIndex
 	ports.MessageCounter
+	ports.MemberCounter
 	ports.EventSearch
 	ports.Lister
 	ports.BulkReader

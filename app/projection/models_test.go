@@ -26,7 +26,8 @@ import (
 // meddled is a log on which things happen while it is read.
 type meddled struct {
 	*memory.Log
-	meddle func()
+	meddle  func()
+	unknown map[domain.UserID]bool // whose counts the caller must load
 }
 
 func (m *meddled) Load(ctx context.Context, c domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
@@ -42,6 +43,20 @@ func (m *meddled) Read(ctx context.Context, c domain.ChatID, r ports.Range) (por
 func (m *meddled) Count(ctx context.Context, c domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
 	m.meddle()
 	return m.Log.Count(ctx, c, after...)
+}
+
+// CountMembers leaves some users to the caller.
+func (m *meddled) CountMembers(ctx context.Context, requests ...ports.CountRequest) ([]ports.MemberCounts, error) {
+	m.meddle()
+	counts, err := m.Log.CountMembers(ctx, requests...)
+	for _, c := range counts {
+		for i := range c.Users {
+			if m.unknown[c.Users[i].User] {
+				c.Users[i].UnreadCount = ports.UnreadCount{}
+			}
+		}
+	}
+	return counts, err
 }
 
 func (m *meddled) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain.UserID, error] {
@@ -125,11 +140,14 @@ func newProjected(t *rapid.T) *projected {
 }
 
 func (p *projected) newWorker() worker {
-	log := &meddled{Log: p.log, meddle: p.meddle}
+	log := &meddled{Log: p.log, meddle: p.meddle, unknown: map[domain.UserID]bool{}}
+	for _, user := range rapid.SliceOf(rapid.SampledFrom(theUsers())).Draw(p.t, "unknown to the log") {
+		log.unknown[user] = true
+	}
 	loader := entity.NewLoader(log, log, 1<<20)
 	views := projection.Views{Log: p.log.ID(), Chats: p.views[0], Unread: p.views[1]}
 	queries := app.NewQueries(log, loader, views)
-	room := rapid.SampledFrom([]int{1, 5, 1000}).Draw(p.t, "members of tallies")
+	room := rapid.SampledFrom([]int{1, 5, 1000}).Draw(p.t, "remembered chats")
 	builtins := projection.NewBuiltins(projection.NewModels(log, loader, views), nil, true).Alone()
 	builtins.Unread().Small(p.most, room).Large(rapid.IntRange(0, 4).Draw(p.t, "large above"), func() time.Time { return p.now })
 	return worker{loader, queries, builtins}

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"chatcore/app/entity"
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// Of chats of more members than eachPace, counts are written down at intervals of largeEvery only: 20,000 members take Redis about 50 ms.
+// Of chats of more than eachPace members, counts are written down at intervals of largeEvery only: 20,000 members take Redis about 50 ms.
 const (
 	eachPace   = 256
 	largeEvery = time.Minute
@@ -21,12 +19,12 @@ const (
 // UnreadCounts stores the number of unread messages of each member of a chat, for chats of up to [MaxKeptUnread] members. Those of more than 256
 // members are written once a minute at most, the others with every batch.
 //
-// It folds a chat's events into a tally, which it keeps in the process from one batch to the next, and writes the counts that the batch has changed:
-// whole counts as of a seq, which only later ones replace. No write adds to a stored count. So handling an event again, late, or without those before
-// it corrupts no count: a tally reads missing events from the log.
+// It counts in the log, for all chats of a batch in one step, whose counts the events may have changed: of all members after a message, of one user
+// after a receipt or a join. It writes whole counts as of a seq, which only later ones replace. No write adds to a stored count. So handling an event
+// again, late, or without those before it corrupts no count.
 type UnreadCounts struct {
 	models  *Models
-	tallies *unreadFolds
+	written *writtenCounts
 	most    int // members of a chat whose counts are kept
 	small   int // members of a chat whose counts are written with every batch
 	every   time.Duration
@@ -35,211 +33,185 @@ type UnreadCounts struct {
 
 // NewUnreadCounts keeps the counts in the views of the models.
 func NewUnreadCounts(models *Models) *UnreadCounts {
-	const members = 1 << 17 // of all tallies that are kept: about 15 MB
-	return &UnreadCounts{models: models, tallies: newTallies(members), most: MaxKeptUnread, small: eachPace, every: largeEvery, now: time.Now}
+	const chats = 1 << 16 // about 8 MB
+	return &UnreadCounts{models: models, written: newWrittenCounts(chats), most: MaxKeptUnread, small: eachPace, every: largeEvery, now: time.Now}
 }
 
-// Handle counts one event and writes the changed counts, for chats of any size. An event that is in no log is not counted. At the first event of a
-// chat, with which a rebuild begins, all counts of the chat are written from the log, over any stored ones.
+// Handle writes the counts that one event has changed, for chats of any size. An event that is in no log changes none. At the first event of a chat,
+// with which a rebuild begins, all counts of the chat are written, over any stored ones.
 func (u *UnreadCounts) Handle(ctx context.Context, d ports.Delivery) error {
 	batch := &ports.ChatBatch{Deliveries: []ports.Delivery{d}, Done: 1}
 	u.handle(ctx, []*ports.ChatBatch{batch}, false)
 	return batch.Err
 }
 
-// HandleBatch counts, of each chat, the deliveries that the batch says are done, and writes everything that they changed in one step. It takes back
-// Done, and sets Err, where it could not; and it sets Later for a large chat that was written less than a minute ago.
+// HandleBatch writes the counts that the deliveries which the batches say are done have changed, in one step. It takes back Done, and sets Err, where it
+// could not; and it sets Later for a large chat that was written less than a minute ago.
 func (u *UnreadCounts) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
 	u.handle(ctx, batches, true)
 }
 
-// foldedBatch is a tally with counts to write down.
-type foldedBatch struct {
-	*unreadFold
-	batch   *ports.ChatBatch
-	log     string
-	rebuild uint64 // lease epoch of a rebuild, or 0
-}
-
 func (u *UnreadCounts) handle(ctx context.Context, batches []*ports.ChatBatch, defers bool) {
-	var folded []foldedBatch
+	epoch, now := u.models.entities.Epoch(), u.now()
+	var changed []*recount
 	for _, b := range batches {
 		if b.Done == 0 || b.Deliveries[0].ID.Seq == 0 {
 			continue
 		}
-		f := u.fold(ctx, b)
-		switch now := u.now(); {
-		case f.unreadFold == nil:
-		case f.clean():
-			u.tallies.put(f.unreadFold)
-		case defers && f.rebuild == 0 && len(f.members) > u.small && now.Before(f.next):
-			u.tallies.put(f.unreadFold)
-			b.Done, b.Err, b.Later = 0, nil, f.next.Sub(now)
+		before := u.written.of(b.Deliveries[0].ID.Chat, epoch)
+		r := newRecount(b, before)
+		switch left := before.members - r.leaves; {
+		case r.follows(before) && left > u.most: // the chat was and is too large
+			before.seq, before.members = max(before.seq, r.last), left
+			u.written.put(r.chat, before)
+		case !r.all && len(r.changed) == 0:
+		case defers && r.all && r.rebuild == 0 && left > u.small && now.Before(before.next):
+			b.Done, b.Err, b.Later = 0, nil, before.next.Sub(now)
 		default:
-			f.next = now.Add(u.every)
-			folded = append(folded, f)
+			changed = append(changed, r)
 		}
 	}
-	u.write(ctx, folded)
+	if len(changed) > 0 {
+		u.write(ctx, u.count(ctx, changed), writtenChat{epoch: epoch, next: now.Add(u.every)})
+	}
 }
 
-// fold brings a chat's tally to the last delivery that is done. There is none if nothing is to be written or kept.
-func (u *UnreadCounts) fold(ctx context.Context, b *ports.ChatBatch) (f foldedBatch) {
-	first := b.Deliveries[0].ID
-	f = foldedBatch{batch: b, log: first.Log}
-	t, written := u.tallies.take(first.Chat, u.models.entities.Epoch())
-	for i, d := range b.Deliveries[:b.Done] {
-		var err error
-		switch {
-		case d.ID.Seq == 1:
-			f.rebuild = d.Epoch
-			t, err = u.upTo(ctx, nil, d)
-		case !counted(d.Event):
-			if t != nil && t.seq+1 == d.ID.Seq {
-				t.seq++
-			}
-		case t != nil || d.ID.Seq > written:
-			t, err = u.upTo(ctx, t, d)
+// count counts in all chats in one step. If that fails, and the log is available, each chat is counted by itself. It returns those that were counted.
+func (u *UnreadCounts) count(ctx context.Context, changed []*recount) (counted []*recount) {
+	requests := make([]ports.CountRequest, len(changed))
+	for i, r := range changed {
+		requests[i] = r.request()
+	}
+	counts, err := u.models.log.CountMembers(ctx, requests...)
+	if err != nil && len(changed) > 1 && !errors.Is(err, ports.ErrUnavailable) {
+		for i := range changed {
+			counted = append(counted, u.count(ctx, changed[i:i+1])...)
 		}
-		if err == nil {
+		return counted
+	}
+	for i, r := range changed {
+		if err == nil && counts[i].Head == 0 { // the log does not have the chat any more
 			continue
 		}
-		b.Err, b.Later = err, 0
-		if b.Done = i; i == 0 || t == nil || t.seq < t.ahead { // the tally is not kept: what it had to write is found again from the log
-			b.Done = 0
-			return foldedBatch{}
+		failed := err
+		if err == nil {
+			failed = u.take(ctx, r, counts[i])
 		}
-		break
+		if failed != nil {
+			r.fail(failed)
+			continue
+		}
+		counted = append(counted, r)
 	}
-	f.unreadFold = t
-	return f
+	return counted
 }
 
-// write stores the changed counts of all chats in one step. If that fails, and Redis is available, each chat is written by itself.
-func (u *UnreadCounts) write(ctx context.Context, folded []foldedBatch) {
-	epoch := u.models.entities.Epoch()
-	folded = slices.DeleteFunc(folded, func(f foldedBatch) bool {
-		if f.epoch == epoch {
-			return false
+// take sets the entries of a chat from its counts. It counts again where members have joined or left meanwhile, and it is not certain whether counts
+// are kept.
+func (u *UnreadCounts) take(ctx context.Context, r *recount, counts ports.MemberCounts) error {
+	const attempts = 8
+	for range attempts {
+		r.begin(counts, u.most)
+		var err error
+		if r.crowded && r.later || r.all && counts.Members > ports.MaxCountMembers {
+			err = u.scan(ctx, r)
+		} else {
+			err = u.add(ctx, r, counts)
 		}
-		f.batch.Done, f.batch.Err = 0, fmt.Errorf("%w: the log may have lost counted events of chat %q", ports.ErrConflict, f.chat)
-		return true
-	})
-	if len(folded) == 0 {
+		if err != nil || r.settle(counts.Members, u.most) {
+			return err
+		}
+		again, err := u.models.log.CountMembers(ctx, r.request())
+		if err != nil {
+			return err
+		}
+		counts = again[0]
+	}
+	return fmt.Errorf("%w: the members of chat %q changed %d times while messages were counted", ports.ErrConflict, r.chat, attempts)
+}
+
+// scan counts the members of a chat of many, some hundreds at a time, each as of one moment. It ends early once there are so many that no counts are
+// kept, and that the next ones to leave do not change that.
+func (u *UnreadCounts) scan(ctx context.Context, r *recount) error {
+	r.all = true
+	count := func(users []domain.UserID) error {
+		if len(users) == 0 {
+			return nil
+		}
+		counts, err := u.models.log.CountMembers(ctx, ports.CountRequest{Chat: r.chat, Users: users, After: r.after()})
+		if err != nil {
+			return err
+		}
+		r.users = append(r.users, users...)
+		return u.add(ctx, r, counts[0])
+	}
+	var users []domain.UserID
+	for user, err := range u.models.log.Members(ctx, r.chat) {
+		if err != nil {
+			return err
+		}
+		if users = append(users, user); len(users) < ports.MaxCountMembers {
+			continue
+		}
+		if err := count(users); err != nil || r.members > r.room(u.most)+u.most {
+			return err
+		}
+		users = users[:0]
+	}
+	return count(users)
+}
+
+// add adds the entries of some users. It loads the counts that the log does not know.
+func (u *UnreadCounts) add(ctx context.Context, r *recount, counts ports.MemberCounts) error {
+	for _, c := range counts.Users {
+		version := counts.Head
+		if c.Outcome == ports.UnreadUnknown {
+			s, err := u.models.standing(ctx, r.chat, c.User)
+			gone := errors.Is(err, domain.ErrNotMember)
+			if err != nil && !gone {
+				return err
+			}
+			version, c.Messages, c.Outcome = s.asOf, s.count, ports.UnreadCounted
+			if gone {
+				c.Outcome = ports.UnreadNotMember
+			}
+		}
+		r.add(version, c)
+	}
+	return nil
+}
+
+// write stores the counts of all chats in one step. If that fails, and Redis is available, each chat is written by itself. It keeps what it has written
+// of whole chats, with the epoch and the next time that state has.
+func (u *UnreadCounts) write(ctx context.Context, counted []*recount, state writtenChat) {
+	if u.models.entities.Epoch() != state.epoch {
+		for _, r := range counted {
+			r.fail(fmt.Errorf("%w: the log may have lost counted events of chat %q", ports.ErrConflict, r.chat))
+		}
 		return
 	}
-	puts := make([]ports.ChatEntries, len(folded))
-	for i, f := range folded {
-		puts[i] = ports.ChatEntries{Chat: f.chat, Entries: f.changes()}
-		for k := range puts[i].Entries {
-			puts[i].Entries[k].Rebuild = f.rebuild
+	var puts []ports.ChatEntries
+	for _, r := range counted {
+		if len(r.entries) > 0 {
+			puts = append(puts, ports.ChatEntries{Chat: r.chat, Entries: r.entries})
 		}
 	}
-	err := u.models.views.Unread.Put(ctx, folded[0].log, puts...)
-	alone := err != nil && len(folded) > 1 && !errors.Is(err, ports.ErrUnavailable)
-	for i, f := range folded {
-		if alone {
-			err = u.models.views.Unread.Put(ctx, f.log, puts[i])
-		}
-		if err != nil { // the tally is not kept: what it had to write is found again from the log
-			f.batch.Done, f.batch.Err = 0, err
-			continue
-		}
-		f.written()
-		u.tallies.put(f.unreadFold)
+	var err error
+	if len(puts) > 0 {
+		err = u.models.views.Unread.Put(ctx, counted[0].log, puts...)
 	}
-}
-
-// counted reports whether an event may change a count.
-func counted(e domain.Durable) bool {
-	switch e := e.(type) {
-	case domain.MessageNew, domain.MessageDelete, domain.ReadReceipt:
-		return true
-	case domain.ChatUpdate:
-		return e.Change == domain.Created || e.Change == domain.MemberAdded || e.Change == domain.MemberRemoved
-	}
-	return false
-}
-
-// upTo brings a tally, if there is one, to the delivery's seq at least. It is nil for a chat that the log does not have any more.
-func (u *UnreadCounts) upTo(ctx context.Context, t *unreadFold, d ports.Delivery) (_ *unreadFold, err error) {
-	switch {
-	case t == nil, d.ID.Seq > t.seq+ports.MaxPage: // to load it costs less than to read the events between
-		t, err = u.load(ctx, d)
-	case d.ID.Seq == t.seq+1:
-		if err = u.apply(ctx, t, d.ID.Seq, d.Event); err == nil {
-			err = u.catchUp(ctx, t, d.ID.Seq)
+	if err != nil && len(counted) > 1 && !errors.Is(err, ports.ErrUnavailable) {
+		for i := range counted {
+			u.write(ctx, counted[i:i+1], state)
 		}
-	default:
-		err = u.catchUp(ctx, t, d.ID.Seq)
+		return
 	}
-	for err == nil && t != nil && t.shrunk { // counts are kept again, or were in between
-		gone := t.gone
-		if t, err = u.load(ctx, d); t != nil {
-			t.dropAll(gone)
+	for _, r := range counted {
+		if err != nil {
+			r.fail(err)
+		} else if r.all && r.later {
+			state.seq, state.members, state.crowded = r.head, r.members, r.crowded
+			u.written.put(r.chat, state)
 		}
 	}
-	return t, err
-}
-
-// catchUp folds the log's events up to a seq or to the last, and on to where a member's standing was looked up: then everything in the
-// tally is as of its seq.
-func (u *UnreadCounts) catchUp(ctx context.Context, t *unreadFold, to domain.Seq) error {
-	for t.seq < max(to, t.ahead) {
-		left := max(to, t.ahead) - t.seq
-		page, err := u.models.log.Read(ctx, t.chat, ports.Range{From: t.seq + 1, Limit: int(min(left, ports.MaxPage))}) //nolint:gosec // at most MaxPage
-		if err != nil || len(page.Records) == 0 {
-			return err
-		}
-		for _, r := range page.Records {
-			if err := u.apply(ctx, t, r.Seq, r.Event); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// apply folds the next event, after the lookups that it needs.
-func (u *UnreadCounts) apply(ctx context.Context, t *unreadFold, seq domain.Seq, e domain.Durable) error {
-	switch e := e.(type) {
-	case domain.MessageNew:
-		t.sent(seq, e.Sender)
-	case domain.MessageDelete:
-		if t.members == nil {
-			break
-		}
-		entities := []entity.Versioned{{Entity: domain.MessageEntity(e.Message)}}
-		if !u.models.entities.Cached(t.chat, entities) { // where it was sent never changes
-			if _, err := u.models.entities.Load(ctx, t.chat, entities); err != nil {
-				return err
-			}
-		}
-		if m, _ := entities[0].State.(*domain.Message); m.Exists() {
-			t.deleted(seq, m.Seq)
-		}
-	case domain.Unknown: // the counts would be wrong from here on
-		return &entity.UnreadableOf(seq, e).NewerVersionError
-	case domain.ReadReceipt:
-		if t.read(seq, e.User, e.ReadSeq) {
-			break
-		}
-		s, err := u.models.standing(ctx, t.chat, e.User)
-		if err != nil && !errors.Is(err, domain.ErrNotMember) { // a later event will remove a user that has left by now
-			return err
-		}
-		t.stands(e.User, s)
-	case domain.ChatUpdate:
-		switch e.Change {
-		case domain.Created:
-			t.joined(seq, e.Actor)
-		case domain.MemberAdded:
-			t.joined(seq, e.User)
-		case domain.MemberRemoved:
-			t.left(e.User)
-		case domain.Renamed, domain.RoleChanged, domain.Archived, domain.Unarchived:
-		}
-	}
-	t.seq = seq
-	return nil
 }

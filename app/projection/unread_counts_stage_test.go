@@ -23,7 +23,9 @@ type watched struct {
 	mu      sync.Mutex // mu guards: calls, loaded, while several goroutines call
 	calls   int
 	loaded  int    // entities
+	counted int    // users
 	before  func() // the next count
+	unknown bool   // of every user the caller must load the count
 	failing error
 }
 
@@ -57,6 +59,27 @@ func (w *watched) Count(ctx context.Context, c domain.ChatID, after ...domain.Se
 	return w.Log.Count(ctx, c, after...)
 }
 
+func (w *watched) CountMembers(ctx context.Context, requests ...ports.CountRequest) ([]ports.MemberCounts, error) {
+	w.called(0)
+	if w.failing != nil {
+		return nil, w.failing
+	}
+	if before := w.before; before != nil {
+		w.before = nil
+		before()
+	}
+	counts, err := w.Log.CountMembers(ctx, requests...)
+	for _, c := range counts {
+		w.counted += len(c.Users)
+		for i := range c.Users {
+			if w.unknown {
+				c.Users[i].UnreadCount = ports.UnreadCount{}
+			}
+		}
+	}
+	return counts, err
+}
+
 func (w *watched) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain.UserID, error] {
 	w.called(0)
 	return w.Log.Members(ctx, c)
@@ -69,7 +92,8 @@ type broken struct {
 	refuse  map[domain.ChatID]error
 	mu      sync.Mutex // mu guards: calls, puts, while several goroutines put
 	calls   int
-	puts    int // entries
+	puts    int                               // entries
+	last    map[domain.UserID]ports.UserEntry // with the greatest version
 }
 
 func (b *broken) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
@@ -77,6 +101,11 @@ func (b *broken) Put(ctx context.Context, log string, puts ...ports.ChatEntries)
 	b.calls++
 	for _, p := range puts {
 		b.puts += len(p.Entries)
+		for _, e := range p.Entries {
+			if e.Version > b.last[e.User].Version {
+				b.last[e.User] = e
+			}
+		}
 	}
 	b.mu.Unlock()
 	for _, p := range puts {
@@ -108,7 +137,7 @@ type counting struct {
 
 func newCounting(t *testing.T) *counting {
 	clock := &stepping{At: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
-	c := &counting{t: t, view: &broken{UserView: memory.NewUserView()}}
+	c := &counting{t: t, view: &broken{UserView: memory.NewUserView(), last: map[domain.UserID]ports.UserEntry{}}}
 	c.on(memory.New(wireformat.New(), clock, nil))
 	c.chats = app.NewChats(c.log.Log, entity.NewLoader(c.log.Log, c.log.Log, 1<<20), silent{}, c.log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
 	return c

@@ -11,27 +11,44 @@ import (
 	"chatcore/ports"
 )
 
-func TestAMessageIsCountedWithoutALookAtTheLog(t *testing.T) {
+// TestUnreadCounts_Costs counts the calls of the log and the written counts: of all members after messages, of one user after a receipt or a join.
+func TestUnreadCounts_Costs(t *testing.T) {
 	c := newCounting(t)
 	c.create("bob", "cem")
 	c.send("ann", "m0")
 	c.feed(0)
-	calls, puts := c.log.calls, c.view.puts
-	for i := range 20 {
-		c.send("ann", domain.MessageID(fmt.Sprint("m", i+1)))
+	react := func() {
+		c.did(c.chats.React(t.Context(), domain.React{Chat: "c", Actor: "bob", MessageID: "m0", Emoji: "👍"}))
 	}
-	c.read("bob", "m20") // the last one
-	c.send("bob", "m21")
-	c.feed(0)
-	if c.log.calls != calls {
-		t.Errorf("%d calls of the log for 21 messages and a mark at the last of them", c.log.calls-calls)
-	}
-	if n := c.view.puts - puts; n != 20*2+1+2 { // the writer's count stays 0 and is not written
-		t.Errorf("%d counts written", n)
+	remove := func() { c.did(c.chats.Delete(t.Context(), domain.Delete{Chat: "c", Actor: "ann", MessageID: "m1"})) }
+	for _, step := range []struct {
+		what         string
+		does         []func()
+		calls, write int
+	}{
+		{"messages", []func(){func() { c.send("ann", "m1") }, func() { c.send("bob", "m2") }, func() { c.read("cem", "m1") }}, 1, 3},
+		{"a receipt", []func(){func() { c.read("cem", "m2") }}, 1, 1},
+		{"a join and a leave", []func(){func() { c.add("dan") }, func() { c.leave("dan") }}, 1, 1},
+		{"reactions", []func(){react}, 0, 0},
+		{"a deletion", []func(){remove}, 1, 3},
+	} {
+		for _, do := range step.does {
+			do()
+		}
+		c.log.calls, c.log.loaded, c.view.puts = 0, 0, 0
+		b := c.batch("c", c.fed+1)
+		b.Done = len(b.Deliveries)
+		c.fed += domain.Seq(b.Done) //nolint:gosec // small
+		c.counts.HandleBatch(t.Context(), []*ports.ChatBatch{b})
+		done(t, b)
+		if c.log.calls != step.calls || c.log.loaded > 0 || c.view.puts != step.write {
+			t.Errorf("%s: %d calls of the log for %d entities, want %d for none; %d counts written, want %d", step.what, c.log.calls, c.log.loaded, step.calls, c.view.puts, step.write)
+		}
 	}
 	c.kept("ann", 1)
 	c.kept("bob", 0)
-	c.kept("cem", 22)
+	c.kept("cem", 0)
+	c.kept("dan")
 }
 
 // TestWhatIsKeptOfAChatThatGrowsAndShrinks goes over the limit and back, with one process, and with another one for every event.
@@ -124,18 +141,18 @@ func TestABigChatIsNotLoadedWhole(t *testing.T) {
 	c.feed(0)
 	c.send("ann", "m1")
 	c.restart()
-	c.log.loaded = 0
+	c.log.counted = 0
 	c.feed(0)
-	if c.log.loaded > 3*keptHere {
-		t.Errorf("%d entities loaded to see that the chat is big", c.log.loaded)
+	if c.log.counted > 2*ports.MaxCountMembers || c.log.loaded > 0 {
+		t.Errorf("%d users counted and %d entities loaded to see that the chat is big", c.log.counted, c.log.loaded)
 	}
-	c.log.loaded, c.log.calls = 0, 0
+	c.log.counted, c.log.calls = 0, 0
 	for i := range 1000 {
 		c.leave(domain.UserID(fmt.Sprint("user-", i)))
 	}
 	c.feed(0)
-	if c.log.loaded > 8*3*keptHere {
-		t.Errorf("%d entities loaded in %d calls while a quarter of the members left", c.log.loaded, c.log.calls)
+	if c.log.counted > 8*ports.MaxCountMembers {
+		t.Errorf("%d users counted in %d calls while a quarter of the members left", c.log.counted, c.log.calls)
 	}
 }
 
@@ -175,6 +192,11 @@ func TestUnread_DeletedBeforeTheLookup(t *testing.T) {
 	c.did(c.chats.Delete(t.Context(), domain.Delete{Chat: "c", Actor: "ann", MessageID: "m3"}))
 	c.feed(0)
 	c.kept("bob", 1)
+	c.log.unknown = true // the caller looks it up as well
+	c.send("ann", "m4")
+	c.did(c.chats.Delete(t.Context(), domain.Delete{Chat: "c", Actor: "ann", MessageID: "m4"}))
+	c.feed(0)
+	c.kept("bob", 1)
 }
 
 func TestWhoWritesAllTheWhileIsToldSo(t *testing.T) {
@@ -210,7 +232,7 @@ func TestFailuresAreReturned(t *testing.T) {
 	c.send("ann", "m2")
 	c.view.failing = oops
 	if err := c.handle(4); !errors.Is(err, oops) {
-		t.Errorf("the view fails with a tally: %v", err)
+		t.Errorf("the view fails for a later event: %v", err)
 	}
 	c.view.failing = nil
 	c.feed(0)

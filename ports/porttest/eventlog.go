@@ -11,6 +11,7 @@ type Log interface {
 	ports.EventLog
 	ports.ChatIndex
 	ports.MessageCounter
+	ports.MemberCounter
 	ports.EventSearch
 	ports.Lister
 	ports.BulkReader
@@ -56,6 +57,8 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"chats", testChats},
 		{"messages are counted", testCount},
 		{"counts are of one moment", testCountMoment},
+		{"unread messages are counted", testCountMembers},
+		{"unread counts of a chat are of one moment", testCountMembersMoment},
 		{"concurrent writers of one chat", testWritersOfOneChat},
 		{"concurrent writers of several chats", testWritersOfSeveralChats},
 		{"concurrent repetitions", testRepetitions},

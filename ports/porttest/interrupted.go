@@ -179,6 +179,9 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"EventLog.Members":     func(ctx context.Context, _ int) error { return firstError(s.Log.Members(ctx, a.chat)) },
 		"ChatIndex.Chats":      func(ctx context.Context, _ int) error { return firstError(s.Log.Chats(ctx)) },
 		"MessageCounter.Count": func(ctx context.Context, _ int) error { return failure(s.Log.Count(ctx, a.chat, 0)) },
+		"MemberCounter.CountMembers": func(ctx context.Context, _ int) error {
+			return failure(s.Log.CountMembers(ctx, ports.CountRequest{Chat: a.chat, Most: 1}))
+		},
 		"EventSearch.Search": func(ctx context.Context, _ int) error {
 			return failure(s.Log.Search(ctx, a.chat, ports.Filter{Messages: true}, ports.Range{Limit: 1}))
 		},

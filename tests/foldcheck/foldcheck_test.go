@@ -151,7 +151,7 @@ func awaitNone(t *testing.T, core *chatcore.Core) {
 	}
 }
 
-// TestOnRedisWithAnotherProcessEachTime continues with another process each time, and once with two. Each has its own tallies.
+// TestOnRedisWithAnotherProcessEachTime continues with another process each time, and once with two. Each remembers what it has written.
 func TestOnRedisWithAnotherProcessEachTime(t *testing.T) {
 	namespace := "fold-" + uuid.NewString()
 	for range 2 {
@@ -168,7 +168,7 @@ func TestOnRedisWithAnotherProcessEachTime(t *testing.T) {
 	awaitNone(t, other)
 }
 
-// TestRebuild_RestoresDeletedViews deletes keys of the views under two running processes, which have the tallies of all chats in memory, while one
+// TestRebuild_RestoresDeletedViews deletes keys of the views under two running processes, which remember what they have written, while one
 // writes. It deletes all keys, or only the numbers, whose versions then say that everything was put, or only the versions.
 func TestRebuild_RestoresDeletedViews(t *testing.T) {
 	for name, patterns := range map[string][]string{

@@ -31,6 +31,8 @@ var focus = map[string]map[string]string{
 		"send":        "TestScript_Send.*|TestASendingThatArrivesLateDoesNothing|TestLostRepliesAreAskedForAgain",
 		"append":      "TestScript_Append.*|TestAnnouncements_.*|TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*",
 		"unread":      "TestScript_Unread|TestCountUnread_Model|TestEventLogInOnePartition",
+		"members":     "TestScript_Members|TestEventLogInOnePartition",
+		"marks":       "TestScript_Unread|TestScript_Members|TestCountUnread_Model|TestEventLogInOnePartition",
 		"search":      "TestScript_Search.*|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
 		"last":        "TestScript_Last|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
 		"load":        "TestScript_Load|TestScript_DamagedChat|TestEventLogInOnePartition|TestAHotMessageIsLoadedInOneStep|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|" + readTests,

@@ -65,3 +65,37 @@ func TestCosts_OfABatch(t *testing.T) {
 		})
 	}
 }
+
+// TestCosts_OfMembers counts the commands of a call that counts the members of 20 chats in 4 partitions, and of one that counts some of them.
+func TestCosts_OfMembers(t *testing.T) {
+	const chats, partitions = 20, 4
+	client := rig.Connect(t, redistest.Start(t).URL())
+	log := rig.Open(t, client, rig.NewKeys(t, partitions))
+	all, some := make([]ports.CountRequest, chats), make([]ports.CountRequest, chats)
+	for i := range all {
+		chat := domain.ChatID(fmt.Sprint("c", i))
+		rig.Appended(t, log, rig.Created(chat))
+		all[i] = ports.CountRequest{Chat: chat, Most: ports.MaxCountMembers, After: 1}
+		some[i] = ports.CountRequest{Chat: chat, Users: []domain.UserID{"ada", "bob"}}
+	}
+	call := redistest.Commands{"evalsha": 1, "mget": 1}
+	for name, test := range map[string]struct {
+		requests []ports.CountRequest
+		want     redistest.Commands
+	}{
+		"all":  {all, call.And(redistest.Commands{"hmget": 2 * chats, "hkeys": chats})},
+		"some": {some, call.And(redistest.Commands{"hmget": chats, "hget": chats})}, // of a user that never was a member, the entry is looked up
+	} {
+		t.Run(name, func(t *testing.T) {
+			count := func() {
+				if _, err := log.CountMembers(t.Context(), test.requests...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			count() // Redis then has the script
+			for _, difference := range redistest.CommandsOf(t, client, count).Differences(test.want) {
+				t.Error(difference)
+			}
+		})
+	}
+}

@@ -30,6 +30,10 @@ func reads(log *eventlog.Log) map[string]func(ctx context.Context) error {
 			_, err := log.CountUnread(ctx, "ada", "c")
 			return err
 		},
+		"unread of members": func(ctx context.Context) error {
+			_, err := log.CountMembers(ctx, ports.CountRequest{Chat: "c", Most: 1})
+			return err
+		},
 		"last messages": func(ctx context.Context) error {
 			_, err := log.LastMessages(ctx, "c")
 			return err

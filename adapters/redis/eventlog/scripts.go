@@ -19,8 +19,12 @@ var (
 	skipSource string
 	//go:embed script/load.lua
 	loadSource string
+	//go:embed script/marks.lua
+	marksSource string
 	//go:embed script/unread.lua
 	unreadSource string
+	//go:embed script/members.lua
+	membersSource string
 	//go:embed script/read.lua
 	readSource string
 	//go:embed script/search.lua
@@ -63,7 +67,7 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, load, read, search, last, activity, unread, backlog, heads, snapshot, witness, vaultNote *goredis.Script
+	append, send, load, read, search, last, activity, unread, members, backlog, heads, snapshot, witness, vaultNote *goredis.Script
 }
 
 func newScripts() scripts {
@@ -72,7 +76,8 @@ func newScripts() scripts {
 		send:     goredis.NewScript(sendSource),
 		load:     goredis.NewScript(chatSource + skipSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
-		unread:   goredis.NewScript(chatSource + unreadSource),
+		unread:   goredis.NewScript(chatSource + marksSource + unreadSource),
+		members:  goredis.NewScript(chatSource + marksSource + membersSource),
 		search:   goredis.NewScript(chatSource + searchSource),
 		last:     goredis.NewScript(chatSource + lastSource),
 		activity: goredis.NewScript(activitySource),

@@ -112,3 +112,40 @@ func TestScript_Unread(t *testing.T) {
 	})
 	rig.RunScript(t, eventlog.Sources()["unread"], cases)
 }
+
+// TestScript_Members counts the unread messages of all members, or of some, in chats of two partitions.
+func TestScript_Members(t *testing.T) {
+	const (
+		chat = "; HSET p:c:x · 4:3:0:4 ·#u 2 ·uada 1:1:1 ·rada 3:3:2 ·ubob 2:1:2 ·rbob 2:2:1; HSET p:c:u ada ” bob ”; SADD p:chats c"
+		more = "; SET q:id M; HSET q:d:x · 2:1 ·#u 1 ·ucem 1:1:1; HSET q:d:u cem ”"
+		all  = "1 1 1 L 1 c 2 0 0"
+	)
+	log := "SET p:id L" + chat
+	older := more + "; RPUSH q:d:0 " + change("", "created", 1, 0) + " " + sent(2, 1)
+	enough := ""
+	for range 500 {
+		enough += " ada"
+	}
+	rig.RunScript(t, eventlog.Sources()["members"], []rig.ScriptCase{
+		{Name: "another log", Setup: log + more, Keys: "q:id p:id", Args: "1 1 1 M M 2 c 2 0 0", Reply: "[-1 2]"},
+		{Name: "all", Setup: log, Keys: "p:id", Args: all, Reply: "[0 4·2·1·2 ada\nbob]"},
+		{Name: "too many for all", Setup: log, Keys: "p:id", Args: "1 1 1 L 1 c 1 0 0", Reply: "[0 4·2· '']"},
+		{Name: "some", Setup: log, Keys: "p:id", Args: "1 1 1 L 1 c 0 0 3 bob eve bob", Reply: "[0 4·2·2·-2·2 '']"},
+		{Name: "a former member", Setup: log + "; HSET p:c:x ·rbob 3:-", Keys: "p:id", Args: all, Reply: "[0 4·2·1·-1 ada\nbob]"},
+		{Name: "a member that left before", Setup: log + "; HSET p:c:x ·rbob 3:-", Keys: "p:id", Args: "1 1 1 L 1 c 2 2 0", Reply: "[0 4·2·1·-3 ada\nbob]"},
+		{Name: "a member that left after", Setup: log + "; HSET p:c:x ·rbob 3:- ·ubob 3:2:2", Keys: "p:id", Args: "1 1 1 L 1 c 2 2 0", Reply: "[0 4·2·1·-1 ada\nbob]"},
+		{Name: "a member that left at the head", Setup: log + "; HSET p:c:x ·rbob 3:- ·ubob 9:2:2", Keys: "p:id", Args: "1 1 1 L 1 c 0 4 2 bob ada", Reply: "[0 4·2·-3·1 '']"},
+		{Name: "no chat", Setup: "SET p:id L", Keys: "p:id", Args: all, Reply: "[0 0·0 '']"},
+		{Name: "no head", Setup: log + "; HDEL p:c:x ·", Keys: "p:id", Args: all, Reply: "[0 -2·the·head·is·missing '']"},
+		{Name: "an unreadable head", Setup: log + "; HSET p:c:x · 4", Keys: "p:id", Args: all, Reply: "[0 -2·the·head·is·unreadable '']"},
+		{Name: "a head of 0", Setup: log + "; HSET p:c:x · 0:0", Keys: "p:id", Args: all, Reply: "[0 -2·the·head·is·unreadable '']"},
+		{Name: "a missing member", Setup: log + "; HDEL p:c:u bob", Keys: "p:id", Args: all, Reply: "[0 -2·the·index·has·another·number·of·members '']"},
+		{Name: "an unreadable number of members", Setup: log + "; HSET p:c:x ·#u x", Keys: "p:id", Args: all, Reply: "[0 -2·the·index·has·another·number·of·members '']"},
+		{Name: "members of another type", Setup: log + "; DEL p:c:u; SET p:c:u x", Keys: "p:id", Args: all, Reply: "[0 -2·WRONGTYPE·Operation·against·a·key·holding·the·wrong·kind·of·value '']"},
+		{Name: "no right", Setup: log, Keys: "p:id", Args: all, Without: "hmget", Reply: rig.NoRight},
+		{Name: "tombstones", Setup: log + "; HSET p:c:x · 4:3:2:4; ZADD p:c:d 1 1 3 3", Keys: "p:id", Args: all, Reply: "[0 4·2·1·1 ada\nbob]"},
+		{Name: "tombstones that differ", Setup: log + "; HSET p:c:x · 4:3:2:4; ZADD p:c:d 3 3", Keys: "p:id", Args: all, Reply: "[0 4·2·-2·-2 ada\nbob]"},
+		{Name: "chats of partitions", Setup: log + older, Keys: "q:id p:id", Args: "1 1 1 M L 2 c 2 0 0 1 d 2 0 0 2 c 0 0 1 bob", Reply: "[0 4·2·1·2 ada\nbob 2·1·1 cem 4·2·2 '']"},
+		{Name: "enough", Setup: log, Keys: "p:id", Args: "1 1 1 L 1 c 0 0 500" + enough + " 1 c 0 0 500" + enough + " 1 c 2 0 0", Reply: "[0 4·2·1" + strings.Repeat("·1", 499) + " '' 4·2·1" + strings.Repeat("·1", 499) + " '']"},
+	})
+}

@@ -9,8 +9,8 @@ import (
 	"chatcore/ports"
 )
 
-// TestEventsThatOthersHandledAreReadFromTheLog has another process handle a part: a member that left and came back in it starts anew.
-func TestEventsThatOthersHandledAreReadFromTheLog(t *testing.T) {
+// TestUnreadCounts_LateEvents are handled after later ones: a member that left and came back in them starts anew.
+func TestUnreadCounts_LateEvents(t *testing.T) {
 	c := newCounting(t)
 	c.create("bob", "cem", "dan")
 	c.send("ann", "m1")
@@ -26,7 +26,6 @@ func TestEventsThatOthersHandledAreReadFromTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.kept("bob", 2)
-	c.kept("cem")
 	c.kept("dan", 4)
 	c.feed(0) // the others come, late
 	c.kept("bob", 2)
@@ -69,43 +68,16 @@ func TestALoadThatIsOvertakenWritesEveryCount(t *testing.T) {
 	c.kept("dan", 1)
 }
 
-func TestTalliesAreBounded(t *testing.T) {
-	c := newCounting(t)
-	c.counts.Small(keptHere, 10)
-	most := 0
-	for i := range 20 {
-		chat := domain.ChatID(fmt.Sprint("c", i))
-		c.did(c.chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ann", Members: []domain.UserID{"bob", "cem"}}))
-		for seq := range domain.Seq(3) {
-			page, err := c.log.Log.Read(t.Context(), chat, ports.Range{From: seq + 1, Limit: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			d := ports.Delivery{ID: ports.DeliveryID{Log: "log", Chat: chat, Seq: seq + 1, Event: "e"}, Event: page.Records[0].Event}
-			if err := c.counts.Handle(t.Context(), d); err != nil {
-				t.Fatal(err)
-			}
-		}
-		most = max(most, c.counts.Tallied())
-	}
-	if most != 2 { // of four places each: the chat and three members
-		t.Errorf("up to %d tallies were kept, want 2", most)
-	}
-}
-
-// TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain has a lagging group handle chats whose tallies were dropped.
-func TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain(t *testing.T) {
+// TestUnreadCounts_RememberWhatTheyHaveWritten has a lagging group handle events whose counts were written, in a process that remembers few chats.
+func TestUnreadCounts_RememberWhatTheyHaveWritten(t *testing.T) {
 	c := newCounting(t)
 	c.create("bob")
 	for range 20 {
 		c.send("ann", "")
 	}
-	c.counts.Small(keptHere, 1)
+	c.counts.Small(keptHere, 2)
 	if err := c.handle(1); err != nil { // as of the log's end
 		t.Fatal(err)
-	}
-	if n := c.counts.Tallied(); n != 0 {
-		t.Fatalf("%d tallies are kept", n)
 	}
 	c.log.calls, c.fed = 0, 1
 	c.feed(0)
@@ -119,6 +91,21 @@ func TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain(t *testing.T) {
 	c.log.calls = 0
 	if err := c.handle(5); err != nil || c.log.calls == 0 {
 		t.Errorf("on another server: %d calls of the log, error %v", c.log.calls, err)
+	}
+	for i := range 20 {
+		chat := domain.ChatID(fmt.Sprint("c", i))
+		c.did(c.chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ann", Members: []domain.UserID{"bob", "cem"}}))
+		batch := c.batch(chat, 1)
+		batch.Done = len(batch.Deliveries)
+		c.counts.HandleBatch(t.Context(), []*ports.ChatBatch{batch})
+		done(t, batch)
+		if n := c.counts.Remembered(); n > 2 {
+			t.Fatalf("%d chats are remembered, want at most 2", n)
+		}
+	}
+	c.log.calls = 0
+	if err := c.handle(5); err != nil || c.log.calls != 1 {
+		t.Errorf("of a forgotten chat: %d calls of the log, error %v", c.log.calls, err)
 	}
 }
 
