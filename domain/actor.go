@@ -9,6 +9,8 @@ func Actor(e Durable) UserID {
 		return e.Editor
 	case MessageDelete:
 		return e.By
+	case MessageErased:
+		return e.By
 	case MessageReaction:
 		return e.User
 	case ReadReceipt:

@@ -34,6 +34,7 @@ type MessageNew struct {
 	Mentions    []UserID
 	Attachments []Attachment
 	ClientMeta  ClientMeta
+	Erased      bool // whether its content was erased: content, ReplyTo, mentions, attachments and ClientMeta are empty then
 	At          time.Time
 }
 
@@ -46,6 +47,7 @@ type MessageEdit struct {
 	Mentions    []UserID     // all of them from now on; nil if they stay as they were
 	Attachments []Attachment // all of them from now on; nil if they stay as they were
 	Revision    int          // 1 for the first edit
+	Erased      bool         // whether its content was erased: content, mentions and attachments are empty then
 	At          time.Time
 }
 
@@ -53,6 +55,17 @@ type MessageEdit struct {
 type MessageDelete struct {
 	Chat    ChatID
 	Message MessageID
+	By      UserID
+	Reason  Reason
+	Erased  bool // whether its reason was erased
+	At      time.Time
+}
+
+// MessageErased removes the content of a message and of all its events from the log. It leaves a tombstone in the message's place, if there is none.
+type MessageErased struct {
+	Chat    ChatID
+	Message MessageID
+	Sent    Seq // of the send
 	By      UserID
 	Reason  Reason
 	At      time.Time
@@ -200,6 +213,7 @@ func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) 
 func (e MessageNew) OccurredAt() time.Time      { return e.At }
 func (e MessageEdit) OccurredAt() time.Time     { return e.At }
 func (e MessageDelete) OccurredAt() time.Time   { return e.At }
+func (e MessageErased) OccurredAt() time.Time   { return e.At }
 func (e MessageReaction) OccurredAt() time.Time { return e.At }
 func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
 func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
@@ -212,6 +226,7 @@ func (e UserStatus) OccurredAt() time.Time      { return e.At }
 func (e MessageNew) ChatID() ChatID      { return e.Chat }
 func (e MessageEdit) ChatID() ChatID     { return e.Chat }
 func (e MessageDelete) ChatID() ChatID   { return e.Chat }
+func (e MessageErased) ChatID() ChatID   { return e.Chat }
 func (e MessageReaction) ChatID() ChatID { return e.Chat }
 func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
 func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
@@ -221,6 +236,7 @@ func (e Unknown) ChatID() ChatID         { return e.Chat }
 func (MessageNew) isEvent()      {}
 func (MessageEdit) isEvent()     {}
 func (MessageDelete) isEvent()   {}
+func (MessageErased) isEvent()   {}
 func (MessageReaction) isEvent() {}
 func (ReadReceipt) isEvent()     {}
 func (ChatUpdate) isEvent()      {}
@@ -233,6 +249,7 @@ func (UserStatus) isEvent()      {}
 func (MessageNew) isDurable()      {}
 func (MessageEdit) isDurable()     {}
 func (MessageDelete) isDurable()   {}
+func (MessageErased) isDurable()   {}
 func (MessageReaction) isDurable() {}
 func (ReadReceipt) isDurable()     {}
 func (ChatUpdate) isDurable()      {}

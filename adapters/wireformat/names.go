@@ -12,6 +12,7 @@ const (
 	TypeMessageNew      = "message:new"
 	TypeMessageEdit     = "message:edit"
 	TypeMessageDelete   = "message:delete"
+	TypeMessageErased   = "message:erased"
 	TypeMessageReaction = "message:reaction"
 	TypeReadReceipt     = "read:receipt"
 	TypeChatUpdate      = "chat:update"
@@ -29,6 +30,8 @@ func Type(e domain.Event) string {
 		return TypeMessageEdit
 	case domain.MessageDelete:
 		return TypeMessageDelete
+	case domain.MessageErased:
+		return TypeMessageErased
 	case domain.MessageReaction:
 		return TypeMessageReaction
 	case domain.ReadReceipt:
@@ -52,7 +55,7 @@ func Type(e domain.Event) string {
 // DurableTypes are the types of the core's own events that are recorded.
 func DurableTypes() []string {
 	return []string{
-		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate,
+		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased,
 	}
 }
 
@@ -89,7 +92,7 @@ func known(typ string) bool { return durable(typ) || ephemeral(typ) }
 
 func durable(typ string) bool {
 	switch typ {
-	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate:
+	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased:
 		return true
 	}
 	return false
