@@ -198,6 +198,7 @@ func liveTypes[T domain.Event]() ([]string, error) {
 		domain.MessageNew{},
 		domain.MessageEdit{},
 		domain.MessageDelete{},
+		domain.MessageErased{},
 		domain.MessageReaction{},
 		domain.ReadReceipt{},
 		domain.ChatUpdate{},

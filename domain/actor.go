@@ -23,6 +23,17 @@ func Actor(e Durable) UserID {
 	return ""
 }
 
+// Deletes returns the message that is deleted once the event has happened, or "": a [MessageErased] follows a [MessageDelete].
+func Deletes(e Durable) MessageID {
+	switch e := e.(type) {
+	case MessageDelete:
+		return e.Message
+	case MessageErased:
+		return e.Message
+	}
+	return ""
+}
+
 // Concerns reports whether a user did something, or it was done to the user's membership. It reports true for an event that the program cannot
 // read.
 func Concerns(e Durable, user UserID) bool {

@@ -61,7 +61,8 @@ type MessageDelete struct {
 	At      time.Time
 }
 
-// MessageErased removes the content of a message and of all its events from the log. It leaves a tombstone in the message's place, if there is none.
+// MessageErased removes the content of all earlier events of a message from the log: they are Erased from then on. The message is deleted before, by a
+// [MessageDelete] of its own or of the same command, so that programs that know deletions only treat it as a tombstone.
 type MessageErased struct {
 	Chat    ChatID
 	Message MessageID

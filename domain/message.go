@@ -51,7 +51,7 @@ func (m *Message) Apply(seq Seq, e Durable) {
 	}
 }
 
-// erase leaves the tombstone of a deletion as it is, but for its reason.
+// erase leaves the tombstone as it is, but for its reason. There is none if this is the only event that was loaded.
 func (m *Message) erase(e MessageErased) {
 	m.Content, m.ReplyTo, m.Mentions, m.Attachments, m.ClientMeta = "", "", nil, nil, ""
 	if !m.Deleted() {
@@ -84,7 +84,8 @@ func (m Message) Delete(by Member, reason Reason, at time.Time) ([]Durable, erro
 	return []Durable{MessageDelete{Chat: m.Chat, Message: m.ID, By: by.User, Reason: reason, At: at}}, nil
 }
 
-// Erase removes the content of the message and of its revisions; the author or an owner may. Erased already: no event.
+// Erase removes the content of the message and of its revisions; the author or an owner may. A message that is not deleted yet is deleted first. Erased
+// already: no event.
 func (m Message) Erase(by Member, reason Reason, at time.Time) ([]Durable, error) {
 	switch err := m.permit(by); {
 	case err != nil:
@@ -103,7 +104,11 @@ func (m Message) EraseTrusted(by UserID, reason Reason, at time.Time) ([]Durable
 	if m.Erased && m.Deleted() {
 		return nil, nil
 	}
-	return []Durable{MessageErased{Chat: m.Chat, Message: m.ID, Sent: m.Seq, By: by, Reason: reason, At: at}}, nil
+	erased := MessageErased{Chat: m.Chat, Message: m.ID, Sent: m.Seq, By: by, Reason: reason, At: at}
+	if m.Deleted() {
+		return []Durable{erased}, nil
+	}
+	return []Durable{MessageDelete{Chat: m.Chat, Message: m.ID, By: by, Reason: reason, At: at}, erased}, nil
 }
 
 func (m Message) notFound() error {

@@ -267,8 +267,8 @@ func (c *chat) deliver(e *Event) {
 	c.head = e.Record.Seq
 	c.note(e.Record)
 	h.cache.append(c.generation, e)
-	if d, ok := e.Record.Event.(domain.MessageDelete); ok {
-		c.redact(d.Message)
+	if m := domain.Deletes(e.Record.Event); m != "" {
+		c.redact(m)
 	}
 	for _, s := range c.followers {
 		if s.live {

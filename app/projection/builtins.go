@@ -117,7 +117,7 @@ func (b *Builtins) appliesTo(e domain.Durable) bool {
 	switch e.(type) {
 	case domain.ChatUpdate:
 		return b.chats != nil || b.stale != nil
-	case domain.MessageEdit, domain.MessageDelete, domain.MessageReaction:
+	case domain.MessageEdit, domain.MessageDelete, domain.MessageErased, domain.MessageReaction:
 		return b.stale != nil
 	}
 	return false

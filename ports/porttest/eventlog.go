@@ -16,6 +16,7 @@ type Log interface {
 	ports.BulkReader
 	ports.BatchAppender
 	ports.Snapshots
+	ports.Eraser
 }
 
 // EventLog tests an event log. open may return the same log for every subtest.
@@ -56,6 +57,11 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"chats", testChats},
 		{"messages are counted", testCount},
 		{"counts are of one moment", testCountMoment},
+		{"erasures", testErasure},
+		{"an invalid erasure leaves nothing", testInvalidErasure},
+		{"erasures of several segments", testErasureOfSegments},
+		{"an erasure drops snapshots", testErasureOfSnapshots},
+		{"concurrent erasures", testConcurrentErasures},
 		{"concurrent writers of one chat", testWritersOfOneChat},
 		{"concurrent writers of several chats", testWritersOfSeveralChats},
 		{"concurrent repetitions", testRepetitions},
