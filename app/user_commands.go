@@ -122,6 +122,17 @@ func (u UserCommands) Delete(ctx context.Context, cmd domain.Delete) (Done, erro
 	return u.chats.Delete(ctx, cmd)
 }
 
+// Erase is [Chats.Erase] by the user, who must be a member: a trusted erasure is a [*domain.InvalidError].
+func (u UserCommands) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
+	if cmd.Trusted {
+		return Erased{}, &domain.InvalidError{Field: "trusted", Problem: "is set", Allowed: "an erasure by a member"}
+	}
+	if err := u.act(&cmd.Actor); err != nil {
+		return Erased{}, err
+	}
+	return u.chats.Erase(ctx, cmd)
+}
+
 // React is [Chats.React] by the user.
 func (u UserCommands) React(ctx context.Context, cmd domain.React) (Done, error) {
 	if err := u.act(&cmd.Actor); err != nil {

@@ -84,7 +84,7 @@ func (m Message) Delete(by Member, reason Reason, at time.Time) ([]Durable, erro
 	return []Durable{MessageDelete{Chat: m.Chat, Message: m.ID, By: by.User, Reason: reason, At: at}}, nil
 }
 
-// Erase removes the content of the message and of its revisions; the author or an owner may. A message that is not deleted yet is deleted first. Erased
+// Erase removes the content of the message and of its revisions; the author, while a member, or an owner may. A message that is not deleted yet is deleted first. Erased
 // already: no event.
 func (m Message) Erase(by Member, reason Reason, at time.Time) ([]Durable, error) {
 	switch err := m.permit(by); {
