@@ -221,6 +221,9 @@ func newCore(
 		cached = m.caches
 	}
 	core.builtins = projection.NewBuiltins(m.readModels, cached, m.backend.redis != nil)
+	if m.backend.redis != nil {
+		core.builtins.OnErased(m.backend.redis.eraseEntries)
+	}
 	core.after = projection.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
 	chats.NotifyMarksEnded(m.progress.made)
 	if m.readModels.Views().Kept != nil {

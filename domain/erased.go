@@ -13,3 +13,16 @@ func Erased(e Durable) Durable {
 	}
 	return e
 }
+
+// IsErased reports whether an event is in its erased form.
+func IsErased(e Durable) bool {
+	switch e := e.(type) {
+	case MessageNew:
+		return e.Erased
+	case MessageEdit:
+		return e.Erased
+	case MessageDelete:
+		return e.Erased
+	}
+	return false
+}

@@ -105,7 +105,7 @@ func compactType(letter byte) string {
 func (c *Codec) AppendCompact(dst []byte, id domain.EventID, e domain.Durable, m ports.Meta) (buf []byte, ok bool) {
 	typ := Type(e)
 	letter, at := compactLetter(typ), domain.Instant(e.OccurredAt()).UnixMilli()
-	if _, foreign := e.(domain.Unknown); foreign || letter == 0 || isErased(e) || c.version(typ) != 1 || at != at<<16>>16 {
+	if _, foreign := e.(domain.Unknown); foreign || letter == 0 || domain.IsErased(e) || c.version(typ) != 1 || at != at<<16>>16 {
 		return dst, false
 	}
 	w := compactWriter{buf: append(dst, letter), ok: true}

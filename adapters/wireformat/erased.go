@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-
-	"chatcore/domain"
 )
 
 // erasedField marks the erased form of an event.
@@ -94,19 +92,6 @@ func eachField(payload []byte, fn func(name string, raw json.RawMessage) error) 
 		}
 	}
 	return nil
-}
-
-// isErased reports whether an event is an erased form.
-func isErased(e domain.Durable) bool {
-	switch e := e.(type) {
-	case domain.MessageNew:
-		return e.Erased
-	case domain.MessageEdit:
-		return e.Erased
-	case domain.MessageDelete:
-		return e.Erased
-	}
-	return false
 }
 
 // erased writes the mark of an erased form.
