@@ -202,6 +202,7 @@ func liveTypes[T domain.Event]() ([]string, error) {
 		domain.MessageReaction{},
 		domain.ReadReceipt{},
 		domain.ChatUpdate{},
+		domain.ChatDeleted{},
 		domain.UserStatus{},
 		domain.TypingStart{},
 		domain.TypingStop{},

@@ -257,3 +257,62 @@ func (r *erasureRun) check() {
 		}
 	}
 }
+
+// TestDeleteChat_LeavesTheHead deletes a chat, after an interruption too. Its log has no content and no members, and every command on it is refused.
+func TestDeleteChat_LeavesTheHead(t *testing.T) {
+	onEachLog(t, func(t *testing.T, open func() sharedLog) {
+		log := open()
+		chats := process(log, clock{})
+		prepare(t, chats, "c")
+		ctx := t.Context()
+		if _, err := chats.DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: "ann"}, nil); !errors.Is(err, domain.ErrForbidden) {
+			t.Errorf("a plain member's deletion gave %v", err)
+		}
+		interrupted := errors.New("interrupted")
+		deleted, err := chats.DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: "two", Reason: "law"}, func(domain.MessageID, app.Erased) error { return interrupted })
+		if !errors.Is(err, interrupted) || deleted.Members != 3 {
+			t.Fatalf("%+v, error %v", deleted, err)
+		}
+		var erased []domain.MessageID
+		deleted, err = process(open(), clock{}).DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: "two", Reason: "law"}, func(m domain.MessageID, _ app.Erased) error {
+			erased = append(erased, m)
+			return nil
+		})
+		if err != nil || deleted.Changed || deleted.Members != 0 || deleted.Messages != 2 || len(erased) != 2 {
+			t.Errorf("the second time: %+v of %q, error %v", deleted, erased, err)
+		}
+		page, err := log.Read(ctx, "c", ports.Range{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			if m, ok := r.Event.(domain.MessageNew); ok && !m.Erased {
+				t.Errorf("seq %d is %+v", r.Seq, m)
+			}
+		}
+		for name, err := range map[string]error{
+			"create":  failed(chats.Create(ctx, domain.Create{Chat: "c", Actor: "own"})),
+			"send":    failed(chats.Send(ctx, domain.Send{Chat: "c", Actor: "own", Content: "x"})),
+			"edit":    failed(chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "own", MessageID: "m1", Content: "x"})),
+			"add":     failed(chats.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: "eve"})),
+			"archive": failed(chats.Archive(ctx, domain.Archive{Chat: "c", Actor: "two"})),
+			"record":  failed(chats.Record(ctx, domain.Record{Chat: "c", Actor: "own", Event: custom{"{}"}})),
+			"react":   failed(chats.React(ctx, domain.React{Chat: "c", Actor: "own", MessageID: "m1", Emoji: "👍"})),
+		} {
+			if want := domain.ErrNotMember; name == "create" && !errors.Is(err, domain.ErrChatExists) || name != "create" && !errors.Is(err, want) {
+				t.Errorf("%s gave %v", name, err)
+			}
+		}
+		if head := headOf(ctx, t, log, "c"); head != page.Head {
+			t.Errorf("the head is %d, was %d", head, page.Head)
+		}
+		if deleted, err := chats.DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: "service", Trusted: true}, nil); err != nil || deleted.Changed || deleted.Messages != 0 {
+			t.Errorf("deleted once more by the service: %+v, error %v", deleted, err)
+		}
+		if _, err := chats.DeleteChat(ctx, domain.DeleteChat{Chat: "absent", Actor: "service", Trusted: true}, nil); !errors.Is(err, domain.ErrChatNotFound) {
+			t.Errorf("a chat that does not exist gave %v", err)
+		}
+	})
+}
+
+func failed[T any](_ T, err error) error { return err }

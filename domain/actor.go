@@ -17,6 +17,8 @@ func Actor(e Durable) UserID {
 		return e.User
 	case ChatUpdate:
 		return e.Actor
+	case ChatDeleted:
+		return e.By
 	case Custom:
 		return e.Actor
 	}

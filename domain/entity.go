@@ -106,6 +106,8 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 			}
 			return append(dst, MemberEntity(e.User))
 		}
+	case ChatDeleted:
+		return append(dst, ChatEntity())
 	case Custom:
 		if e.Entity != "" {
 			return append(dst, CustomEntity(e.Entity))

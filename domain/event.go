@@ -112,6 +112,14 @@ type ChatUpdate struct {
 	At       time.Time
 }
 
+// ChatDeleted closes a chat for good. Its members are removed, and its messages erased, by events that follow. Its id is never free again.
+type ChatDeleted struct {
+	Chat   ChatID
+	By     UserID
+	Reason Reason
+	At     time.Time
+}
+
 // Custom is a custom durable event. The core records, orders and delivers it, and does not interpret its data.
 type Custom struct {
 	Chat    ChatID
@@ -218,6 +226,7 @@ func (e MessageErased) OccurredAt() time.Time   { return e.At }
 func (e MessageReaction) OccurredAt() time.Time { return e.At }
 func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
 func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
+func (e ChatDeleted) OccurredAt() time.Time     { return e.At }
 func (e Custom) OccurredAt() time.Time          { return e.At }
 func (e Unknown) OccurredAt() time.Time         { return e.At }
 func (e TypingStart) OccurredAt() time.Time     { return e.At }
@@ -231,6 +240,7 @@ func (e MessageErased) ChatID() ChatID   { return e.Chat }
 func (e MessageReaction) ChatID() ChatID { return e.Chat }
 func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
 func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
+func (e ChatDeleted) ChatID() ChatID     { return e.Chat }
 func (e Custom) ChatID() ChatID          { return e.Chat }
 func (e Unknown) ChatID() ChatID         { return e.Chat }
 
@@ -241,6 +251,7 @@ func (MessageErased) isEvent()   {}
 func (MessageReaction) isEvent() {}
 func (ReadReceipt) isEvent()     {}
 func (ChatUpdate) isEvent()      {}
+func (ChatDeleted) isEvent()     {}
 func (Custom) isEvent()          {}
 func (Unknown) isEvent()         {}
 func (TypingStart) isEvent()     {}
@@ -254,6 +265,7 @@ func (MessageErased) isDurable()   {}
 func (MessageReaction) isDurable() {}
 func (ReadReceipt) isDurable()     {}
 func (ChatUpdate) isDurable()      {}
+func (ChatDeleted) isDurable()     {}
 func (Custom) isDurable()          {}
 func (Unknown) isDurable()         {}
 

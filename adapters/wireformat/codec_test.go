@@ -66,6 +66,7 @@ func samples() map[string]domain.Event {
 		"chat_role":             chat(domain.RoleChanged, func(u *domain.ChatUpdate) { u.User, u.Role, u.Previous = "ben", domain.RoleOwner, domain.RoleMember }),
 		"chat_archived":         chat(domain.Archived, nil),
 		"chat_unarchived":       chat(domain.Unarchived, nil),
+		"chat_deleted":          domain.ChatDeleted{Chat: "room-1", By: "ada", Reason: "request 7", At: at},
 		"user_status":           domain.UserStatus{User: "ben", Status: domain.Away, LastSeen: at.Add(-time.Minute), At: at},
 		"typing_start":          domain.TypingStart{Chat: "room-1", User: "ben", ExpiresAt: at.Add(5 * time.Second), At: at},
 		"typing_stop":           domain.TypingStop{Chat: "room-1", User: "ben", At: at},

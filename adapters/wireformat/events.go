@@ -79,6 +79,10 @@ func (w *writer) durable(e domain.Durable) {
 		w.optional("userId", string(e.User))
 		w.optional("role", roleName(e.Role))
 		w.optional("previousRole", roleName(e.Previous))
+	case domain.ChatDeleted:
+		w.id("chatId", string(e.Chat))
+		w.id("deletedBy", string(e.By))
+		w.optional("reason", string(e.Reason))
 	case domain.Custom:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
@@ -193,6 +197,8 @@ func (r *reader) event(at, now time.Time) domain.Event {
 			Role:     enum(r, "role", false, domain.RoleMember, roleName),
 			Previous: enum(r, "previousRole", false, domain.RoleMember, roleName), At: at,
 		}
+	case TypeChatDeleted:
+		return domain.ChatDeleted{Chat: chat(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), At: at}
 	case TypeUserStatus:
 		return domain.UserStatus{
 			User: user("userId"), Status: enum(r, "status", true, domain.Offline, statusName), LastSeen: r.instant("lastSeen", at), At: at,

@@ -16,6 +16,7 @@ const (
 	TypeMessageReaction = "message:reaction"
 	TypeReadReceipt     = "read:receipt"
 	TypeChatUpdate      = "chat:update"
+	TypeChatDeleted     = "chat:deleted"
 	TypeUserStatus      = "user:status"
 	TypeTypingStart     = "typing:start"
 	TypeTypingStop      = "typing:stop"
@@ -38,6 +39,8 @@ func Type(e domain.Event) string {
 		return TypeReadReceipt
 	case domain.ChatUpdate:
 		return TypeChatUpdate
+	case domain.ChatDeleted:
+		return TypeChatDeleted
 	case domain.UserStatus:
 		return TypeUserStatus
 	case domain.TypingStart:
@@ -55,7 +58,7 @@ func Type(e domain.Event) string {
 // DurableTypes are the types of the core's own events that are recorded.
 func DurableTypes() []string {
 	return []string{
-		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased,
+		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted,
 	}
 }
 
@@ -92,7 +95,7 @@ func known(typ string) bool { return durable(typ) || ephemeral(typ) }
 
 func durable(typ string) bool {
 	switch typ {
-	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased:
+	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted:
 		return true
 	}
 	return false

@@ -139,6 +139,9 @@ func eventSchemas() map[string]object {
 		optional("userId", idSchema, "Id of the member that was added, removed or given a role."),
 		optional("role", roles, "Role from now on, of member_added and role_changed."),
 		optional("previousRole", roles, "Role until now, of member_removed and role_changed."))
+	add(wireformat.TypeChatDeleted, "The chat was deleted", true, chat,
+		required("deletedBy", idSchema, "Id of the user or service that deleted it."),
+		optional("reason", textSchema, "Why, at most 1 KiB."))
 	add(wireformat.TypeUserStatus, "The status of a user changed", false, user,
 		required("status", named("online", "away", "busy", "offline"), "The status."),
 		required("lastSeen", instantSchema, "When a device of the user was last alive."))

@@ -101,6 +101,8 @@ func sentence(e domain.Event) string {
 		return fmt.Sprintf("%s edits %s: %s", e.Editor, e.Message, e.Content)
 	case domain.MessageDelete:
 		return fmt.Sprintf("%s deletes %s", e.By, e.Message)
+	case domain.ChatDeleted:
+		return fmt.Sprintf("%s deletes the chat", e.By)
 	case domain.MessageErased:
 		return fmt.Sprintf("%s erases %s", e.By, e.Message)
 	case domain.MessageReaction:
