@@ -37,6 +37,14 @@ const readers: { [type: string]: (data: Fields) => Content } = {
     actorId: data.text("deletedBy"),
     content: { messageDelete: { messageId: data.text("messageId"), reason: data.text("reason") } },
   }),
+  "message:erased": (data) => ({
+    actorId: data.text("erasedBy"),
+    content: { messageErased: { messageId: data.text("messageId"), messageSeq: data.number("messageSeq"), reason: data.text("reason") } },
+  }),
+  "chat:deleted": (data) => ({
+    actorId: data.text("deletedBy"),
+    content: { chatDeleted: { reason: data.text("reason") } },
+  }),
   "message:reaction": (data) => ({
     actorId: data.text("userId"),
     content: { messageReaction: { messageId: data.text("messageId"), emoji: data.text("emoji"), removed: data.text("action") === "remove" } },
@@ -76,6 +84,7 @@ export function wireEvent(object: JsonObject): Event {
     causationId: data.text("causationId"),
     traceparent: data.text("traceparent"),
     redacted: false,
+    erased: data.has("erased"),
   };
   return { ...common, ...content } as Event;
 }
