@@ -1,6 +1,6 @@
 import type { Attachment, Event, JsonObject } from "./models.js";
 
-type Common = Pick<Event, "id" | "chatId" | "seq" | "type" | "occurredAt" | "actorId" | "correlationId" | "causationId" | "traceparent" | "redacted">;
+type Common = Pick<Event, "id" | "chatId" | "seq" | "type" | "occurredAt" | "actorId" | "correlationId" | "causationId" | "traceparent" | "redacted" | "erased">;
 type Content = { actorId: string; content: object };
 
 /** The events of the core, by type. */
