@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
 )
@@ -108,6 +110,23 @@ func TestErase_LeavesNoCopyInRedis(t *testing.T) {
 		t.Errorf("only %q have the text before the erasure", keys)
 	}
 
+	status := func() map[string]ports.ErasureStatus {
+		places, err := two.VerifyErasure(ctx, "c", "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := make(map[string]ports.ErasureStatus)
+		for _, p := range places {
+			found[p.Place] = p.Status
+		}
+		return found
+	}
+	before := status()
+	for _, place := range []string{chatcore.PlaceLog, chatcore.PlaceStreams, chatcore.PlaceCaches} {
+		if before[place] != ports.ErasurePending {
+			t.Errorf("%s before the erasure: %v", place, before[place])
+		}
+	}
 	erased, err := two.Chats.Erase(ctx, domain.Erase{Chat: "c", Actor: "ada", MessageID: "m"})
 	if err != nil || len(erased.Attachments) != 1 {
 		t.Fatalf("%+v, error %v", erased, err)
@@ -118,6 +137,13 @@ func TestErase_LeavesNoCopyInRedis(t *testing.T) {
 			m, err := core.Queries.Message(ctx, "c", "m")
 			return err == nil && m.Erased && m.Content == "" && m.Attachments == nil
 		})
+	}
+	want := map[string]ports.ErasureStatus{
+		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone,
+		chatcore.PlaceDeadLetters: ports.ErasureDone, chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceVault: ports.ErasureUnreachable,
+	}
+	if after := status(); !maps.Equal(after, want) {
+		t.Errorf("after the erasure the places are %v, want %v", after, want)
 	}
 	for d, err := range one.Groups().DeadLetters(ctx, "fails") {
 		if err != nil || strings.Contains(string(d.Payload), secret) || len(d.Payload) == 0 {

@@ -77,16 +77,3 @@ func (g *Groups) HasEntries(ctx context.Context, partition int, chat domain.Chat
 		from = "(" + entries[len(entries)-1].ID
 	}
 }
-
-// StoredPayload returns the ids of dead letters of events of a chat that have their payload: letters that older programs stored.
-func (g *Groups) StoredPayload(ctx context.Context, group string, chat domain.ChatID, seqs []domain.Seq) (ids []string, err error) {
-	for d, err := range g.DeadLettersAfter(ctx, group, "") {
-		if err != nil {
-			return nil, err
-		}
-		if d.Chat == chat && slices.Contains(seqs, d.Seq) && len(d.Payload) > 0 {
-			ids = append(ids, d.ID)
-		}
-	}
-	return ids, nil
-}
