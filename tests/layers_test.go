@@ -95,6 +95,7 @@ var layers = map[string][]string{
 	"adapters/connect/server":      {"chatcore/domain"},
 
 	"adapters/vault":        {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
+	"adapters/vault/erase":  {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/vault/object"},
 	"adapters/vault/file":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
 	"adapters/vault/object": {"chatcore/domain", "chatcore/ports", zstd},
 	"adapters/vault/probe":  {"chatcore/ports"},
