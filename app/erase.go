@@ -20,8 +20,8 @@ type Erased struct {
 }
 
 // Erase removes the content of a message and of all its revisions from the log: content, mentions, attachments, client metadata, the reply's target and
-// the reason of a deletion. A message that is not deleted yet is deleted by the same command. What remains is a tombstone with ids, times and
-// [domain.MessageErased]. Erased already, it changes nothing. A log that cannot erase gives [errors.ErrUnsupported].
+// the reason of a deletion. A message that is not deleted yet is deleted by the same command. A tombstone with ids, times and
+// [domain.MessageErased] stays. Erased already, it changes nothing. A log that cannot erase gives [errors.ErrUnsupported].
 //
 // An erasure takes two round trips to the log. It counts against [LimitDelete], unless it is trusted.
 func (c *Chats) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {

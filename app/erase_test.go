@@ -71,7 +71,7 @@ func TestErase_RemovesAllRevisions(t *testing.T) {
 	})
 }
 
-// TestErase_Rights lists callers and what they are told.
+// TestErase_Rights lists callers with the errors that they get.
 func TestErase_Rights(t *testing.T) {
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
 		chats := process(open(), clock{})

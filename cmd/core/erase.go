@@ -57,7 +57,7 @@ func (c *cli) eraseMessage() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "message", Short: "Erase a message with all of its edits",
-		Long: "Erase a message with all of its edits: from the log, its delivery stream and the caches. What remains is a tombstone. --as names the user or service that\n" +
+		Long: "Erase a message with all of its edits: from the log, its delivery stream and the caches. A tombstone stays. --as names the user or service that\n" +
 			"asked for it, which need be no member. The files that are printed lie elsewhere; delete them there. Without --yes the command changes nothing and\nends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {

@@ -88,7 +88,7 @@ func drawErasure(rt *rapid.T, c domain.ChatID, known *history) (e ports.Erasure,
 	return known.erasing(c, m, bob, given{at(domain.MessageEntity(m), version)}), true
 }
 
-// testErasure erases messages in every state, and looks at everything that the log returns of them.
+// testErasure erases messages in every state, and compares everything that the log returns of them.
 func testErasure(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	full := NewEvent(domain.MessageNew{
