@@ -259,6 +259,12 @@ func commandCalls() map[string]viewCall {
 		"Delete": {ofMessage.with(denials{returned: domain.ErrForbidden}), func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.Delete(ctx, domain.Delete{Chat: chat, MessageID: "early"}))
 		}, nil},
+		"Erase": {ofMessage.with(denials{admin: domain.ErrForbidden, returned: domain.ErrForbidden}), func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Erase(ctx, domain.Erase{Chat: chat, MessageID: "early"}))
+		}, nil},
+		"DeleteChat": {owners, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.DeleteChat(ctx, domain.DeleteChat{Chat: chat}))
+		}, nil},
 		"React": {members, func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.React(ctx, domain.React{Chat: chat, MessageID: "early", Emoji: "🍅"}))
 		}, nil},

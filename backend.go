@@ -87,6 +87,12 @@ func (r *onRedis) close() error {
 	return errors.Join(err, r.clients.Close())
 }
 
+// eraseEntries removes the entries of erased events from their delivery stream. Entries that have to wait are removed once every group has passed them.
+func (r *onRedis) eraseEntries(ctx context.Context, chat domain.ChatID, seqs []domain.Seq) error {
+	_, err := r.groups.EraseEntries(ctx, r.keys.Partition(chat), chat, seqs)
+	return err
+}
+
 // newMemoryBackend returns the backend of a core whose data ends with the process.
 func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *memgroup.Groups, clock ports.Clock) *backend {
 	return &backend{

@@ -42,6 +42,7 @@ type Core struct {
 	Queries  *app.Queries    // present state, folded from the log; checks no membership
 	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
+	Erasures *app.Erasures   // erasures of users
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
 	Feeds    *feed.Hub       // live feeds of chats
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
@@ -218,7 +219,8 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Access: access, Sessions: sessions, Limits: limits, Feeds: feeds, Helpers: m.helpers.Client,
-		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
+		Erasures: app.NewErasures(chats, queries, sessions),
+		deps:     m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
 	var cached projection.CachedAnswers // nil without caches
@@ -226,6 +228,9 @@ func newCore(
 		cached = m.caches
 	}
 	core.builtins = projection.NewBuiltins(m.readModels, cached, m.backend.redis != nil)
+	if m.backend.redis != nil {
+		core.builtins.OnErased(m.backend.redis.eraseEntries)
+	}
 	core.after = projection.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
 	chats.NotifyMarksEnded(m.progress.made)
 	if m.readModels.Views().Kept != nil {

@@ -61,7 +61,7 @@ func Export(ctx context.Context, config Config, export ExportConfig) (report Exp
 		})
 		return report, err
 	}
-	copied, err := logcopy.Open(ctx, export.Vault, logcopy.Config{Log: export.Log, At: export.At, Erase: eraseContent()})
+	copied, err := logcopy.Open(ctx, export.Vault, logcopy.Config{Log: export.Log, At: export.At, Erase: wireformat.Erased})
 	if err != nil {
 		return report, err
 	}

@@ -3,10 +3,13 @@ package chatcore
 import (
 	"context"
 	"iter"
+	"strconv"
+	"strings"
 	"time"
 
 	"chatcore/adapters/subscribers"
 	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/ports/groups"
 )
 
@@ -67,7 +70,7 @@ type DeadLetter struct {
 	Entry    string        // stream id of an unreadable entry of another program, which is one dead letter for all groups; "" for any other
 	EventID  domain.EventID
 	Metadata map[string]string
-	Payload  []byte
+	Payload  []byte // of an event of the log as the log has it now
 }
 
 // Hole is a part of the log that a consumer group of this process cannot read.
@@ -101,6 +104,7 @@ func partitionState(p groups.PartitionState) PartitionState {
 type administration struct {
 	groups.Admin
 	definitions *subscribers.Administration
+	backlog     ports.Backlog
 }
 
 // Delete implements [Groups].
@@ -130,7 +134,10 @@ func (a administration) DeadLetters(ctx context.Context, group string) iter.Seq2
 func (a administration) DeadLettersAfter(ctx context.Context, group, id string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		for letter, err := range a.Admin.DeadLettersAfter(ctx, group, id) {
-			if !yield(DeadLetter(letter), err) {
+			if err == nil {
+				letter, err = a.withPayload(ctx, letter)
+			}
+			if !yield(DeadLetter(letter), err) || err != nil {
 				return
 			}
 		}
@@ -140,5 +147,27 @@ func (a administration) DeadLettersAfter(ctx context.Context, group, id string) 
 // DeadLetter implements [Groups].
 func (a administration) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
 	letter, err := a.Admin.DeadLetter(ctx, group, id)
+	if err == nil {
+		letter, err = a.withPayload(ctx, letter)
+	}
 	return DeadLetter(letter), err
+}
+
+// withPayload returns a dead letter of an event of the log with the event as the log has it now: without content if that was erased. An event that the
+// log does not have keeps the payload that an older program stored.
+func (a administration) withPayload(ctx context.Context, d groups.DeadLetter) (groups.DeadLetter, error) {
+	partition, err := strconv.Atoi(d.ID[:max(strings.IndexByte(d.ID, '/'), 0)])
+	if err != nil || d.Seq == 0 || a.backlog == nil {
+		return d, nil //nolint:nilerr // the id of another store has no partition
+	}
+	pages, _, err := a.backlog.ReadRaw(ctx, partition, "", []ports.EventRange{{Chat: d.Chat, From: d.Seq, Limit: 1}})
+	if err != nil {
+		return groups.DeadLetter{}, err
+	}
+	for _, page := range pages {
+		if len(page.Events) > 0 {
+			d.Payload = page.Events[0]
+		}
+	}
+	return d, nil
 }

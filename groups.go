@@ -58,4 +58,6 @@ var (
 )
 
 // Groups returns the administration of the consumer groups of the log: on Redis, in the process's memory, or those of [EventLog].Groups.
-func (c *Core) Groups() Groups { return administration{c.backend.groups, c.definitions} }
+func (c *Core) Groups() Groups {
+	return administration{c.backend.groups, c.definitions, c.backend.backlog}
+}

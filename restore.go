@@ -14,6 +14,7 @@ import (
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/vault/logcopy"
+	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/ports/groups"
@@ -81,7 +82,7 @@ type RestoreReport struct {
 // [*object.Error] for an object that cannot be used, a [*domain.InvalidError] for a moment that the vault cannot give, a [*ports.CorruptError] for an event that the vault contradicts, and the errors of
 // [ports.Vault] and [FindLog].
 func Restore(ctx context.Context, config Config, restore RestoreConfig) (report RestoreReport, err error) {
-	copied, err := logcopy.Open(ctx, restore.Vault, logcopy.Config{Log: restore.Log, At: restore.At, Erase: eraseContent()})
+	copied, err := logcopy.Open(ctx, restore.Vault, logcopy.Config{Log: restore.Log, At: restore.At, Erase: wireformat.Erased})
 	if err != nil {
 		return report, err
 	}
@@ -103,9 +104,6 @@ func Restore(ctx context.Context, config Config, restore RestoreConfig) (report 
 	err = fillLog(ctx, config, vaultSource{copied}, into, restore.Progress, &report)
 	return report, err
 }
-
-// eraseContent returns the function that removes the content of erased events, nil if this program has none.
-func eraseContent() func(json []byte) ([]byte, error) { return nil }
 
 // fillLog writes a source into an empty namespace.
 func fillLog(ctx context.Context, config Config, source logSource, into eventlog.RestoreConfig, progress func(CopyProgress) error, report *RestoreReport) error {

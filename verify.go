@@ -99,7 +99,7 @@ func (v *verifying) run(ctx context.Context, config Config) error {
 		v.roots[strings.ToLower(root)] = false
 	}
 	var err error
-	if v.copy, err = logcopy.Open(ctx, v.config.Vault, logcopy.Config{Log: v.config.Log, Erase: eraseContent()}); err != nil {
+	if v.copy, err = logcopy.Open(ctx, v.config.Vault, logcopy.Config{Log: v.config.Log, Erase: wireformat.Erased}); err != nil {
 		return err
 	}
 	v.report.Log, v.report.Moment, v.report.Partitions = v.copy.Manifest().Log, v.copy.Reached(), v.copy.Manifest().Partitions

@@ -29,6 +29,7 @@ type cachedMessage struct {
 	DeletedAt   time.Time          `json:"deletedAt,omitzero"`
 	DeletedBy   domain.UserID      `json:"deletedBy,omitempty"`
 	Reason      domain.Reason      `json:"reason,omitempty"`
+	Erased      bool               `json:"erased,omitempty"`
 	Reactions   []cachedReaction   `json:"reactions,omitempty"`
 }
 
@@ -52,7 +53,7 @@ func cachedOf(v MessageView, version domain.Seq) cachedMessage {
 	m := cachedMessage{
 		MessageID: v.ID, ChatID: v.Chat, SenderID: v.Sender, Content: v.Content, Seq: v.Seq, Timestamp: v.SentAt, Version: version,
 		ReplyTo: v.ReplyTo, Mentions: v.Mentions, ClientMeta: json.RawMessage(v.ClientMeta),
-		Revision: v.Revision, EditedAt: v.EditedAt, DeletedAt: v.DeletedAt, DeletedBy: v.DeletedBy, Reason: v.Reason,
+		Revision: v.Revision, EditedAt: v.EditedAt, DeletedAt: v.DeletedAt, DeletedBy: v.DeletedBy, Reason: v.Reason, Erased: v.Erased,
 	}
 	for _, a := range v.Attachments {
 		m.Attachments = append(m.Attachments, cachedAttachment(a))
@@ -67,7 +68,7 @@ func (m cachedMessage) view() MessageView {
 	v := MessageView{Message: domain.Message{
 		ID: m.MessageID, Chat: m.ChatID, Sender: m.SenderID, Content: m.Content, Seq: m.Seq, SentAt: m.Timestamp,
 		ReplyTo: m.ReplyTo, Mentions: m.Mentions, ClientMeta: domain.ClientMeta(m.ClientMeta),
-		Revision: m.Revision, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt, DeletedBy: m.DeletedBy, Reason: m.Reason,
+		Revision: m.Revision, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt, DeletedBy: m.DeletedBy, Reason: m.Reason, Erased: m.Erased,
 	}}
 	for _, a := range m.Attachments {
 		v.Attachments = append(v.Attachments, domain.Attachment(a))

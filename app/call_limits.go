@@ -89,10 +89,13 @@ func (l *callLimits) ofAppend() []ports.Take {
 	return l.limits.takesOf(l.takes)
 }
 
+// appendFunc appends as [ports.EventLog.Append] does.
+type appendFunc func(ctx context.Context, a ports.Append) (ports.Appended, error)
+
 // append appends, and takes from the limits. A limit that cannot be checked lets the append go on or fails it, as its [Limit.OnFailure] says.
-func (l *callLimits) append(ctx context.Context, log ports.EventLog, a ports.Append) (ports.Appended, error) {
+func (l *callLimits) append(ctx context.Context, a ports.Append, do appendFunc) (ports.Appended, error) {
 	a.Takes = l.ofAppend()
-	appended, err := log.Append(ctx, a)
+	appended, err := do(ctx, a)
 	if len(a.Takes) == 0 {
 		return appended, err
 	}
@@ -110,7 +113,7 @@ func (l *callLimits) append(ctx context.Context, log ports.EventLog, a ports.App
 			return ports.Appended{}, err
 		}
 		a.Takes = nil
-		return log.Append(ctx, a)
+		return do(ctx, a)
 	}
 	return appended, err
 }

@@ -35,6 +35,7 @@ type command struct {
 	joins      []domain.UserID    // users that the command makes members
 	conditions []domain.Condition // of entities that are not loaded
 	endsTyping bool
+	append     appendFunc // of an append with events and nothing else than an append to the log; nil for the log's own
 
 	gateAsked  bool
 	gateAnswer error // the gate's error, or nil

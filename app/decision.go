@@ -136,7 +136,11 @@ func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
 // append records the decision: events, a command with an id, or both.
 func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
 	a := c.appendOf(cmd, s, events)
-	appended, err := cmd.limits.append(ctx, c.log, a)
+	do := c.log.Append
+	if cmd.append != nil {
+		do = cmd.append
+	}
+	appended, err := cmd.limits.append(ctx, a, do)
 	if err != nil {
 		return Done{}, err
 	}

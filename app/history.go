@@ -209,7 +209,7 @@ func viewOf(message, reactions entity.Versioned) MessageView {
 }
 
 // repliesOf returns entities for the messages that the given sends reply to and that are not among them. The last event of a message shows whether it
-// was deleted: a deletion is final.
+// was deleted: only an erasure follows a deletion.
 func repliesOf(sends []ports.Record) (entities []entity.Versioned) {
 	seen := make(map[domain.MessageID]struct{})
 	for _, r := range sends {

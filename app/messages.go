@@ -17,7 +17,8 @@ type Sent struct {
 	Seq       domain.Seq
 	Duplicate bool // whether it was there already
 	// Differs reports, of a duplicate, whether the message that was first sent under the id is another one: its content, reply, mentions,
-	// attachments or client metadata. That message stands, and this one was not recorded.
+	// attachments or client metadata. That message stands, and this one was not recorded. Of an
+	// erased message it is false.
 	Differs bool
 }
 
@@ -76,6 +77,9 @@ func (c *Chats) differs(ctx context.Context, chat domain.ChatID, seq domain.Seq,
 	var first domain.Message
 	if len(page.Records) > 0 {
 		first.Apply(seq, page.Records[0].Event)
+	}
+	if first.Erased {
+		return false, nil // nobody knows any more
 	}
 	if !first.Exists() {
 		return false, &ports.CorruptError{Chat: chat, Seq: seq, Cause: fmt.Errorf("the log no longer has message %q", draft.ID)}

@@ -122,6 +122,28 @@ func (u UserCommands) Delete(ctx context.Context, cmd domain.Delete) (Done, erro
 	return u.chats.Delete(ctx, cmd)
 }
 
+// Erase is [Chats.Erase] by the user, who must be a member: a trusted erasure is a [*domain.InvalidError].
+func (u UserCommands) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
+	if cmd.Trusted {
+		return Erased{}, &domain.InvalidError{Field: "trusted", Problem: "is set", Allowed: "an erasure by a member"}
+	}
+	if err := u.act(&cmd.Actor); err != nil {
+		return Erased{}, err
+	}
+	return u.chats.Erase(ctx, cmd)
+}
+
+// DeleteChat is [Chats.DeleteChat] by the user, who must be an owner: a trusted deletion is a [*domain.InvalidError].
+func (u UserCommands) DeleteChat(ctx context.Context, cmd domain.DeleteChat) (DeletedChat, error) {
+	if cmd.Trusted {
+		return DeletedChat{}, &domain.InvalidError{Field: "trusted", Problem: "is set", Allowed: "a deletion by an owner"}
+	}
+	if err := u.act(&cmd.Actor); err != nil {
+		return DeletedChat{}, err
+	}
+	return u.chats.DeleteChat(ctx, cmd, nil)
+}
+
 // React is [Chats.React] by the user.
 func (u UserCommands) React(ctx context.Context, cmd domain.React) (Done, error) {
 	if err := u.act(&cmd.Actor); err != nil {

@@ -9,14 +9,29 @@ func Actor(e Durable) UserID {
 		return e.Editor
 	case MessageDelete:
 		return e.By
+	case MessageErased:
+		return e.By
 	case MessageReaction:
 		return e.User
 	case ReadReceipt:
 		return e.User
 	case ChatUpdate:
 		return e.Actor
+	case ChatDeleted:
+		return e.By
 	case Custom:
 		return e.Actor
+	}
+	return ""
+}
+
+// Deletes returns the message that is deleted once the event has happened, or "": a [MessageErased] follows a [MessageDelete].
+func Deletes(e Durable) MessageID {
+	switch e := e.(type) {
+	case MessageDelete:
+		return e.Message
+	case MessageErased:
+		return e.Message
 	}
 	return ""
 }

@@ -17,13 +17,20 @@ type Chat struct {
 	CreatedBy UserID
 	CreatedAt time.Time
 	Owners    map[UserID]struct{} // read-only
+	DeletedBy UserID              `json:",omitzero"` // "" unless the chat is deleted
 }
+
+// Deleted reports whether the chat was deleted. A deleted chat exists: its id is taken.
+func (c Chat) Deleted() bool { return c.DeletedBy != "" }
 
 // Exists reports whether the chat was created.
 func (c Chat) Exists() bool { return c.CreatedBy != "" }
 
 // Apply folds an event that moved the chat.
 func (c *Chat) Apply(_ Seq, e Durable) {
+	if deleted, ok := e.(ChatDeleted); ok {
+		c.DeletedBy, c.Title = deleted.By, ""
+	}
 	u, ok := e.(ChatUpdate)
 	if !ok {
 		return
@@ -201,6 +208,8 @@ func (c Chat) permit(by Member, needed Role, what string) error {
 		return refuse(ErrChatNotFound, "chat %q was never created", c.ID)
 	case !by.Current():
 		return NotMember(c.ID, by.User)
+	case c.Deleted():
+		return refuse(ErrChatDeleted, "chat %q was deleted by %q", c.ID, c.DeletedBy)
 	case by.Role < needed:
 		return refuse(ErrForbidden, "to %s chat %q takes %s, user %q is %s", what, c.ID, needed, by.User, by.Role)
 	}

@@ -104,6 +104,25 @@ type Delete struct {
 	Command   CommandID
 }
 
+// Erase removes the content of a message from the log.
+type Erase struct {
+	Chat      ChatID
+	Actor     UserID // the author or an owner or, if Trusted is set, any user or service that asked for it
+	MessageID MessageID
+	Reason    string // may be empty; it stays in the log
+	Command   CommandID
+	Trusted   bool // the service itself erases: no membership is checked. Set it in trusted code only
+}
+
+// DeleteChat removes the content of all messages of a chat and closes the chat for good.
+type DeleteChat struct {
+	Chat    ChatID
+	Actor   UserID // an owner or, if Trusted is set, any user or service that asked for it
+	Reason  string // may be empty; it stays in the log
+	Command CommandID
+	Trusted bool // the service itself deletes: no membership is checked. Set it in trusted code only
+}
+
 // React puts a reaction to a message, or with Unreact takes it back.
 type React struct {
 	Chat      ChatID

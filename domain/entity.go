@@ -88,6 +88,8 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 		return append(dst, MessageEntity(e.Message))
 	case MessageDelete:
 		return append(dst, MessageEntity(e.Message))
+	case MessageErased:
+		return append(dst, MessageEntity(e.Message))
 	case MessageReaction:
 		return append(dst, ReactionsEntity(e.Message))
 	case ReadReceipt:
@@ -104,6 +106,8 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 			}
 			return append(dst, MemberEntity(e.User))
 		}
+	case ChatDeleted:
+		return append(dst, ChatEntity())
 	case Custom:
 		if e.Entity != "" {
 			return append(dst, CustomEntity(e.Entity))

@@ -15,6 +15,8 @@ var (
 	ErrChatExists = errors.New("chat exists")
 	// ErrArchived is a command that an archived chat does not take.
 	ErrArchived = errors.New("chat is archived")
+	// ErrChatDeleted is a command that a deleted chat does not take.
+	ErrChatDeleted = errors.New("chat is deleted")
 	// ErrNotMember is returned for a command by, or about, a user that is not a current member of the chat.
 	ErrNotMember = errors.New("not a member")
 	// ErrForbidden is a command for which the actor's role is too low.

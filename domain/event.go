@@ -34,6 +34,7 @@ type MessageNew struct {
 	Mentions    []UserID
 	Attachments []Attachment
 	ClientMeta  ClientMeta
+	Erased      bool // whether its content was erased: content, ReplyTo, mentions, attachments and ClientMeta are empty then
 	At          time.Time
 }
 
@@ -46,6 +47,7 @@ type MessageEdit struct {
 	Mentions    []UserID     // all of them from now on; nil if they stay as they were
 	Attachments []Attachment // all of them from now on; nil if they stay as they were
 	Revision    int          // 1 for the first edit
+	Erased      bool         // whether its content was erased: content, mentions and attachments are empty then
 	At          time.Time
 }
 
@@ -53,6 +55,18 @@ type MessageEdit struct {
 type MessageDelete struct {
 	Chat    ChatID
 	Message MessageID
+	By      UserID
+	Reason  Reason
+	Erased  bool // whether its reason was erased
+	At      time.Time
+}
+
+// MessageErased removes the content of all earlier events of a message from the log: they are Erased from then on. The message is deleted before, by a
+// [MessageDelete] of its own or of the same command, so that programs that know deletions only treat it as a tombstone.
+type MessageErased struct {
+	Chat    ChatID
+	Message MessageID
+	Sent    Seq // of the send
 	By      UserID
 	Reason  Reason
 	At      time.Time
@@ -96,6 +110,14 @@ type ChatUpdate struct {
 	Role     Role   // member_added, role_changed: the role from now on
 	Previous Role   // member_removed, role_changed: the role before
 	At       time.Time
+}
+
+// ChatDeleted closes a chat for good. Its members are removed, and its messages erased, by events that follow. Its id is never free again.
+type ChatDeleted struct {
+	Chat   ChatID
+	By     UserID
+	Reason Reason
+	At     time.Time
 }
 
 // Custom is a custom durable event. The core records, orders and delivers it, and does not interpret its data.
@@ -200,9 +222,11 @@ func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) 
 func (e MessageNew) OccurredAt() time.Time      { return e.At }
 func (e MessageEdit) OccurredAt() time.Time     { return e.At }
 func (e MessageDelete) OccurredAt() time.Time   { return e.At }
+func (e MessageErased) OccurredAt() time.Time   { return e.At }
 func (e MessageReaction) OccurredAt() time.Time { return e.At }
 func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
 func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
+func (e ChatDeleted) OccurredAt() time.Time     { return e.At }
 func (e Custom) OccurredAt() time.Time          { return e.At }
 func (e Unknown) OccurredAt() time.Time         { return e.At }
 func (e TypingStart) OccurredAt() time.Time     { return e.At }
@@ -212,18 +236,22 @@ func (e UserStatus) OccurredAt() time.Time      { return e.At }
 func (e MessageNew) ChatID() ChatID      { return e.Chat }
 func (e MessageEdit) ChatID() ChatID     { return e.Chat }
 func (e MessageDelete) ChatID() ChatID   { return e.Chat }
+func (e MessageErased) ChatID() ChatID   { return e.Chat }
 func (e MessageReaction) ChatID() ChatID { return e.Chat }
 func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
 func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
+func (e ChatDeleted) ChatID() ChatID     { return e.Chat }
 func (e Custom) ChatID() ChatID          { return e.Chat }
 func (e Unknown) ChatID() ChatID         { return e.Chat }
 
 func (MessageNew) isEvent()      {}
 func (MessageEdit) isEvent()     {}
 func (MessageDelete) isEvent()   {}
+func (MessageErased) isEvent()   {}
 func (MessageReaction) isEvent() {}
 func (ReadReceipt) isEvent()     {}
 func (ChatUpdate) isEvent()      {}
+func (ChatDeleted) isEvent()     {}
 func (Custom) isEvent()          {}
 func (Unknown) isEvent()         {}
 func (TypingStart) isEvent()     {}
@@ -233,9 +261,11 @@ func (UserStatus) isEvent()      {}
 func (MessageNew) isDurable()      {}
 func (MessageEdit) isDurable()     {}
 func (MessageDelete) isDurable()   {}
+func (MessageErased) isDurable()   {}
 func (MessageReaction) isDurable() {}
 func (ReadReceipt) isDurable()     {}
 func (ChatUpdate) isDurable()      {}
+func (ChatDeleted) isDurable()     {}
 func (Custom) isDurable()          {}
 func (Unknown) isDurable()         {}
 

@@ -96,11 +96,11 @@ var layers = map[string][]string{
 
 	"adapters/vault":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
 	"adapters/vault/archive": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/vault/object", backoff},
-
-	"adapters/vault/file":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
-	"adapters/vault/object": {"chatcore/domain", "chatcore/ports", zstd},
-	"adapters/vault/probe":  {"chatcore/ports"},
-	"adapters/vault/s3":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
+	"adapters/vault/erase":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/vault/object"},
+	"adapters/vault/file":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
+	"adapters/vault/object":  {"chatcore/domain", "chatcore/ports", zstd},
+	"adapters/vault/probe":   {"chatcore/ports"},
+	"adapters/vault/s3":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
 	"adapters/logdir":        {"chatcore/domain", "chatcore/ports"},
 	"adapters/vault":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
 	"adapters/vault/file":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},

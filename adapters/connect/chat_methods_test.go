@@ -86,6 +86,10 @@ func chatRows() map[string]row {
 			chat := w.chat(t)
 			return recorded(&v1.ArchiveChatRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c")}, func() bool { return w.chatNow(t, chat).Archived })
 		}},
+		service + "DeleteChat": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			return recorded(&v1.DeleteChatRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), Reason: "law"}, func() bool { return w.chatNow(t, chat).Deleted() })
+		}},
 		service + "UnarchiveChat": {prepare: func(t *testing.T, w *world) prepared {
 			chat := w.chat(t)
 			if _, err := w.core.Chats.Archive(t.Context(), domain.Archive{Chat: chatID(chat), Actor: "ada"}); err != nil {

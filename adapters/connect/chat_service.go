@@ -56,6 +56,17 @@ func (s *chatService) UnarchiveChat(ctx context.Context, req *v1.UnarchiveChatRe
 	return &v1.UnarchiveChatResponse{Result: result}, err
 }
 
+func (s *chatService) DeleteChat(ctx context.Context, req *v1.DeleteChatRequest) (*v1.DeleteChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.DeleteChat{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Reason: req.GetReason(), Command: in.command(req.GetCommandId())}
+	var deleted app.DeletedChat
+	result, err := command(in, func() (_ app.Done, err error) {
+		deleted, err = s.core.Chats.DeleteChat(ctx, cmd, nil)
+		return deleted.Done, err
+	})
+	return &v1.DeleteChatResponse{Result: result, Members: uint32(deleted.Members), Messages: uint32(deleted.Messages)}, err //nolint:gosec // counts of one chat
+}
+
 func (s *chatService) AddMember(ctx context.Context, req *v1.AddMemberRequest) (*v1.AddMemberResponse, error) {
 	in := s.read(ctx)
 	cmd := domain.Add{

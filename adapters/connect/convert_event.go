@@ -11,7 +11,7 @@ import (
 func (o *output) event(r ports.Record) *v1.Event {
 	event := &v1.Event{
 		Id: string(r.ID), ChatId: string(r.Event.ChatID()), Seq: o.seq(r.Seq), Type: wireformat.Type(r.Event), OccurredAt: timeOf(r.Event.OccurredAt()),
-		ActorId: string(domain.Actor(r.Event)), CorrelationId: r.Meta.CorrelationID, CausationId: string(r.Meta.CausationID), Traceparent: r.Meta.TraceParent,
+		ActorId: string(domain.Actor(r.Event)), CorrelationId: r.Meta.CorrelationID, CausationId: string(r.Meta.CausationID), Traceparent: r.Meta.TraceParent, Erased: domain.IsErased(r.Event),
 	}
 	switch e := r.Event.(type) {
 	case domain.MessageNew:
@@ -20,6 +20,10 @@ func (o *output) event(r ports.Record) *v1.Event {
 		event.Event = &v1.Event_MessageEdit{MessageEdit: o.messageEdit(e)}
 	case domain.MessageDelete:
 		event.Event = &v1.Event_MessageDelete{MessageDelete: &v1.MessageDelete{MessageId: string(e.Message), Reason: string(e.Reason)}}
+	case domain.MessageErased:
+		event.Event = &v1.Event_MessageErased{MessageErased: &v1.MessageErased{MessageId: string(e.Message), MessageSeq: o.seq(e.Sent), Reason: string(e.Reason)}}
+	case domain.ChatDeleted:
+		event.Event = &v1.Event_ChatDeleted{ChatDeleted: &v1.ChatDeleted{Reason: string(e.Reason)}}
 	case domain.MessageReaction:
 		event.Event = &v1.Event_MessageReaction{MessageReaction: &v1.MessageReaction{
 			MessageId: string(e.Message), Emoji: string(e.Emoji), Removed: e.Action == domain.ReactionRemove,

@@ -104,6 +104,7 @@ func errorClasses() []errorClass {
 
 		{err: chatcore.ErrGroupOfCode, code: rpc.CodeFailedPrecondition, reason: "group_of_code"},
 		{err: domain.ErrArchived, code: rpc.CodeFailedPrecondition, reason: "archived"},
+		{err: domain.ErrChatDeleted, code: rpc.CodeFailedPrecondition, reason: "chat_deleted"},
 		{err: domain.ErrLastOwner, code: rpc.CodeFailedPrecondition, reason: "last_owner"},
 		{err: domain.ErrMessageDeleted, code: rpc.CodeFailedPrecondition, reason: "message_deleted"},
 		{err: domain.ErrEditWindow, code: rpc.CodeFailedPrecondition, reason: "edit_window"},

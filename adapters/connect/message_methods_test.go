@@ -72,6 +72,15 @@ func messageRows() map[string]row {
 			req := &v1.DeleteMessageRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), MessageId: message, Reason: "typo"}
 			return recorded(req, func() bool { _, deleted, _ := w.messageNow(t, chat, message); return deleted })
 		}},
+		service + "EraseMessage": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			message := w.message(t, chat)
+			req := &v1.EraseMessageRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), MessageId: message, Reason: "law"}
+			return recorded(req, func() bool {
+				m, err := w.core.Queries.Message(t.Context(), chatID(chat), domain.MessageID(message))
+				return err == nil && m.Erased && m.Content == ""
+			})
+		}},
 		service + "AddReaction": {prepare: func(t *testing.T, w *world) prepared {
 			chat := w.chat(t)
 			message := w.message(t, chat)

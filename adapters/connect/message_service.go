@@ -76,6 +76,20 @@ func (s *messageService) DeleteMessage(ctx context.Context, req *v1.DeleteMessag
 	return &v1.DeleteMessageResponse{Result: result}, err
 }
 
+func (s *messageService) EraseMessage(ctx context.Context, req *v1.EraseMessageRequest) (*v1.EraseMessageResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Erase{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), MessageID: in.message("message_id", req.GetMessageId()), Reason: req.GetReason(),
+		Command: in.command(req.GetCommandId()),
+	}
+	var erased app.Erased
+	result, err := command(in, func() (_ app.Done, err error) {
+		erased, err = s.core.Chats.Erase(ctx, cmd)
+		return erased.Done, err
+	})
+	return &v1.EraseMessageResponse{Result: result, Attachments: attachmentsOf(erased.Attachments)}, err
+}
+
 func (s *messageService) AddReaction(ctx context.Context, req *v1.AddReactionRequest) (*v1.AddReactionResponse, error) {
 	in := s.read(ctx)
 	cmd := domain.React{

@@ -37,6 +37,8 @@ func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Ou
 // command is an append with its events as JSON.
 type command struct {
 	ports.Append
+	erases domain.MessageID // "" for an append that is no erasure
+	erased *[]ports.Record  // receives the erased events as they were
 	events []wireformat.Encoded
 }
 
@@ -89,7 +91,7 @@ func (l *Log) commit(ctx context.Context, commands []command, outcomes []ports.O
 		if outcomes[i].Err != nil {
 			continue
 		}
-		if outcomes[i].Err = l.chats[c.Chat].conflict(c.Append); outcomes[i].Err != nil {
+		if outcomes[i].Err = l.chats[c.Chat].conflict(c); outcomes[i].Err != nil {
 			continue
 		}
 		if outcomes[i].Err = l.take(ctx, c.Takes); outcomes[i].Err != nil {
@@ -123,6 +125,9 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		l.chats[c.Chat] = newChat()
 	}
 	chat := l.chats[c.Chat]
+	if c.erases != "" {
+		*c.erased = l.erase(chat, c.erases)
+	}
 	var appended ports.Appended
 	if len(c.Events) > 0 {
 		appended.First = chat.head() + 1

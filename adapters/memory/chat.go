@@ -59,7 +59,7 @@ func (c *chat) ordinal(at domain.Seq) domain.Ordinal {
 }
 
 // conflict is the first condition that does not hold, or nil.
-func (c *chat) conflict(a ports.Append) error {
+func (c *chat) conflict(a command) error {
 	if a.Command != (domain.Entity{}) {
 		if version := c.version(a.Command); version != 0 {
 			return &ports.ConflictError{Chat: a.Chat, Condition: domain.Condition{Entity: a.Command}, Version: version}
@@ -69,6 +69,9 @@ func (c *chat) conflict(a ports.Append) error {
 		if version := c.version(condition.Entity); !condition.Holds(version) {
 			return &ports.ConflictError{Chat: a.Chat, Condition: condition, Version: version}
 		}
+	}
+	if a.erases != "" && c.version(domain.MessageEntity(a.erases)) == 0 {
+		return fmt.Errorf("%w: chat %q has no message %q", ports.ErrConflict, a.Chat, a.erases)
 	}
 	if len(a.Events) == 0 && c.head() == 0 {
 		return fmt.Errorf("%w: chat %q does not exist, it cannot record a command without events", ports.ErrConflict, a.Chat)

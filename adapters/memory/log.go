@@ -24,6 +24,7 @@ var (
 	_ ports.BatchAppender  = (*Log)(nil)
 	_ ports.LimitTaker     = (*Log)(nil)
 	_ ports.Snapshots      = (*Log)(nil)
+	_ ports.Eraser         = (*Log)(nil)
 	_ ports.Feed           = (*Log)(nil)
 )
 
@@ -115,7 +116,7 @@ func (l *Log) SaveSnapshot(ctx context.Context, id domain.ChatID, e domain.Entit
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c := l.chats[id]; c != nil && version <= c.version(e) && version > c.snapshots[e].Version {
+	if c := l.chats[id]; c != nil && version <= c.version(e) && version > c.snapshots[e].Version && version >= c.erasedAt(e) {
 		c.snapshots[e] = ports.Snapshot{Version: version, State: s}
 	}
 	return nil

@@ -275,8 +275,8 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 		var letters []string
 		for _, l := range c.letters("g") {
 			letters = append(letters, fmt.Sprintf("%v %v", l.EventID, l.Attempts))
-			if r, err := wireformat.New().Decode(l.Payload); err != nil || r.ID != l.EventID {
-				t.Errorf("the letter's payload is %s: %v", l.Payload, err)
+			if len(l.Payload) > 0 {
+				t.Errorf("the letter has the payload %s, which an erasure would not reach", l.Payload)
 			}
 		}
 		if fmt.Sprint(letters) != "[e-fails 3 e-gone 1 e-panics 3]" {

@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -44,10 +46,29 @@ func (l *Log) TakesFrom(limiter ports.Limiter) bool {
 	return ok && inner.TakesFrom(limiter)
 }
 
+// Erase implements [ports.Eraser]. It returns [errors.ErrUnsupported] if the log cannot erase.
+func (l *Log) Erase(ctx context.Context, e ports.Erasure) (erased ports.Erased, err error) {
+	inner, ok := l.EventLog.(ports.Eraser)
+	if !ok {
+		return ports.Erased{}, fmt.Errorf("the event log cannot erase: %w", errors.ErrUnsupported)
+	}
+	_, err = l.traced(ctx, e.Append, func(ctx context.Context, a ports.Append) (ports.Appended, error) {
+		var err error
+		erased, err = inner.Erase(ctx, ports.Erasure{Append: a, Message: e.Message})
+		return erased.Appended, err
+	})
+	return erased, err
+}
+
 // Append implements [ports.EventLog].
 func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	return l.traced(ctx, a, l.EventLog.Append)
+}
+
+// traced has do append within a span, whose trace the events carry on.
+func (l *Log) traced(ctx context.Context, a ports.Append, do func(context.Context, ports.Append) (ports.Appended, error)) (ports.Appended, error) {
 	if len(a.Events) == 0 || l.telemetry.tracer == nil && !l.telemetry.sends.Enabled(ctx) {
-		return l.EventLog.Append(ctx, a)
+		return do(ctx, a)
 	}
 	began, typ := time.Now(), l.typeOf(a.Events[0].Event)
 	ctx, span := l.telemetry.start(ctx, "send "+typ, trace.SpanKindProducer)
@@ -56,7 +77,7 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 			a.Events[i].Meta.TraceParent = parent
 		}
 	}
-	appended, err := l.EventLog.Append(ctx, a)
+	appended, err := do(ctx, a)
 	if span.IsRecording() {
 		span.SetAttributes(operation(semconv.MessagingOperationTypeSend, "send", typ)...)
 		span.SetAttributes(semconv.MessagingMessageID(string(a.Events[0].ID)), keyChat.String(string(a.Chat)))

@@ -33,7 +33,7 @@ import (
 // up to the emoji.
 //
 // An event has the compact form only if the JSON can be rebuilt from it byte for byte: custom events, versions other than 1, ids of more than 255 bytes
-// and times outside of 48 bits stay JSON.
+// and times outside of 48 bits stay JSON. So do erased forms and message:erased, which programs read that are older than they are.
 const (
 	compactStart = "{\x02"
 	checkBytes   = 2
@@ -105,7 +105,7 @@ func compactType(letter byte) string {
 func (c *Codec) AppendCompact(dst []byte, id domain.EventID, e domain.Durable, m ports.Meta) (buf []byte, ok bool) {
 	typ := Type(e)
 	letter, at := compactLetter(typ), domain.Instant(e.OccurredAt()).UnixMilli()
-	if _, foreign := e.(domain.Unknown); foreign || letter == 0 || c.version(typ) != 1 || at != at<<16>>16 {
+	if _, foreign := e.(domain.Unknown); foreign || letter == 0 || domain.IsErased(e) || c.version(typ) != 1 || at != at<<16>>16 {
 		return dst, false
 	}
 	w := compactWriter{buf: append(dst, letter), ok: true}

@@ -32,6 +32,7 @@ func (w *writer) durable(e domain.Durable) {
 			w.attachments(e.Attachments)
 		}
 		w.object("clientMeta", string(e.ClientMeta))
+		w.erased(e.Erased)
 	case domain.MessageEdit:
 		w.id("messageId", string(e.Message))
 		w.id("chatId", string(e.Chat))
@@ -44,10 +45,18 @@ func (w *writer) durable(e domain.Durable) {
 			w.attachments(e.Attachments)
 		}
 		w.number("revision", int64(e.Revision))
+		w.erased(e.Erased)
 	case domain.MessageDelete:
 		w.id("messageId", string(e.Message))
 		w.id("chatId", string(e.Chat))
 		w.id("deletedBy", string(e.By))
+		w.optional("reason", string(e.Reason))
+		w.erased(e.Erased)
+	case domain.MessageErased:
+		w.id("messageId", string(e.Message))
+		w.id("chatId", string(e.Chat))
+		w.unsigned("messageSeq", uint64(e.Sent))
+		w.id("erasedBy", string(e.By))
 		w.optional("reason", string(e.Reason))
 	case domain.MessageReaction:
 		w.id("messageId", string(e.Message))
@@ -70,6 +79,10 @@ func (w *writer) durable(e domain.Durable) {
 		w.optional("userId", string(e.User))
 		w.optional("role", roleName(e.Role))
 		w.optional("previousRole", roleName(e.Previous))
+	case domain.ChatDeleted:
+		w.id("chatId", string(e.Chat))
+		w.id("deletedBy", string(e.By))
+		w.optional("reason", string(e.Reason))
 	case domain.Custom:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
@@ -161,7 +174,12 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		})
 	case TypeMessageDelete:
 		return domain.MessageDelete{
-			Chat: chat(), Message: message(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), At: at,
+			Chat: chat(), Message: message(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), Erased: r.erased(), At: at,
+		}
+	case TypeMessageErased:
+		return domain.MessageErased{
+			Chat: chat(), Message: message(), Sent: domain.Seq(r.unsigned("messageSeq", 1, true)), By: user("erasedBy"),
+			Reason: optional(r, "reason", domain.NewReason), At: at,
 		}
 	case TypeMessageReaction:
 		return domain.MessageReaction{
@@ -179,6 +197,8 @@ func (r *reader) event(at, now time.Time) domain.Event {
 			Role:     enum(r, "role", false, domain.RoleMember, roleName),
 			Previous: enum(r, "previousRole", false, domain.RoleMember, roleName), At: at,
 		}
+	case TypeChatDeleted:
+		return domain.ChatDeleted{Chat: chat(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), At: at}
 	case TypeUserStatus:
 		return domain.UserStatus{
 			User: user("userId"), Status: enum(r, "status", true, domain.Offline, statusName), LastSeen: r.instant("lastSeen", at), At: at,
@@ -210,7 +230,7 @@ func (r *reader) messageNew(e domain.MessageNew) domain.MessageNew {
 	if content != "" || len(e.Attachments) == 0 && r.foreign {
 		e.Content = checked(r, "content", content, domain.NewContent)
 	}
-	e.ReplyTo = optional(r, "replyTo", domain.ParseMessageID)
+	e.ReplyTo, e.Erased = optional(r, "replyTo", domain.ParseMessageID), r.erased()
 	e.Mentions = r.mentions()
 	meta, err := r.object("clientMeta")
 	if err != nil {
@@ -221,7 +241,7 @@ func (r *reader) messageNew(e domain.MessageNew) domain.MessageNew {
 }
 
 func (r *reader) messageEdit(e domain.MessageEdit) domain.MessageEdit {
-	e.Mentions, e.Attachments = r.mentions(), r.attachments()
+	e.Mentions, e.Attachments, e.Erased = r.mentions(), r.attachments(), r.erased()
 	if e.Mentions == nil && r.emptyArray("mentions") {
 		e.Mentions = []domain.UserID{}
 	}

@@ -12,9 +12,11 @@ const (
 	TypeMessageNew      = "message:new"
 	TypeMessageEdit     = "message:edit"
 	TypeMessageDelete   = "message:delete"
+	TypeMessageErased   = "message:erased"
 	TypeMessageReaction = "message:reaction"
 	TypeReadReceipt     = "read:receipt"
 	TypeChatUpdate      = "chat:update"
+	TypeChatDeleted     = "chat:deleted"
 	TypeUserStatus      = "user:status"
 	TypeTypingStart     = "typing:start"
 	TypeTypingStop      = "typing:stop"
@@ -29,12 +31,16 @@ func Type(e domain.Event) string {
 		return TypeMessageEdit
 	case domain.MessageDelete:
 		return TypeMessageDelete
+	case domain.MessageErased:
+		return TypeMessageErased
 	case domain.MessageReaction:
 		return TypeMessageReaction
 	case domain.ReadReceipt:
 		return TypeReadReceipt
 	case domain.ChatUpdate:
 		return TypeChatUpdate
+	case domain.ChatDeleted:
+		return TypeChatDeleted
 	case domain.UserStatus:
 		return TypeUserStatus
 	case domain.TypingStart:
@@ -52,7 +58,7 @@ func Type(e domain.Event) string {
 // DurableTypes are the types of the core's own events that are recorded.
 func DurableTypes() []string {
 	return []string{
-		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate,
+		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted,
 	}
 }
 
@@ -89,7 +95,7 @@ func known(typ string) bool { return durable(typ) || ephemeral(typ) }
 
 func durable(typ string) bool {
 	switch typ {
-	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate:
+	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted:
 		return true
 	}
 	return false

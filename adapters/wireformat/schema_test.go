@@ -106,21 +106,26 @@ func eventSchemas() map[string]object {
 	add := func(typ, title string, durable bool, own ...property) {
 		all[fileOf(typ)] = eventSchema(typ, title, durable, own...)
 	}
+	erased := optional("erased", object{"const": true}, "Whether the content was erased. Content is empty then, and the optional fields of the event are missing.")
 	add(wireformat.TypeMessageNew, "A message was sent", true, message, chat,
 		required("senderId", idSchema, "Id of the user that sent it."),
-		required("content", textSchema, "Text, at most 16 KiB. It is empty only beside attachments."),
+		required("content", textSchema, "Text, at most 16 KiB. It is empty only beside attachments and once it was erased."),
 		optional("replyTo", idSchema, "Id of the message that it replies to."),
 		optional("mentions", idsSchema, "Ids of the mentioned members."),
 		optional("attachments", filesSchema, "References to files."),
-		optional("clientMeta", objectSchema, "Object of the client, at most 4 KiB."))
+		optional("clientMeta", objectSchema, "Object of the client, at most 4 KiB."), erased)
 	add(wireformat.TypeMessageEdit, "A message was edited", true, message, chat,
 		required("editorId", idSchema, "Id of the user that edited it."),
 		required("content", textSchema, "Text from now on."),
 		optional("mentions", idsSchema, "Ids of the mentioned members from now on. Without it they stay."),
 		optional("attachments", filesSchema, "References from now on. Without it they stay."),
-		required("revision", countSchema, "Number of edits of the message, this one included."))
+		required("revision", countSchema, "Number of edits of the message, this one included."), erased)
 	add(wireformat.TypeMessageDelete, "A message was deleted", true, message, chat,
 		required("deletedBy", idSchema, "Id of the user that deleted it."),
+		optional("reason", textSchema, "Why, at most 1 KiB."), erased)
+	add(wireformat.TypeMessageErased, "The content of a message was erased", true, message, chat,
+		required("messageSeq", countSchema, "Seq of the message."),
+		required("erasedBy", idSchema, "Id of the user or service that erased it."),
 		optional("reason", textSchema, "Why, at most 1 KiB."))
 	add(wireformat.TypeMessageReaction, "A reaction was put or taken away", true, message, chat, user,
 		required("emoji", textSchema, "The emoji, at most 64 bytes."),
@@ -134,6 +139,9 @@ func eventSchemas() map[string]object {
 		optional("userId", idSchema, "Id of the member that was added, removed or given a role."),
 		optional("role", roles, "Role from now on, of member_added and role_changed."),
 		optional("previousRole", roles, "Role until now, of member_removed and role_changed."))
+	add(wireformat.TypeChatDeleted, "The chat was deleted", true, chat,
+		required("deletedBy", idSchema, "Id of the user or service that deleted it."),
+		optional("reason", textSchema, "Why, at most 1 KiB."))
 	add(wireformat.TypeUserStatus, "The status of a user changed", false, user,
 		required("status", named("online", "away", "busy", "offline"), "The status."),
 		required("lastSeen", instantSchema, "When a device of the user was last alive."))

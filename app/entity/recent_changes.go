@@ -53,6 +53,8 @@ func (m *recentChanges) note(e domain.Durable, seq domain.Seq) {
 		key = MessageKey{e.Chat, e.Message}
 	case domain.MessageDelete:
 		key = MessageKey{e.Chat, e.Message}
+	case domain.MessageErased:
+		key = MessageKey{e.Chat, e.Message}
 	case domain.MessageReaction:
 		key = MessageKey{e.Chat, e.Message}
 	default:

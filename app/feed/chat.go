@@ -266,9 +266,12 @@ func (c *chat) deliver(e *Event) {
 	h := c.part.hub
 	c.head = e.Record.Seq
 	c.note(e.Record)
+	if _, erased := e.Record.Event.(domain.MessageErased); erased {
+		h.cache.forget(c.generation) // its pages may have the erased content, which services would get
+	}
 	h.cache.append(c.generation, e)
-	if d, ok := e.Record.Event.(domain.MessageDelete); ok {
-		c.redact(d.Message)
+	if m := domain.Deletes(e.Record.Event); m != "" {
+		c.redact(m)
 	}
 	for _, s := range c.followers {
 		if s.live {

@@ -120,11 +120,10 @@ func (h *Hub) deletedIn(ctx context.Context, chat domain.ChatID, records []ports
 	sent, others := make(map[domain.MessageID]struct{}), make(map[domain.MessageID]struct{})
 	deleted := make(map[domain.MessageID]struct{})
 	for _, r := range records {
-		switch e := r.Event.(type) {
-		case domain.MessageNew:
+		if e, ok := r.Event.(domain.MessageNew); ok {
 			sent[e.Message] = struct{}{}
-		case domain.MessageDelete:
-			deleted[e.Message] = struct{}{}
+		} else if m := domain.Deletes(r.Event); m != "" {
+			deleted[m] = struct{}{}
 		}
 	}
 	for _, r := range records {
@@ -149,7 +148,7 @@ func (h *Hub) deletedIn(ctx context.Context, chat domain.ChatID, records []ports
 	return deleted, h.addDeleted(ctx, chat, others, deleted)
 }
 
-// addDeleted adds those of the messages that are deleted now: a deletion is the last event of its message.
+// addDeleted adds those of the messages that are deleted now: only an erasure follows a deletion.
 func (h *Hub) addDeleted(ctx context.Context, chat domain.ChatID, messages, deleted map[domain.MessageID]struct{}) error {
 	var wants []ports.LoadRequest
 	for m := range messages {
@@ -166,8 +165,8 @@ func (h *Hub) addDeleted(ctx context.Context, chat domain.ChatID, messages, dele
 	}
 	for i, history := range loaded.Entities {
 		for _, r := range history.Events {
-			if d, gone := r.Event.(domain.MessageDelete); gone && wants[i].Entity == domain.MessageEntity(d.Message) {
-				deleted[d.Message] = struct{}{}
+			if m := domain.Deletes(r.Event); m != "" && wants[i].Entity == domain.MessageEntity(m) {
+				deleted[m] = struct{}{}
 			}
 		}
 	}

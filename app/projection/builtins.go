@@ -17,6 +17,7 @@ type Builtins struct {
 	unread *UnreadCounts // nil: not kept
 	stale  *StaleCaches  // nil: nothing is cached
 	active *ChatActivity // nil: the log has no index of last messages
+	erases EraseFunc     // nil: there are no copies of events
 
 	together int // chats whose memberships and caches change at a time
 }
@@ -40,8 +41,13 @@ func NewBuiltins(models *Models, caches CachedAnswers, defers bool) *Builtins {
 	return b
 }
 
+// OnErased has the handler call fn for the events of each erased message. It must be called before the first event is handled.
+func (b *Builtins) OnErased(fn EraseFunc) { b.erases = fn }
+
 // Handles reports whether there is anything to keep.
-func (b *Builtins) Handles() bool { return b.chats != nil || b.unread != nil || b.stale != nil }
+func (b *Builtins) Handles() bool {
+	return b.chats != nil || b.unread != nil || b.stale != nil || b.erases != nil
+}
 
 // Handle handles one event.
 func (b *Builtins) Handle(ctx context.Context, d ports.Delivery) error {
@@ -117,6 +123,8 @@ func (b *Builtins) appliesTo(e domain.Durable) bool {
 	switch e.(type) {
 	case domain.ChatUpdate:
 		return b.chats != nil || b.stale != nil
+	case domain.MessageErased:
+		return b.erases != nil || b.stale != nil
 	case domain.MessageEdit, domain.MessageDelete, domain.MessageReaction:
 		return b.stale != nil
 	}
@@ -128,6 +136,11 @@ func (b *Builtins) appliesTo(e domain.Durable) bool {
 func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 	if !b.appliesTo(d.Event) {
 		return nil
+	}
+	if e, erased := d.Event.(domain.MessageErased); erased && b.erases != nil {
+		if err := b.erase(ctx, e); err != nil {
+			return err
+		}
 	}
 	if b.chats != nil && (b.stale == nil || d.ID.Seq == 1) { // StaleCaches puts the membership before it invalidates lists
 		if err := b.chats.Handle(ctx, d); err != nil {
@@ -144,6 +157,9 @@ func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 func (b *Builtins) applyAppended(ctx context.Context, d ports.Delivery) error {
 	if b.stale != nil {
 		return b.stale.Handle(ctx, d)
+	}
+	if b.chats == nil {
+		return nil
 	}
 	return b.chats.apply(ctx, d)
 }

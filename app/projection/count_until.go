@@ -54,7 +54,7 @@ func (m *Models) deletedUntil(ctx context.Context, chat domain.ChatID, sends []p
 			return 0, &u.NewerVersionError
 		}
 		for _, r := range h.Events {
-			if _, ok := r.Event.(domain.MessageDelete); ok {
+			if domain.Deletes(r.Event) != "" {
 				deleted++
 			}
 		}

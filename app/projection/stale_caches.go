@@ -59,6 +59,8 @@ func (s *StaleCaches) Handle(ctx context.Context, d ports.Delivery) error {
 		return moved(e.Chat, e.Message)
 	case domain.MessageDelete:
 		return moved(e.Chat, e.Message)
+	case domain.MessageErased:
+		return moved(e.Chat, e.Message)
 	case domain.MessageReaction:
 		return moved(e.Chat, e.Message)
 	case domain.ChatUpdate:

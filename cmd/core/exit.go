@@ -64,6 +64,7 @@ func errorClasses() []errorClass {
 		{chatcore.ErrGroupDefined, "group_defined", exitRefused},
 		{chatcore.ErrGroupOfCode, "group_of_code", exitRefused},
 		{chatcore.ErrDefinitionChanged, "definition_changed", exitRefused},
+		{domain.ErrChatDeleted, "chat_deleted", exitRefused},
 		{domain.ErrArchived, "archived", exitRefused},
 		{domain.ErrNotMember, "not_member", exitRefused},
 		{domain.ErrForbidden, "forbidden", exitRefused},

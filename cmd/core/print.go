@@ -48,6 +48,7 @@ type messageView struct {
 	Revision  int                 `json:"revision,omitempty"`
 	EditedAt  *time.Time          `json:"editedAt,omitempty"`
 	Deleted   bool                `json:"deleted,omitempty"`
+	Erased    bool                `json:"erased,omitempty"`
 	DeletedBy string              `json:"deletedBy,omitempty"`
 	Reason    string              `json:"reason,omitempty"`
 	Reactions map[string][]string `json:"reactions,omitempty"`
@@ -58,7 +59,7 @@ type messageView struct {
 func viewOf(chat domain.ChatID, m app.MessageView) messageView {
 	v := messageView{
 		ChatID: string(chat), MessageID: string(m.ID), Seq: m.Seq, SenderID: string(m.Sender), Content: string(m.Content), ReplyTo: string(m.ReplyTo), ReplyGone: m.ReplyDeleted,
-		SentAt: m.SentAt, Revision: m.Revision, Deleted: m.Deleted(), DeletedBy: string(m.DeletedBy), Reason: string(m.Reason),
+		SentAt: m.SentAt, Revision: m.Revision, Deleted: m.Deleted(), Erased: m.Erased, DeletedBy: string(m.DeletedBy), Reason: string(m.Reason),
 	}
 	if !m.EditedAt.IsZero() {
 		v.EditedAt = &m.EditedAt
@@ -100,6 +101,10 @@ func sentence(e domain.Event) string {
 		return fmt.Sprintf("%s edits %s: %s", e.Editor, e.Message, e.Content)
 	case domain.MessageDelete:
 		return fmt.Sprintf("%s deletes %s", e.By, e.Message)
+	case domain.ChatDeleted:
+		return fmt.Sprintf("%s deletes the chat", e.By)
+	case domain.MessageErased:
+		return fmt.Sprintf("%s erases %s", e.By, e.Message)
 	case domain.MessageReaction:
 		if e.Action == domain.ReactionRemove {
 			return fmt.Sprintf("%s takes %s back from %s", e.User, e.Emoji, e.Message)

@@ -40,6 +40,8 @@ func messageRow(m app.MessageView) terminal.Row {
 	switch {
 	case m.Unreadable != nil:
 		about = append(about, "a newer program can read this message")
+	case m.Erased:
+		about = append(about, "erased")
 	case m.Deleted():
 		about = append(about, fmt.Sprintf("deleted by %s", m.DeletedBy))
 	default:

@@ -17,6 +17,7 @@ type Log interface {
 	ports.BulkReader
 	ports.BatchAppender
 	ports.Snapshots
+	ports.Eraser
 }
 
 // EventLog tests an event log. open may return the same log for every subtest.
@@ -59,6 +60,11 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"counts are of one moment", testCountMoment},
 		{"unread messages are counted", testCountMembers},
 		{"unread counts of a chat are of one moment", testCountMembersMoment},
+		{"erasures", testErasure},
+		{"an invalid erasure leaves nothing", testInvalidErasure},
+		{"erasures of several segments", testErasureOfSegments},
+		{"an erasure drops snapshots", testErasureOfSnapshots},
+		{"concurrent erasures", testConcurrentErasures},
 		{"concurrent writers of one chat", testWritersOfOneChat},
 		{"concurrent writers of several chats", testWritersOfSeveralChats},
 		{"concurrent repetitions", testRepetitions},

@@ -189,12 +189,16 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"Snapshots.SaveSnapshot": func(ctx context.Context, _ int) error {
 			return s.Log.SaveSnapshot(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
 		},
+		"Eraser.Erase": func(ctx context.Context, _ int) error {
+			e := NewEvent(domain.MessageErased{Chat: a.chat, Message: "absent", Sent: 1, By: ann, At: now()})
+			return failure(s.Log.Erase(ctx, ports.Erasure{Append: then(e), Message: "absent"}))
+		},
 		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.LoadRef{Chat: a.chat}) },
 		"VaultNotes.ArchivedHistory": func(ctx context.Context, _ int) error {
 			return failure(s.Log.ArchivedHistory(ctx, 0))
 		},
 		"VaultNotes.CheckHistory": func(ctx context.Context, _ int) error { return s.Log.CheckHistory(ctx, 0, s.history) },
-		"VaultNotes.NoteHistory": func(ctx context.Context, _ int) error { return s.Log.NoteHistory(ctx, 0, s.history) },
+		"VaultNotes.NoteHistory":  func(ctx context.Context, _ int) error { return s.Log.NoteHistory(ctx, 0, s.history) },
 		"VaultNotes.SealedSegments": func(ctx context.Context, _ int) error {
 			return failure(s.Log.SealedSegments(ctx, 0, []domain.ChatID{a.chat}))
 		},
@@ -325,7 +329,7 @@ func (s Stores) complete(t *testing.T) {
 	calls := s.calls(newInterruptedAppends())
 	for _, port := range []reflect.Type{
 		reflect.TypeFor[ports.EventLog](), reflect.TypeFor[ports.ChatIndex](), reflect.TypeFor[ports.MessageCounter](), reflect.TypeFor[ports.EventSearch](), reflect.TypeFor[ports.BatchAppender](),
-		reflect.TypeFor[ports.Snapshots](), reflect.TypeFor[ports.Confirmer](), reflect.TypeFor[ports.Backlog](), reflect.TypeFor[ports.Prober](),
+		reflect.TypeFor[ports.Snapshots](), reflect.TypeFor[ports.Eraser](), reflect.TypeFor[ports.Confirmer](), reflect.TypeFor[ports.Backlog](), reflect.TypeFor[ports.Prober](),
 		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),

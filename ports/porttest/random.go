@@ -11,7 +11,7 @@ import (
 	"chatcore/ports"
 )
 
-// testRandomCommands appends random commands, alone and in batches, under conditions that hold and that do not. It then compares the whole log with
+// testRandomCommands appends random commands, alone and in batches, under conditions that hold and that do not, and erases messages. It then compares the whole log with
 // histories kept beside it.
 func testRandomCommands(t *testing.T, log Log) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -27,6 +27,10 @@ func testRandomCommands(t *testing.T, log Log) {
 				c := rapid.SampledFrom(chats).Draw(rt, "chat")
 				batch[i] = drawCommand(rt, c, expected.history(c))
 				expected.expect(batch[i])
+			}
+			if e, ok := drawErasure(rt, batch[0].Chat, h.history(batch[0].Chat)); ok && rapid.IntRange(0, 3).Draw(rt, "erase") == 0 {
+				h.erase(e)
+				continue
 			}
 			if len(batch) == 1 && rapid.Bool().Draw(rt, "alone") {
 				h.append(batch[0])

@@ -7,6 +7,7 @@ import (
 
 	"chatcore/adapters/pubsub/delivery"
 	"chatcore/adapters/wireformat"
+	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/ports/groups"
 )
@@ -85,16 +86,20 @@ func (m *Member) commitOnce(ctx context.Context, c *committer) bool {
 	return reached
 }
 
-// completeLetters fills in the identity of letters of events that were read from the log.
+// completeLetters fills in the identity of letters of events that were read from the log. It removes the payload of every letter of the log's events:
+// readers of the letter take it from the log, which may have erased its content by then.
 func (m *Member) completeLetters(letters []groups.Letter) {
 	for i := range letters {
 		l := &letters[i]
-		if l.Metadata != "" || l.Seq == 0 || l.UUID != "" {
+		if l.Seq == 0 || m.config.Backlog == nil {
 			continue
 		}
-		if r, err := m.config.Codec.Decode(l.Payload); err == nil {
-			l.UUID, l.Metadata = string(r.ID), string(wireformat.EncodeMetadata(wireformat.Metadata(r.ID, r.Event, r.Meta)))
+		if l.Metadata == "" && l.UUID == "" {
+			if r, err := m.config.Codec.Decode(l.Payload); err == nil {
+				l.UUID, l.Metadata = string(r.ID), string(wireformat.EncodeMetadata(wireformat.Metadata(r.ID, r.Event, r.Meta)))
+			}
 		}
+		l.Payload = nil
 	}
 }
 
@@ -146,6 +151,9 @@ func (m *Member) retried(ctx context.Context, p *delivery.Partition, ids []strin
 	if err != nil {
 		return nil, err
 	}
+	if err := m.readPayloads(ctx, p, found); err != nil {
+		return nil, err
+	}
 	chats, letters := make([]string, len(found)), make([]delivery.Retried, len(found))
 	for i, letter := range found {
 		chats[i] = letter.Chat
@@ -159,4 +167,29 @@ func (m *Member) retried(ctx context.Context, p *delivery.Partition, ids []strin
 		letters[i] = delivery.Retried{Record: m.record(&item{}, entry), Letter: letter, Checkpoint: checkpoints[i]}
 	}
 	return letters, nil
+}
+
+// readPayloads sets the payload of letters of the log's events to the event as the log has it now. An event that the log does not have keeps the payload that
+// an older program stored.
+func (m *Member) readPayloads(ctx context.Context, p *delivery.Partition, letters []groups.StoredLetter) error {
+	var ranges []ports.EventRange
+	var places []int
+	for i, l := range letters {
+		if l.Seq > 0 {
+			ranges, places = append(ranges, ports.EventRange{Chat: domain.ChatID(l.Chat), From: l.Seq, Limit: 1}), append(places, i)
+		}
+	}
+	if len(ranges) == 0 || m.config.Backlog == nil {
+		return nil
+	}
+	pages, _, err := m.config.Backlog.ReadRaw(ctx, p.Number, "", ranges)
+	if err != nil {
+		return err
+	}
+	for i, page := range pages {
+		if len(page.Events) > 0 {
+			letters[places[i]].Payload = page.Events[0]
+		}
+	}
+	return nil
 }

@@ -21,6 +21,8 @@ var (
 	releaseSource string
 	//go:embed script/trim.lua
 	trimSource string
+	//go:embed script/erase.lua
+	eraseSource string
 	//go:embed script/resolve.lua
 	resolveSource string
 	//go:embed script/fsck_mark.lua
@@ -31,7 +33,7 @@ var (
 
 // scripts holds the Lua scripts, one for each kind of change of a group's state.
 type scripts struct {
-	create, seedCheckpoints, heartbeat, acquire, commit, release, trim, resolve, rebuild, fsckMark *goredis.Script
+	create, seedCheckpoints, heartbeat, acquire, commit, release, trim, erase, resolve, rebuild, fsckMark *goredis.Script
 }
 
 func newScripts() scripts {
@@ -43,6 +45,7 @@ func newScripts() scripts {
 		commit:          goredis.NewScript(commitSource),
 		release:         goredis.NewScript(releaseSource),
 		trim:            goredis.NewScript(trimSource),
+		erase:           goredis.NewScript(eraseSource),
 		resolve:         goredis.NewScript(resolveSource),
 		rebuild:         goredis.NewScript(rebuildSource),
 		fsckMark:        goredis.NewScript(fsckMarkSource),

@@ -2,6 +2,7 @@ package redisgroup
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -89,6 +90,33 @@ func thousand(format string) (lines []string) {
 		lines = append(lines, "XADD $stream "+fmt.Sprintf(format, i)+" a b")
 	}
 	return lines
+}
+
+// TestScript_Erase removes entries of the chat c from a stream, whose entries have the ids 1-0 to 4-0.
+func TestScript_Erase(t *testing.T) {
+	const log, groups = "SET $id L", "SADD $groups "
+	at := func(name, position string) string {
+		return "HSET $g" + name + " position " + position + " walk '' revision 3"
+	}
+	stream := "XADD $stream 1-0 payload x chat c seq 7;XADD $stream 2-0 payload x chat d seq 8;XADD $stream 2-5 payload x chat c seq 8;XADD $stream 4-0 payload x chat c seq 9"
+	full := strings.Split(stream, ";")
+	with := func(more ...string) []string { return append(append([]string{log}, full...), more...) }
+	checkScript(t, func(s scripts) *goredis.Script { return s.erase }, "id stream groups", []scriptCase{
+		{"another log", append([]string{"SET $id M"}, full...), "L $g '' '' 10 c 8", "[-1]", ""},
+		{"no stream", given(log), "L $g '' '' 10 c 8", "[0]", ""},
+		{"the newest of two", with(), "L $g '' '' 10 c 7 8", "[1 3]", "stream=4-0"},
+		{"the last entry", with(), "L $g '' '' 10 c 9", "[1 4]", "stream=-"},
+		{"the first entry", with(), "L $g '' '' 10 c 7", "[1 1]", "stream=2-0,2-5,4-0"},
+		{"an event that has left the stream", with(), "L $g '' '' 10 c 3", "[0]", "stream=1-0,2-0,2-5,4-0"},
+		{"a seq between others", with("XDEL $stream 2-5"), "L $g '' '' 10 c 8", "[0]", "stream=1-0,2-0,4-0"},
+		{"the same seq of another chat", with(), "L $g '' '' 10 d 9", "[0]", "stream=1-0,2-0,2-5,4-0"},
+		{"a part of the stream", with(), "L $g '' '' 2 c 7", "[2 2-5]", "stream=1-0,2-0,2-5,4-0"},
+		{"the next part", with(), "L $g '' 2-5 2 c 7", "[1 1]", "stream=2-0,2-5,4-0"},
+		{"the end of the stream", with(), "L $g '' 1-0 2 d 7", "[0]", "stream=1-0,2-0,2-5,4-0"},
+		{"groups that have passed it", with(groups+"a b", at("a", "2-5"), at("b", "4-0")), "L $g 1 '' 10 c 8", "[1 3]", "ga.position=2-5 ga.walk='' ga.revision=3 gb.position=4-0"},
+		{"a group behind it", with(groups+"a b", at("a", "2-4"), at("b", "4-0")), "L $g '' '' 10 c 8", "[1 3]", "ga.position=2-5 ga.walk=0 ga.revision=4 gb.position=4-0 gb.walk='' gb.revision=3"},
+		{"a group behind it, and entries of other programs", with(groups+"a", at("a", "1-0")), "L $g 1 '' 10 c 8", "[3]", "stream=1-0,2-0,2-5,4-0 ga.position=1-0 ga.revision=3"},
+	})
 }
 
 // TestScript_Trim trims streams of 1,000 entries, of which Redis trims blocks of 100.

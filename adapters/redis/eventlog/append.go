@@ -16,16 +16,26 @@ import (
 // Append implements [ports.EventLog] in one round trip, which concurrent appends share. It returns [ports.ErrOverloaded] if the queue of the server
 // or the chat's share of it is full.
 func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.writable(ctx); err != nil {
 		return ports.Appended{}, err
+	}
+	return l.appendErasing(ctx, a, nil)
+}
+
+// writable returns the reason for which no append can be sent, or nil.
+func (l *Log) writable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if err := l.monitor.Refusal(); err != nil {
-		return ports.Appended{}, err
+		return err
 	}
-	if err := l.resume(ctx); err != nil {
-		return ports.Appended{}, err
-	}
-	r, err := l.newRequest(a, isPlainSend(&a))
+	return l.resume(ctx)
+}
+
+// appendErasing appends, and replaces entries if the append is an erasure.
+func (l *Log) appendErasing(ctx context.Context, a ports.Append, erased []erasedEntry) (ports.Appended, error) {
+	r, err := l.newRequest(a, isPlainSend(&a), erased...)
 	if err != nil {
 		return ports.Appended{}, err
 	}
@@ -47,13 +57,7 @@ func (l *Log) queueOf(partition int) *appendQueue {
 // AppendBatch implements [ports.BatchAppender]. It takes one round trip on a single server. On a Cluster it takes one round trip for each partition,
 // and an error may leave the commands of other partitions appended. It bypasses the queue of Append.
 func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.Outcome, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := l.monitor.Refusal(); err != nil {
-		return nil, err
-	}
-	if err := l.resume(ctx); err != nil {
+	if err := l.writable(ctx); err != nil {
 		return nil, err
 	}
 	outcomes := make([]ports.Outcome, len(appends))

@@ -22,6 +22,7 @@ const (
 	walkLimit   = 256  // links that one script call walks; 1,000 block every other client for 1.9 ms
 
 	bulkWalkLimit = 64  // the same for a call of LoadChats
+	firstEvent    = 5   // place of the first event in the reply for an entity
 	headField     = " " // of a chat's index, see chatHead
 
 )
@@ -30,16 +31,8 @@ const (
 // the state of the first.
 func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	ld := l.newLoading(chat, wants)
-	for !ld.ended {
-		reply, err := l.ask(ctx, l.scripts.load, chat, ld.args(walkLimit))
-		if err == nil {
-			err = ld.take(ctx, reply)
-		}
-		if err != nil {
-			return ports.Loaded{}, err
-		}
-	}
-	return ld.loaded, nil
+	err := ld.run(ctx)
+	return ld.loaded, err
 }
 
 // LoadChats implements [ports.BulkReader] in one round trip for each 64 chats, and one more for each 64 events of one chat.
@@ -80,8 +73,9 @@ type loading struct {
 	log     *Log
 	chat    domain.ChatID
 	wants   []ports.LoadRequest
-	pending []walk // of incomplete entities
-	history string // replication ID at the first step, "" before it
+	pending []walk                // of incomplete entities
+	history string                // replication ID at the first step, "" before it
+	entries map[domain.Seq]string // receives the entries of the events as they are stored, unless it is nil
 	loaded  ports.Loaded
 	ended   bool
 }
@@ -102,6 +96,21 @@ func (l *Log) newLoading(chat domain.ChatID, wants []ports.LoadRequest) *loading
 	}
 	ld.loaded.Entities = make([]ports.EntityHistory, len(wants))
 	return ld
+}
+
+// run takes all steps. After an error nothing is loaded.
+func (ld *loading) run(ctx context.Context) error {
+	for !ld.ended {
+		reply, err := ld.log.ask(ctx, ld.log.scripts.load, ld.chat, ld.args(walkLimit))
+		if err == nil {
+			err = ld.take(ctx, reply)
+		}
+		if err != nil {
+			ld.loaded = ports.Loaded{}
+			return err
+		}
+	}
+	return nil
 }
 
 // args returns the arguments of the next step, which walks at most limit links. The first one is left for the partition's identity.
@@ -145,7 +154,10 @@ func (ld *loading) take(ctx context.Context, reply []any) error {
 		ld.loaded.Head, ld.history = seqOf(reply[0]), present
 	case present:
 	default:
+		entries := ld.entries
+		clear(entries)
 		*ld = *l.newLoading(ld.chat, ld.wants)
+		ld.entries = entries
 		return nil
 	}
 	var open []walk
@@ -153,6 +165,11 @@ func (ld *loading) take(ctx context.Context, reply []any) error {
 		entity, _ := reply[n+2].([]any)
 		if err := l.step(ctx, ld.chat, entity, &w, &ld.loaded.Entities[w.place]); err != nil {
 			return err
+		}
+		if ld.entries != nil {
+			for i := firstEvent; i+1 < len(entity); i += 2 {
+				ld.entries[seqOf(entity[i])], _ = entity[i+1].(string)
+			}
 		}
 		if w.cursor > 0 {
 			open = append(open, w)
@@ -205,7 +222,7 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 		}
 	}
 	into.Undone += int(seqOf(reply[4])) //nolint:gosec // at most walkLimit
-	for i := 5; i+1 < len(reply); i += 2 {
+	for i := firstEvent; i+1 < len(reply); i += 2 {
 		record, err := l.decode(chat, seqOf(reply[i]), reply[i+1])
 		if err != nil {
 			return err

@@ -105,6 +105,7 @@ var (
 	_ ports.Lister         = (*Log)(nil)
 	_ ports.Confirmer      = (*Log)(nil)
 	_ ports.Histories      = (*Log)(nil)
+	_ ports.Eraser         = (*Log)(nil)
 	_ ports.Prober         = (*Log)(nil)
 )
 

@@ -24,6 +24,7 @@ type request struct {
 	outcome   ports.Outcome
 	err       error // of the whole batch
 	left      bool  // send.lua left it to append.lua
+	erased    []erasedEntry
 
 	wake   chan signal // has a buffer of one
 	queued bool        // in the queue of a partition; partition.mu guards it
@@ -52,7 +53,7 @@ func (s signal) String() string {
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
 
 // newRequest encodes an append, for send.lua if plain is set. It returns an error if the append is invalid or cannot be encoded.
-func (l *Log) newRequest(a ports.Append, plain bool) (*request, error) {
+func (l *Log) newRequest(a ports.Append, plain bool, erased ...erasedEntry) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func (l *Log) newRequest(a ports.Append, plain bool) (*request, error) {
 		return nil, &domain.InvalidError{Field: "takes", Problem: fmt.Sprintf("has %d limits", len(a.Takes)), Allowed: "none on a Cluster, where limits are in other slots"}
 	}
 	r, _ := requests.Get().(*request)
-	r.append, r.partition = a, l.keys.Partition(a.Chat)
+	r.append, r.partition, r.erased = a, l.keys.Partition(a.Chat), erased
 	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
 	write := l.write
 	if r.plain = plain; plain {
@@ -79,7 +80,7 @@ func (r *request) free() {
 	if cap(r.buf) > large {
 		r.buf = nil
 	}
-	r.append = ports.Append{}
+	r.append, r.erased = ports.Append{}, nil
 	requests.Put(r)
 }
 
@@ -152,16 +153,26 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 	for _, m := range e.Moves {
 		r.number(uint64(r.place(m)))
 	}
+	if _, erasure := e.Event.(domain.MessageErased); erasure {
+		for _, entry := range r.erased {
+			r.number(uint64(entry.seq))
+			r.text(entry.digest)
+			r.text(entry.json)
+		}
+	}
 	return nil
 }
 
-// writeEffect writes the effect of an event on the ordinal, the tombstones or a read mark, in the form of append.lua.
+// writeEffect writes the effect of an event on the ordinal, the tombstones, erased events or a read mark, in the form of append.lua.
 func (r *request) writeEffect(e domain.Durable) {
 	switch e := e.(type) {
 	case domain.MessageNew:
 		r.buf = append(r.buf, '+')
 	case domain.MessageDelete:
 		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MessageEntity(e.Message))), 10)
+	case domain.MessageErased:
+		r.buf = strconv.AppendInt(append(r.buf, '~'), int64(r.place(domain.MessageEntity(e.Message))), 10)
+		r.buf = strconv.AppendInt(append(r.buf, '.'), int64(len(r.erased)), 10)
 	case domain.ReadReceipt:
 		r.buf = append(strconv.AppendUint(append(r.buf, '='), uint64(e.ReadSeq), 10), '.')
 		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MemberEntity(e.User))), 10)
@@ -213,6 +224,8 @@ func (r *request) collect() {
 		}
 		switch e := e.Event.(type) { // see writeEffect
 		case domain.MessageDelete:
+			r.know(domain.MessageEntity(e.Message))
+		case domain.MessageErased:
 			r.know(domain.MessageEntity(e.Message))
 		case domain.ReadReceipt:
 			r.know(domain.MemberEntity(e.User))

@@ -23,6 +23,8 @@ export class Chats extends Service {
   readonly rename = this.part(chat.renameChat, "result", "chatId", "title");
   /** Closes a chat to new messages, reactions and members. An owner may. */
   readonly archive = this.part(chat.archiveChat, "result", "chatId");
+  /** Closes a chat for good, removes its members and erases its messages. An owner may. After an error, the same call continues where it ended. */
+  readonly delete = this.part(chat.deleteChat, "result", "chatId");
   /** Opens an archived chat again. An owner may. */
   readonly unarchive = this.part(chat.unarchiveChat, "result", "chatId");
   /** Makes a user a plain member. An admin or owner may. */
@@ -64,6 +66,8 @@ export class Messages extends Service {
   readonly edit = this.part(message.editMessage, "result", "chatId", "messageId", "content");
   /** Leaves a tombstone in a message's place. The author, and admins and owners of the chat may. */
   readonly delete = this.part(message.deleteMessage, "result", "chatId", "messageId");
+  /** Removes the content of a message and of its edits from the log. The author, and owners of the chat may. */
+  readonly erase = this.repeatable(message.eraseMessage, "chatId", "messageId");
   /** Puts a reaction to a message. */
   readonly addReaction = this.part(message.addReaction, "result", "chatId", "messageId", "emoji");
   /** Takes the actor's own reaction off a message. */

@@ -1,6 +1,6 @@
 import type { Attachment, Event, JsonObject } from "./models.js";
 
-type Common = Pick<Event, "id" | "chatId" | "seq" | "type" | "occurredAt" | "actorId" | "correlationId" | "causationId" | "traceparent" | "redacted">;
+type Common = Pick<Event, "id" | "chatId" | "seq" | "type" | "occurredAt" | "actorId" | "correlationId" | "causationId" | "traceparent" | "redacted" | "erased">;
 type Content = { actorId: string; content: object };
 
 /** The events of the core, by type. */
@@ -36,6 +36,14 @@ const readers: { [type: string]: (data: Fields) => Content } = {
   "message:delete": (data) => ({
     actorId: data.text("deletedBy"),
     content: { messageDelete: { messageId: data.text("messageId"), reason: data.text("reason") } },
+  }),
+  "message:erased": (data) => ({
+    actorId: data.text("erasedBy"),
+    content: { messageErased: { messageId: data.text("messageId"), messageSeq: data.number("messageSeq"), reason: data.text("reason") } },
+  }),
+  "chat:deleted": (data) => ({
+    actorId: data.text("deletedBy"),
+    content: { chatDeleted: { reason: data.text("reason") } },
   }),
   "message:reaction": (data) => ({
     actorId: data.text("userId"),
@@ -76,6 +84,7 @@ export function wireEvent(object: JsonObject): Event {
     causationId: data.text("causationId"),
     traceparent: data.text("traceparent"),
     redacted: false,
+    erased: data.has("erased"),
   };
   return { ...common, ...content } as Event;
 }

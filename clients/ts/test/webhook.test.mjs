@@ -37,7 +37,7 @@ test("what standardwebhooks signs is verified, with the event as feeds have it",
     const { event, sentAt, data, ...rest } = await verifyWebhook({ secret, ...form });
     assert.deepEqual(event, {
       id, chatId: "garden", seq: 3, type: "message:new", occurredAt: new Date("2026-01-02T03:04:05.678Z"), actorId: "ada", correlationId: "", causationId: "",
-      traceparent: "", redacted: false,
+      traceparent: "", redacted: false, erased: false,
       messageNew: { messageId: "m2", content: "Soup at one ☕", replyTo: "", mentions: [], attachments: [], clientMeta: undefined, clientMetaText: "" },
     });
     assert.deepEqual(rest, { isTest: false, ordinal: 2, attempt: 2, epoch: 7, logId: "log-1" });
@@ -117,7 +117,7 @@ test("missing headers, wrong options and bodies that are no events have errors o
 test("each type of event has its content", async () => {
   const content = async (fields) => {
     const { event } = await verifyWebhook({ secret, ...signed(bodyOf(data(fields))) });
-    const { id: _, seq, occurredAt, correlationId, causationId, traceparent, redacted, ...rest } = event;
+    const { id: _, seq, occurredAt, correlationId, causationId, traceparent, redacted, erased, ...rest } = event;
     return rest;
   };
   const chatId = "garden";
@@ -131,6 +131,11 @@ test("each type of event has its content", async () => {
       { actorId: "ada", messageEdit: { messageId: "m", content: "new", mentions: [], mentionsChanged: true, attachments: [], attachmentsChanged: false, revision: 2 } },
     ],
     [{ type: "message:delete", messageId: "m", deletedBy: "ben", reason: "spam" }, { actorId: "ben", messageDelete: { messageId: "m", reason: "spam" } }],
+    [
+      { type: "message:erased", messageId: "m", messageSeq: 3, erasedBy: "ben", reason: "law" },
+      { actorId: "ben", messageErased: { messageId: "m", messageSeq: 3, reason: "law" } },
+    ],
+    [{ type: "chat:deleted", deletedBy: "ben", reason: "law" }, { actorId: "ben", chatDeleted: { reason: "law" } }],
     [{ type: "message:reaction", messageId: "m", userId: "ben", emoji: "👍", action: "remove" }, { actorId: "ben", messageReaction: { messageId: "m", emoji: "👍", removed: true } }],
     [{ type: "read:receipt", messageId: "m", userId: "ben", readSeq: 9 }, { actorId: "ben", readReceipt: { messageId: "m", readSeq: 9 } }],
     [

@@ -381,6 +381,143 @@ func (x *ArchiveChatResponse) GetResult() *CommandResult {
 	return nil
 }
 
+// DeleteChatRequest is the request of DeleteChat.
+type DeleteChatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Why, at most 1 KiB. It stays in the log. Defaults to none.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteChatRequest) Reset() {
+	*x = DeleteChatRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteChatRequest) ProtoMessage() {}
+
+func (x *DeleteChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteChatRequest.ProtoReflect.Descriptor instead.
+func (*DeleteChatRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteChatRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *DeleteChatRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *DeleteChatRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *DeleteChatRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// DeleteChatResponse is the response of DeleteChat.
+type DeleteChatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// Members that this call removed.
+	Members uint32 `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
+	// Messages that this call erased.
+	Messages      uint32 `protobuf:"varint,3,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteChatResponse) Reset() {
+	*x = DeleteChatResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteChatResponse) ProtoMessage() {}
+
+func (x *DeleteChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteChatResponse.ProtoReflect.Descriptor instead.
+func (*DeleteChatResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteChatResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *DeleteChatResponse) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *DeleteChatResponse) GetMessages() uint32 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
 // UnarchiveChatRequest is the request of UnarchiveChat.
 type UnarchiveChatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -396,7 +533,7 @@ type UnarchiveChatRequest struct {
 
 func (x *UnarchiveChatRequest) Reset() {
 	*x = UnarchiveChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[6]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +545,7 @@ func (x *UnarchiveChatRequest) String() string {
 func (*UnarchiveChatRequest) ProtoMessage() {}
 
 func (x *UnarchiveChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[6]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +558,7 @@ func (x *UnarchiveChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnarchiveChatRequest.ProtoReflect.Descriptor instead.
 func (*UnarchiveChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{6}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UnarchiveChatRequest) GetChatId() string {
@@ -456,7 +593,7 @@ type UnarchiveChatResponse struct {
 
 func (x *UnarchiveChatResponse) Reset() {
 	*x = UnarchiveChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[7]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +605,7 @@ func (x *UnarchiveChatResponse) String() string {
 func (*UnarchiveChatResponse) ProtoMessage() {}
 
 func (x *UnarchiveChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[7]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +618,7 @@ func (x *UnarchiveChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnarchiveChatResponse.ProtoReflect.Descriptor instead.
 func (*UnarchiveChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{7}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UnarchiveChatResponse) GetResult() *CommandResult {
@@ -508,7 +645,7 @@ type AddMemberRequest struct {
 
 func (x *AddMemberRequest) Reset() {
 	*x = AddMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[8]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +657,7 @@ func (x *AddMemberRequest) String() string {
 func (*AddMemberRequest) ProtoMessage() {}
 
 func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[8]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +670,7 @@ func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMemberRequest.ProtoReflect.Descriptor instead.
 func (*AddMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{8}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AddMemberRequest) GetChatId() string {
@@ -575,7 +712,7 @@ type AddMemberResponse struct {
 
 func (x *AddMemberResponse) Reset() {
 	*x = AddMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[9]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +724,7 @@ func (x *AddMemberResponse) String() string {
 func (*AddMemberResponse) ProtoMessage() {}
 
 func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[9]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +737,7 @@ func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMemberResponse.ProtoReflect.Descriptor instead.
 func (*AddMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{9}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AddMemberResponse) GetResult() *CommandResult {
@@ -627,7 +764,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[10]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +776,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[10]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +789,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{10}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RemoveMemberRequest) GetChatId() string {
@@ -694,7 +831,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[11]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +843,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[11]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +856,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{11}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RemoveMemberResponse) GetResult() *CommandResult {
@@ -744,7 +881,7 @@ type LeaveChatRequest struct {
 
 func (x *LeaveChatRequest) Reset() {
 	*x = LeaveChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +893,7 @@ func (x *LeaveChatRequest) String() string {
 func (*LeaveChatRequest) ProtoMessage() {}
 
 func (x *LeaveChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +906,7 @@ func (x *LeaveChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveChatRequest.ProtoReflect.Descriptor instead.
 func (*LeaveChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{12}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeaveChatRequest) GetChatId() string {
@@ -804,7 +941,7 @@ type LeaveChatResponse struct {
 
 func (x *LeaveChatResponse) Reset() {
 	*x = LeaveChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +953,7 @@ func (x *LeaveChatResponse) String() string {
 func (*LeaveChatResponse) ProtoMessage() {}
 
 func (x *LeaveChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +966,7 @@ func (x *LeaveChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveChatResponse.ProtoReflect.Descriptor instead.
 func (*LeaveChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{13}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaveChatResponse) GetResult() *CommandResult {
@@ -858,7 +995,7 @@ type PromoteMemberRequest struct {
 
 func (x *PromoteMemberRequest) Reset() {
 	*x = PromoteMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +1007,7 @@ func (x *PromoteMemberRequest) String() string {
 func (*PromoteMemberRequest) ProtoMessage() {}
 
 func (x *PromoteMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +1020,7 @@ func (x *PromoteMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteMemberRequest.ProtoReflect.Descriptor instead.
 func (*PromoteMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{14}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PromoteMemberRequest) GetChatId() string {
@@ -932,7 +1069,7 @@ type PromoteMemberResponse struct {
 
 func (x *PromoteMemberResponse) Reset() {
 	*x = PromoteMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1081,7 @@ func (x *PromoteMemberResponse) String() string {
 func (*PromoteMemberResponse) ProtoMessage() {}
 
 func (x *PromoteMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1094,7 @@ func (x *PromoteMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteMemberResponse.ProtoReflect.Descriptor instead.
 func (*PromoteMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{15}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PromoteMemberResponse) GetResult() *CommandResult {
@@ -986,7 +1123,7 @@ type DemoteMemberRequest struct {
 
 func (x *DemoteMemberRequest) Reset() {
 	*x = DemoteMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1135,7 @@ func (x *DemoteMemberRequest) String() string {
 func (*DemoteMemberRequest) ProtoMessage() {}
 
 func (x *DemoteMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1148,7 @@ func (x *DemoteMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemoteMemberRequest.ProtoReflect.Descriptor instead.
 func (*DemoteMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{16}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DemoteMemberRequest) GetChatId() string {
@@ -1060,7 +1197,7 @@ type DemoteMemberResponse struct {
 
 func (x *DemoteMemberResponse) Reset() {
 	*x = DemoteMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1209,7 @@ func (x *DemoteMemberResponse) String() string {
 func (*DemoteMemberResponse) ProtoMessage() {}
 
 func (x *DemoteMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1222,7 @@ func (x *DemoteMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemoteMemberResponse.ProtoReflect.Descriptor instead.
 func (*DemoteMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{17}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DemoteMemberResponse) GetResult() *CommandResult {
@@ -1110,7 +1247,7 @@ type GetChatRequest struct {
 
 func (x *GetChatRequest) Reset() {
 	*x = GetChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1259,7 @@ func (x *GetChatRequest) String() string {
 func (*GetChatRequest) ProtoMessage() {}
 
 func (x *GetChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1272,7 @@ func (x *GetChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatRequest.ProtoReflect.Descriptor instead.
 func (*GetChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{18}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetChatRequest) GetChatId() string {
@@ -1170,7 +1307,7 @@ type GetChatResponse struct {
 
 func (x *GetChatResponse) Reset() {
 	*x = GetChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1319,7 @@ func (x *GetChatResponse) String() string {
 func (*GetChatResponse) ProtoMessage() {}
 
 func (x *GetChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1332,7 @@ func (x *GetChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatResponse.ProtoReflect.Descriptor instead.
 func (*GetChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{19}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetChatResponse) GetChat() *Chat {
@@ -1222,7 +1359,7 @@ type GetMemberRequest struct {
 
 func (x *GetMemberRequest) Reset() {
 	*x = GetMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1371,7 @@ func (x *GetMemberRequest) String() string {
 func (*GetMemberRequest) ProtoMessage() {}
 
 func (x *GetMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1384,7 @@ func (x *GetMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemberRequest.ProtoReflect.Descriptor instead.
 func (*GetMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{20}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetMemberRequest) GetChatId() string {
@@ -1289,7 +1426,7 @@ type GetMemberResponse struct {
 
 func (x *GetMemberResponse) Reset() {
 	*x = GetMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1438,7 @@ func (x *GetMemberResponse) String() string {
 func (*GetMemberResponse) ProtoMessage() {}
 
 func (x *GetMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1451,7 @@ func (x *GetMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemberResponse.ProtoReflect.Descriptor instead.
 func (*GetMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{21}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetMemberResponse) GetMember() *Member {
@@ -1343,7 +1480,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1492,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1505,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{22}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListMembersRequest) GetChatId() string {
@@ -1419,7 +1556,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1568,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1581,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{23}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -1486,7 +1623,7 @@ type ListedChat struct {
 
 func (x *ListedChat) Reset() {
 	*x = ListedChat{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1635,7 @@ func (x *ListedChat) String() string {
 func (*ListedChat) ProtoMessage() {}
 
 func (x *ListedChat) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1648,7 @@ func (x *ListedChat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedChat.ProtoReflect.Descriptor instead.
 func (*ListedChat) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{24}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListedChat) GetId() string {
@@ -1585,7 +1722,7 @@ type ListChatsRequest struct {
 
 func (x *ListChatsRequest) Reset() {
 	*x = ListChatsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1734,7 @@ func (x *ListChatsRequest) String() string {
 func (*ListChatsRequest) ProtoMessage() {}
 
 func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1747,7 @@ func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{25}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListChatsRequest) GetUserId() string {
@@ -1647,7 +1784,7 @@ type ListChatsResponse struct {
 
 func (x *ListChatsResponse) Reset() {
 	*x = ListChatsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1796,7 @@ func (x *ListChatsResponse) String() string {
 func (*ListChatsResponse) ProtoMessage() {}
 
 func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1809,7 @@ func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{26}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListChatsResponse) GetChats() []*ListedChat {
@@ -1704,7 +1841,7 @@ type ListChatIdsRequest struct {
 
 func (x *ListChatIdsRequest) Reset() {
 	*x = ListChatIdsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1853,7 @@ func (x *ListChatIdsRequest) String() string {
 func (*ListChatIdsRequest) ProtoMessage() {}
 
 func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1866,7 @@ func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatIdsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{27}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListChatIdsRequest) GetUserId() string {
@@ -1766,7 +1903,7 @@ type ListChatIdsResponse struct {
 
 func (x *ListChatIdsResponse) Reset() {
 	*x = ListChatIdsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1915,7 @@ func (x *ListChatIdsResponse) String() string {
 func (*ListChatIdsResponse) ProtoMessage() {}
 
 func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +1928,7 @@ func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatIdsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{28}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListChatIdsResponse) GetChatIds() []string {
@@ -1823,7 +1960,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1972,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1985,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{29}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Contact) GetUserId() string {
@@ -1887,7 +2024,7 @@ type ListContactsRequest struct {
 
 func (x *ListContactsRequest) Reset() {
 	*x = ListContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +2036,7 @@ func (x *ListContactsRequest) String() string {
 func (*ListContactsRequest) ProtoMessage() {}
 
 func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +2049,7 @@ func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsRequest.ProtoReflect.Descriptor instead.
 func (*ListContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{30}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListContactsRequest) GetUserId() string {
@@ -1949,7 +2086,7 @@ type ListContactsResponse struct {
 
 func (x *ListContactsResponse) Reset() {
 	*x = ListContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2098,7 @@ func (x *ListContactsResponse) String() string {
 func (*ListContactsResponse) ProtoMessage() {}
 
 func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2111,7 @@ func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsResponse.ProtoReflect.Descriptor instead.
 func (*ListContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{31}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListContactsResponse) GetContacts() []*Contact {
@@ -2002,7 +2139,7 @@ type ForgetContactsRequest struct {
 
 func (x *ForgetContactsRequest) Reset() {
 	*x = ForgetContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2151,7 @@ func (x *ForgetContactsRequest) String() string {
 func (*ForgetContactsRequest) ProtoMessage() {}
 
 func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2164,7 @@ func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsRequest.ProtoReflect.Descriptor instead.
 func (*ForgetContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{32}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ForgetContactsRequest) GetUserIds() []string {
@@ -2046,7 +2183,7 @@ type ForgetContactsResponse struct {
 
 func (x *ForgetContactsResponse) Reset() {
 	*x = ForgetContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2195,7 @@ func (x *ForgetContactsResponse) String() string {
 func (*ForgetContactsResponse) ProtoMessage() {}
 
 func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2208,7 @@ func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsResponse.ProtoReflect.Descriptor instead.
 func (*ForgetContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{33}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{35}
 }
 
 var File_chatcore_v1_chat_proto protoreflect.FileDescriptor
@@ -2103,7 +2240,17 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\n" +
 	"command_id\x18\x03 \x01(\tR\tcommandId\"I\n" +
 	"\x13ArchiveChatResponse\x122\n" +
-	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"i\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"~\n" +
+	"\x11DeleteChatRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"~\n" +
+	"\x12DeleteChatResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\x12\x18\n" +
+	"\amembers\x18\x02 \x01(\rR\amembers\x12\x1a\n" +
+	"\bmessages\x18\x03 \x01(\rR\bmessages\"i\n" +
 	"\x14UnarchiveChatRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
@@ -2215,15 +2362,16 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n" +
 	"\x15ForgetContactsRequest\x12\x19\n" +
 	"\buser_ids\x18\x01 \x03(\tR\auserIds\"\x18\n" +
-	"\x16ForgetContactsResponse2\xbf\n" +
-	"\n" +
+	"\x16ForgetContactsResponse2\x8e\v\n" +
 	"\vChatService\x12M\n" +
 	"\n" +
 	"CreateChat\x12\x1e.chatcore.v1.CreateChatRequest\x1a\x1f.chatcore.v1.CreateChatResponse\x12M\n" +
 	"\n" +
 	"RenameChat\x12\x1e.chatcore.v1.RenameChatRequest\x1a\x1f.chatcore.v1.RenameChatResponse\x12P\n" +
 	"\vArchiveChat\x12\x1f.chatcore.v1.ArchiveChatRequest\x1a .chatcore.v1.ArchiveChatResponse\x12V\n" +
-	"\rUnarchiveChat\x12!.chatcore.v1.UnarchiveChatRequest\x1a\".chatcore.v1.UnarchiveChatResponse\x12J\n" +
+	"\rUnarchiveChat\x12!.chatcore.v1.UnarchiveChatRequest\x1a\".chatcore.v1.UnarchiveChatResponse\x12M\n" +
+	"\n" +
+	"DeleteChat\x12\x1e.chatcore.v1.DeleteChatRequest\x1a\x1f.chatcore.v1.DeleteChatResponse\x12J\n" +
 	"\tAddMember\x12\x1d.chatcore.v1.AddMemberRequest\x1a\x1e.chatcore.v1.AddMemberResponse\x12S\n" +
 	"\fRemoveMember\x12 .chatcore.v1.RemoveMemberRequest\x1a!.chatcore.v1.RemoveMemberResponse\x12J\n" +
 	"\tLeaveChat\x12\x1d.chatcore.v1.LeaveChatRequest\x1a\x1e.chatcore.v1.LeaveChatResponse\x12V\n" +
@@ -2249,7 +2397,7 @@ func file_chatcore_v1_chat_proto_rawDescGZIP() []byte {
 	return file_chatcore_v1_chat_proto_rawDescData
 }
 
-var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_chatcore_v1_chat_proto_goTypes = []any{
 	(*CreateChatRequest)(nil),      // 0: chatcore.v1.CreateChatRequest
 	(*CreateChatResponse)(nil),     // 1: chatcore.v1.CreateChatResponse
@@ -2257,99 +2405,104 @@ var file_chatcore_v1_chat_proto_goTypes = []any{
 	(*RenameChatResponse)(nil),     // 3: chatcore.v1.RenameChatResponse
 	(*ArchiveChatRequest)(nil),     // 4: chatcore.v1.ArchiveChatRequest
 	(*ArchiveChatResponse)(nil),    // 5: chatcore.v1.ArchiveChatResponse
-	(*UnarchiveChatRequest)(nil),   // 6: chatcore.v1.UnarchiveChatRequest
-	(*UnarchiveChatResponse)(nil),  // 7: chatcore.v1.UnarchiveChatResponse
-	(*AddMemberRequest)(nil),       // 8: chatcore.v1.AddMemberRequest
-	(*AddMemberResponse)(nil),      // 9: chatcore.v1.AddMemberResponse
-	(*RemoveMemberRequest)(nil),    // 10: chatcore.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),   // 11: chatcore.v1.RemoveMemberResponse
-	(*LeaveChatRequest)(nil),       // 12: chatcore.v1.LeaveChatRequest
-	(*LeaveChatResponse)(nil),      // 13: chatcore.v1.LeaveChatResponse
-	(*PromoteMemberRequest)(nil),   // 14: chatcore.v1.PromoteMemberRequest
-	(*PromoteMemberResponse)(nil),  // 15: chatcore.v1.PromoteMemberResponse
-	(*DemoteMemberRequest)(nil),    // 16: chatcore.v1.DemoteMemberRequest
-	(*DemoteMemberResponse)(nil),   // 17: chatcore.v1.DemoteMemberResponse
-	(*GetChatRequest)(nil),         // 18: chatcore.v1.GetChatRequest
-	(*GetChatResponse)(nil),        // 19: chatcore.v1.GetChatResponse
-	(*GetMemberRequest)(nil),       // 20: chatcore.v1.GetMemberRequest
-	(*GetMemberResponse)(nil),      // 21: chatcore.v1.GetMemberResponse
-	(*ListMembersRequest)(nil),     // 22: chatcore.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),    // 23: chatcore.v1.ListMembersResponse
-	(*ListedChat)(nil),             // 24: chatcore.v1.ListedChat
-	(*ListChatsRequest)(nil),       // 25: chatcore.v1.ListChatsRequest
-	(*ListChatsResponse)(nil),      // 26: chatcore.v1.ListChatsResponse
-	(*ListChatIdsRequest)(nil),     // 27: chatcore.v1.ListChatIdsRequest
-	(*ListChatIdsResponse)(nil),    // 28: chatcore.v1.ListChatIdsResponse
-	(*Contact)(nil),                // 29: chatcore.v1.Contact
-	(*ListContactsRequest)(nil),    // 30: chatcore.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),   // 31: chatcore.v1.ListContactsResponse
-	(*ForgetContactsRequest)(nil),  // 32: chatcore.v1.ForgetContactsRequest
-	(*ForgetContactsResponse)(nil), // 33: chatcore.v1.ForgetContactsResponse
-	(*CommandResult)(nil),          // 34: chatcore.v1.CommandResult
-	(Role)(0),                      // 35: chatcore.v1.Role
-	(*Chat)(nil),                   // 36: chatcore.v1.Chat
-	(*Member)(nil),                 // 37: chatcore.v1.Member
-	(*timestamppb.Timestamp)(nil),  // 38: google.protobuf.Timestamp
-	(*Message)(nil),                // 39: chatcore.v1.Message
+	(*DeleteChatRequest)(nil),      // 6: chatcore.v1.DeleteChatRequest
+	(*DeleteChatResponse)(nil),     // 7: chatcore.v1.DeleteChatResponse
+	(*UnarchiveChatRequest)(nil),   // 8: chatcore.v1.UnarchiveChatRequest
+	(*UnarchiveChatResponse)(nil),  // 9: chatcore.v1.UnarchiveChatResponse
+	(*AddMemberRequest)(nil),       // 10: chatcore.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),      // 11: chatcore.v1.AddMemberResponse
+	(*RemoveMemberRequest)(nil),    // 12: chatcore.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),   // 13: chatcore.v1.RemoveMemberResponse
+	(*LeaveChatRequest)(nil),       // 14: chatcore.v1.LeaveChatRequest
+	(*LeaveChatResponse)(nil),      // 15: chatcore.v1.LeaveChatResponse
+	(*PromoteMemberRequest)(nil),   // 16: chatcore.v1.PromoteMemberRequest
+	(*PromoteMemberResponse)(nil),  // 17: chatcore.v1.PromoteMemberResponse
+	(*DemoteMemberRequest)(nil),    // 18: chatcore.v1.DemoteMemberRequest
+	(*DemoteMemberResponse)(nil),   // 19: chatcore.v1.DemoteMemberResponse
+	(*GetChatRequest)(nil),         // 20: chatcore.v1.GetChatRequest
+	(*GetChatResponse)(nil),        // 21: chatcore.v1.GetChatResponse
+	(*GetMemberRequest)(nil),       // 22: chatcore.v1.GetMemberRequest
+	(*GetMemberResponse)(nil),      // 23: chatcore.v1.GetMemberResponse
+	(*ListMembersRequest)(nil),     // 24: chatcore.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),    // 25: chatcore.v1.ListMembersResponse
+	(*ListedChat)(nil),             // 26: chatcore.v1.ListedChat
+	(*ListChatsRequest)(nil),       // 27: chatcore.v1.ListChatsRequest
+	(*ListChatsResponse)(nil),      // 28: chatcore.v1.ListChatsResponse
+	(*ListChatIdsRequest)(nil),     // 29: chatcore.v1.ListChatIdsRequest
+	(*ListChatIdsResponse)(nil),    // 30: chatcore.v1.ListChatIdsResponse
+	(*Contact)(nil),                // 31: chatcore.v1.Contact
+	(*ListContactsRequest)(nil),    // 32: chatcore.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),   // 33: chatcore.v1.ListContactsResponse
+	(*ForgetContactsRequest)(nil),  // 34: chatcore.v1.ForgetContactsRequest
+	(*ForgetContactsResponse)(nil), // 35: chatcore.v1.ForgetContactsResponse
+	(*CommandResult)(nil),          // 36: chatcore.v1.CommandResult
+	(Role)(0),                      // 37: chatcore.v1.Role
+	(*Chat)(nil),                   // 38: chatcore.v1.Chat
+	(*Member)(nil),                 // 39: chatcore.v1.Member
+	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
+	(*Message)(nil),                // 41: chatcore.v1.Message
 }
 var file_chatcore_v1_chat_proto_depIdxs = []int32{
-	34, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 3: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 4: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 5: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 6: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	35, // 7: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
-	34, // 8: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	35, // 9: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
-	34, // 10: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 11: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
-	37, // 12: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
-	37, // 13: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
-	35, // 14: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
-	38, // 15: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
-	38, // 16: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
-	39, // 17: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
-	24, // 18: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
-	29, // 19: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
-	0,  // 20: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
-	2,  // 21: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
-	4,  // 22: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
-	6,  // 23: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
-	8,  // 24: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
-	10, // 25: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
-	12, // 26: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
-	14, // 27: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
-	16, // 28: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
-	18, // 29: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
-	20, // 30: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
-	22, // 31: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
-	25, // 32: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
-	27, // 33: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
-	30, // 34: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
-	32, // 35: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
-	1,  // 36: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
-	3,  // 37: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
-	5,  // 38: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
-	7,  // 39: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
-	9,  // 40: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
-	11, // 41: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
-	13, // 42: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
-	15, // 43: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
-	17, // 44: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
-	19, // 45: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
-	21, // 46: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
-	23, // 47: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
-	26, // 48: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
-	28, // 49: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
-	31, // 50: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
-	33, // 51: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
-	36, // [36:52] is the sub-list for method output_type
-	20, // [20:36] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	36, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 3: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 4: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 5: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 6: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 7: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	37, // 8: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
+	36, // 9: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	37, // 10: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
+	36, // 11: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	38, // 12: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
+	39, // 13: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
+	39, // 14: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
+	37, // 15: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
+	40, // 16: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
+	40, // 17: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
+	41, // 18: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
+	26, // 19: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
+	31, // 20: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
+	0,  // 21: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
+	2,  // 22: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
+	4,  // 23: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
+	8,  // 24: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
+	6,  // 25: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
+	10, // 26: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
+	12, // 27: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
+	14, // 28: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
+	16, // 29: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
+	18, // 30: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
+	20, // 31: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
+	22, // 32: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
+	24, // 33: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
+	27, // 34: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
+	29, // 35: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
+	32, // 36: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
+	34, // 37: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
+	1,  // 38: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
+	3,  // 39: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
+	5,  // 40: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
+	9,  // 41: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
+	7,  // 42: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
+	11, // 43: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
+	13, // 44: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
+	15, // 45: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
+	17, // 46: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
+	19, // 47: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
+	21, // 48: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
+	23, // 49: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
+	25, // 50: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
+	28, // 51: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
+	30, // 52: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
+	33, // 53: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
+	35, // 54: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
+	38, // [38:55] is the sub-list for method output_type
+	21, // [21:38] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_chat_proto_init() }
@@ -2364,7 +2517,7 @@ func file_chatcore_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_chat_proto_rawDesc), len(file_chatcore_v1_chat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

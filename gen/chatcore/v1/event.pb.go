@@ -120,6 +120,8 @@ type Event struct {
 	Traceparent string `protobuf:"bytes,9,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	// Whether the content of a message, of its edits included, is left out because the message is deleted. Only in feeds of users.
 	Redacted bool `protobuf:"varint,10,opt,name=redacted,proto3" json:"redacted,omitempty"`
+	// Whether the content of the event was erased from the log.
+	Erased bool `protobuf:"varint,11,opt,name=erased,proto3" json:"erased,omitempty"`
 	// The content, by type.
 	//
 	// Types that are valid to be assigned to Event:
@@ -132,6 +134,8 @@ type Event struct {
 	//	*Event_ChatUpdate
 	//	*Event_Custom
 	//	*Event_Unknown
+	//	*Event_MessageErased
+	//	*Event_ChatDeleted
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -237,6 +241,13 @@ func (x *Event) GetRedacted() bool {
 	return false
 }
 
+func (x *Event) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
+}
+
 func (x *Event) GetEvent() isEvent_Event {
 	if x != nil {
 		return x.Event
@@ -316,6 +327,24 @@ func (x *Event) GetUnknown() *UnknownEvent {
 	return nil
 }
 
+func (x *Event) GetMessageErased() *MessageErased {
+	if x != nil {
+		if x, ok := x.Event.(*Event_MessageErased); ok {
+			return x.MessageErased
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetChatDeleted() *ChatDeleted {
+	if x != nil {
+		if x, ok := x.Event.(*Event_ChatDeleted); ok {
+			return x.ChatDeleted
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -360,6 +389,16 @@ type Event_Unknown struct {
 	Unknown *UnknownEvent `protobuf:"bytes,27,opt,name=unknown,proto3,oneof"`
 }
 
+type Event_MessageErased struct {
+	// Of type message:erased.
+	MessageErased *MessageErased `protobuf:"bytes,28,opt,name=message_erased,json=messageErased,proto3,oneof"`
+}
+
+type Event_ChatDeleted struct {
+	// Of type chat:deleted.
+	ChatDeleted *ChatDeleted `protobuf:"bytes,29,opt,name=chat_deleted,json=chatDeleted,proto3,oneof"`
+}
+
 func (*Event_MessageNew) isEvent_Event() {}
 
 func (*Event_MessageEdit) isEvent_Event() {}
@@ -375,6 +414,10 @@ func (*Event_ChatUpdate) isEvent_Event() {}
 func (*Event_Custom) isEvent_Event() {}
 
 func (*Event_Unknown) isEvent_Event() {}
+
+func (*Event_MessageErased) isEvent_Event() {}
+
+func (*Event_ChatDeleted) isEvent_Event() {}
 
 // MessageNew is a message that was sent. Event.actor_id is the sender.
 type MessageNew struct {
@@ -622,6 +665,116 @@ func (x *MessageDelete) GetReason() string {
 	return ""
 }
 
+// MessageErased is the erasure of a message's content from the log. Event.actor_id is the user or service that erased it.
+type MessageErased struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the message.
+	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Seq of the message.
+	MessageSeq uint32 `protobuf:"varint,2,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
+	// Why. May be empty.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageErased) Reset() {
+	*x = MessageErased{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageErased) ProtoMessage() {}
+
+func (x *MessageErased) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageErased.ProtoReflect.Descriptor instead.
+func (*MessageErased) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MessageErased) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *MessageErased) GetMessageSeq() uint32 {
+	if x != nil {
+		return x.MessageSeq
+	}
+	return 0
+}
+
+func (x *MessageErased) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ChatDeleted is the deletion of a chat. Event.actor_id is the user or service that deleted it.
+type ChatDeleted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why. May be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatDeleted) Reset() {
+	*x = ChatDeleted{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatDeleted) ProtoMessage() {}
+
+func (x *ChatDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatDeleted.ProtoReflect.Descriptor instead.
+func (*ChatDeleted) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ChatDeleted) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // MessageReaction is a reaction that was put or taken back. Event.actor_id is the user that reacted.
 type MessageReaction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -637,7 +790,7 @@ type MessageReaction struct {
 
 func (x *MessageReaction) Reset() {
 	*x = MessageReaction{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[4]
+	mi := &file_chatcore_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +802,7 @@ func (x *MessageReaction) String() string {
 func (*MessageReaction) ProtoMessage() {}
 
 func (x *MessageReaction) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[4]
+	mi := &file_chatcore_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +815,7 @@ func (x *MessageReaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageReaction.ProtoReflect.Descriptor instead.
 func (*MessageReaction) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{4}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *MessageReaction) GetMessageId() string {
@@ -699,7 +852,7 @@ type ReadReceipt struct {
 
 func (x *ReadReceipt) Reset() {
 	*x = ReadReceipt{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[5]
+	mi := &file_chatcore_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +864,7 @@ func (x *ReadReceipt) String() string {
 func (*ReadReceipt) ProtoMessage() {}
 
 func (x *ReadReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[5]
+	mi := &file_chatcore_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +877,7 @@ func (x *ReadReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReceipt.ProtoReflect.Descriptor instead.
 func (*ReadReceipt) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReadReceipt) GetMessageId() string {
@@ -760,7 +913,7 @@ type ChatUpdate struct {
 
 func (x *ChatUpdate) Reset() {
 	*x = ChatUpdate{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[6]
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +925,7 @@ func (x *ChatUpdate) String() string {
 func (*ChatUpdate) ProtoMessage() {}
 
 func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[6]
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +938,7 @@ func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatUpdate.ProtoReflect.Descriptor instead.
 func (*ChatUpdate) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{6}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ChatUpdate) GetChange() ChatChange {
@@ -838,7 +991,7 @@ type CustomEvent struct {
 
 func (x *CustomEvent) Reset() {
 	*x = CustomEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1003,7 @@ func (x *CustomEvent) String() string {
 func (*CustomEvent) ProtoMessage() {}
 
 func (x *CustomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1016,7 @@ func (x *CustomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomEvent.ProtoReflect.Descriptor instead.
 func (*CustomEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CustomEvent) GetTypeVersion() uint32 {
@@ -900,7 +1053,7 @@ type UnknownEvent struct {
 
 func (x *UnknownEvent) Reset() {
 	*x = UnknownEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1065,7 @@ func (x *UnknownEvent) String() string {
 func (*UnknownEvent) ProtoMessage() {}
 
 func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1078,7 @@ func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnknownEvent.ProtoReflect.Descriptor instead.
 func (*UnknownEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UnknownEvent) GetTypeVersion() uint32 {
@@ -946,7 +1099,7 @@ var File_chatcore_v1_event_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x06\n" +
+	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\a\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -959,7 +1112,8 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\fcausation_id\x18\b \x01(\tR\vcausationId\x12 \n" +
 	"\vtraceparent\x18\t \x01(\tR\vtraceparent\x12\x1a\n" +
 	"\bredacted\x18\n" +
-	" \x01(\bR\bredacted\x12:\n" +
+	" \x01(\bR\bredacted\x12\x16\n" +
+	"\x06erased\x18\v \x01(\bR\x06erased\x12:\n" +
 	"\vmessage_new\x18\x14 \x01(\v2\x17.chatcore.v1.MessageNewH\x00R\n" +
 	"messageNew\x12=\n" +
 	"\fmessage_edit\x18\x15 \x01(\v2\x18.chatcore.v1.MessageEditH\x00R\vmessageEdit\x12C\n" +
@@ -969,7 +1123,9 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\vchat_update\x18\x19 \x01(\v2\x17.chatcore.v1.ChatUpdateH\x00R\n" +
 	"chatUpdate\x122\n" +
 	"\x06custom\x18\x1a \x01(\v2\x18.chatcore.v1.CustomEventH\x00R\x06custom\x125\n" +
-	"\aunknown\x18\x1b \x01(\v2\x19.chatcore.v1.UnknownEventH\x00R\aunknownB\a\n" +
+	"\aunknown\x18\x1b \x01(\v2\x19.chatcore.v1.UnknownEventH\x00R\aunknown\x12C\n" +
+	"\x0emessage_erased\x18\x1c \x01(\v2\x1a.chatcore.v1.MessageErasedH\x00R\rmessageErased\x12=\n" +
+	"\fchat_deleted\x18\x1d \x01(\v2\x18.chatcore.v1.ChatDeletedH\x00R\vchatDeletedB\a\n" +
 	"\x05event\"\xd8\x01\n" +
 	"\n" +
 	"MessageNew\x12\x1d\n" +
@@ -993,7 +1149,15 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\rMessageDelete\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"`\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"g\n" +
+	"\rMessageErased\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x1f\n" +
+	"\vmessage_seq\x18\x02 \x01(\rR\n" +
+	"messageSeq\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"%\n" +
+	"\vChatDeleted\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"`\n" +
 	"\x0fMessageReaction\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x14\n" +
@@ -1041,42 +1205,46 @@ func file_chatcore_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_chatcore_v1_event_proto_goTypes = []any{
 	(ChatChange)(0),               // 0: chatcore.v1.ChatChange
 	(*Event)(nil),                 // 1: chatcore.v1.Event
 	(*MessageNew)(nil),            // 2: chatcore.v1.MessageNew
 	(*MessageEdit)(nil),           // 3: chatcore.v1.MessageEdit
 	(*MessageDelete)(nil),         // 4: chatcore.v1.MessageDelete
-	(*MessageReaction)(nil),       // 5: chatcore.v1.MessageReaction
-	(*ReadReceipt)(nil),           // 6: chatcore.v1.ReadReceipt
-	(*ChatUpdate)(nil),            // 7: chatcore.v1.ChatUpdate
-	(*CustomEvent)(nil),           // 8: chatcore.v1.CustomEvent
-	(*UnknownEvent)(nil),          // 9: chatcore.v1.UnknownEvent
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*Attachment)(nil),            // 11: chatcore.v1.Attachment
-	(Role)(0),                     // 12: chatcore.v1.Role
+	(*MessageErased)(nil),         // 5: chatcore.v1.MessageErased
+	(*ChatDeleted)(nil),           // 6: chatcore.v1.ChatDeleted
+	(*MessageReaction)(nil),       // 7: chatcore.v1.MessageReaction
+	(*ReadReceipt)(nil),           // 8: chatcore.v1.ReadReceipt
+	(*ChatUpdate)(nil),            // 9: chatcore.v1.ChatUpdate
+	(*CustomEvent)(nil),           // 10: chatcore.v1.CustomEvent
+	(*UnknownEvent)(nil),          // 11: chatcore.v1.UnknownEvent
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Attachment)(nil),            // 13: chatcore.v1.Attachment
+	(Role)(0),                     // 14: chatcore.v1.Role
 }
 var file_chatcore_v1_event_proto_depIdxs = []int32{
-	10, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	12, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Event.message_new:type_name -> chatcore.v1.MessageNew
 	3,  // 2: chatcore.v1.Event.message_edit:type_name -> chatcore.v1.MessageEdit
 	4,  // 3: chatcore.v1.Event.message_delete:type_name -> chatcore.v1.MessageDelete
-	5,  // 4: chatcore.v1.Event.message_reaction:type_name -> chatcore.v1.MessageReaction
-	6,  // 5: chatcore.v1.Event.read_receipt:type_name -> chatcore.v1.ReadReceipt
-	7,  // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
-	8,  // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
-	9,  // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
-	11, // 9: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
-	11, // 10: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
-	0,  // 11: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
-	12, // 12: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
-	12, // 13: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	7,  // 4: chatcore.v1.Event.message_reaction:type_name -> chatcore.v1.MessageReaction
+	8,  // 5: chatcore.v1.Event.read_receipt:type_name -> chatcore.v1.ReadReceipt
+	9,  // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
+	10, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
+	11, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
+	5,  // 9: chatcore.v1.Event.message_erased:type_name -> chatcore.v1.MessageErased
+	6,  // 10: chatcore.v1.Event.chat_deleted:type_name -> chatcore.v1.ChatDeleted
+	13, // 11: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
+	13, // 12: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
+	0,  // 13: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
+	14, // 14: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
+	14, // 15: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_event_proto_init() }
@@ -1094,6 +1262,8 @@ func file_chatcore_v1_event_proto_init() {
 		(*Event_ChatUpdate)(nil),
 		(*Event_Custom)(nil),
 		(*Event_Unknown)(nil),
+		(*Event_MessageErased)(nil),
+		(*Event_ChatDeleted)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1101,7 +1271,7 @@ func file_chatcore_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_event_proto_rawDesc), len(file_chatcore_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

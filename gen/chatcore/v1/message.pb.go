@@ -814,6 +814,143 @@ func (x *DeleteMessageResponse) GetResult() *CommandResult {
 	return nil
 }
 
+// EraseMessageRequest is the request of EraseMessage.
+type EraseMessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Id of the message. Required.
+	MessageId string `protobuf:"bytes,4,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Why, at most 1 KiB. It stays in the log. Defaults to none.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseMessageRequest) Reset() {
+	*x = EraseMessageRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseMessageRequest) ProtoMessage() {}
+
+func (x *EraseMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseMessageRequest.ProtoReflect.Descriptor instead.
+func (*EraseMessageRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EraseMessageRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *EraseMessageRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *EraseMessageRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *EraseMessageRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *EraseMessageRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// EraseMessageResponse is the response of EraseMessage.
+type EraseMessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// Files of the message and of its edits, which the caller deletes where they lie. A repetition has none.
+	Attachments   []*Attachment `protobuf:"bytes,2,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseMessageResponse) Reset() {
+	*x = EraseMessageResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseMessageResponse) ProtoMessage() {}
+
+func (x *EraseMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseMessageResponse.ProtoReflect.Descriptor instead.
+func (*EraseMessageResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *EraseMessageResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *EraseMessageResponse) GetAttachments() []*Attachment {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
 // AddReactionRequest is the request of AddReaction.
 type AddReactionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -833,7 +970,7 @@ type AddReactionRequest struct {
 
 func (x *AddReactionRequest) Reset() {
 	*x = AddReactionRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[12]
+	mi := &file_chatcore_v1_message_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +982,7 @@ func (x *AddReactionRequest) String() string {
 func (*AddReactionRequest) ProtoMessage() {}
 
 func (x *AddReactionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[12]
+	mi := &file_chatcore_v1_message_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +995,7 @@ func (x *AddReactionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReactionRequest.ProtoReflect.Descriptor instead.
 func (*AddReactionRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{12}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AddReactionRequest) GetChatId() string {
@@ -907,7 +1044,7 @@ type AddReactionResponse struct {
 
 func (x *AddReactionResponse) Reset() {
 	*x = AddReactionResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[13]
+	mi := &file_chatcore_v1_message_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1056,7 @@ func (x *AddReactionResponse) String() string {
 func (*AddReactionResponse) ProtoMessage() {}
 
 func (x *AddReactionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[13]
+	mi := &file_chatcore_v1_message_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1069,7 @@ func (x *AddReactionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReactionResponse.ProtoReflect.Descriptor instead.
 func (*AddReactionResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{13}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AddReactionResponse) GetResult() *CommandResult {
@@ -961,7 +1098,7 @@ type RemoveReactionRequest struct {
 
 func (x *RemoveReactionRequest) Reset() {
 	*x = RemoveReactionRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[14]
+	mi := &file_chatcore_v1_message_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1110,7 @@ func (x *RemoveReactionRequest) String() string {
 func (*RemoveReactionRequest) ProtoMessage() {}
 
 func (x *RemoveReactionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[14]
+	mi := &file_chatcore_v1_message_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1123,7 @@ func (x *RemoveReactionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReactionRequest.ProtoReflect.Descriptor instead.
 func (*RemoveReactionRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{14}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RemoveReactionRequest) GetChatId() string {
@@ -1035,7 +1172,7 @@ type RemoveReactionResponse struct {
 
 func (x *RemoveReactionResponse) Reset() {
 	*x = RemoveReactionResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[15]
+	mi := &file_chatcore_v1_message_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1184,7 @@ func (x *RemoveReactionResponse) String() string {
 func (*RemoveReactionResponse) ProtoMessage() {}
 
 func (x *RemoveReactionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[15]
+	mi := &file_chatcore_v1_message_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1197,7 @@ func (x *RemoveReactionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReactionResponse.ProtoReflect.Descriptor instead.
 func (*RemoveReactionResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{15}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RemoveReactionResponse) GetResult() *CommandResult {
@@ -1094,7 +1231,7 @@ type MarkReadRequest struct {
 
 func (x *MarkReadRequest) Reset() {
 	*x = MarkReadRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[16]
+	mi := &file_chatcore_v1_message_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1243,7 @@ func (x *MarkReadRequest) String() string {
 func (*MarkReadRequest) ProtoMessage() {}
 
 func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[16]
+	mi := &file_chatcore_v1_message_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1256,7 @@ func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadRequest.ProtoReflect.Descriptor instead.
 func (*MarkReadRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{16}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MarkReadRequest) GetChatId() string {
@@ -1206,7 +1343,7 @@ type MarkReadResponse struct {
 
 func (x *MarkReadResponse) Reset() {
 	*x = MarkReadResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[17]
+	mi := &file_chatcore_v1_message_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1355,7 @@ func (x *MarkReadResponse) String() string {
 func (*MarkReadResponse) ProtoMessage() {}
 
 func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[17]
+	mi := &file_chatcore_v1_message_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1368,7 @@ func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadResponse.ProtoReflect.Descriptor instead.
 func (*MarkReadResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{17}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MarkReadResponse) GetResult() *CommandResult {
@@ -1270,7 +1407,7 @@ type EntityCondition struct {
 
 func (x *EntityCondition) Reset() {
 	*x = EntityCondition{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[18]
+	mi := &file_chatcore_v1_message_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1419,7 @@ func (x *EntityCondition) String() string {
 func (*EntityCondition) ProtoMessage() {}
 
 func (x *EntityCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[18]
+	mi := &file_chatcore_v1_message_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1432,7 @@ func (x *EntityCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityCondition.ProtoReflect.Descriptor instead.
 func (*EntityCondition) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{18}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EntityCondition) GetEntity() isEntityCondition_Entity {
@@ -1412,7 +1549,7 @@ type RecordEventRequest struct {
 
 func (x *RecordEventRequest) Reset() {
 	*x = RecordEventRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[19]
+	mi := &file_chatcore_v1_message_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1561,7 @@ func (x *RecordEventRequest) String() string {
 func (*RecordEventRequest) ProtoMessage() {}
 
 func (x *RecordEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[19]
+	mi := &file_chatcore_v1_message_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1574,7 @@ func (x *RecordEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEventRequest.ProtoReflect.Descriptor instead.
 func (*RecordEventRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{19}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RecordEventRequest) GetChatId() string {
@@ -1507,7 +1644,7 @@ type RecordEventResponse struct {
 
 func (x *RecordEventResponse) Reset() {
 	*x = RecordEventResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[20]
+	mi := &file_chatcore_v1_message_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1656,7 @@ func (x *RecordEventResponse) String() string {
 func (*RecordEventResponse) ProtoMessage() {}
 
 func (x *RecordEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[20]
+	mi := &file_chatcore_v1_message_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1669,7 @@ func (x *RecordEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEventResponse.ProtoReflect.Descriptor instead.
 func (*RecordEventResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{20}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RecordEventResponse) GetResult() *CommandResult {
@@ -1559,7 +1696,7 @@ type GetMessageRequest struct {
 
 func (x *GetMessageRequest) Reset() {
 	*x = GetMessageRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[21]
+	mi := &file_chatcore_v1_message_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1708,7 @@ func (x *GetMessageRequest) String() string {
 func (*GetMessageRequest) ProtoMessage() {}
 
 func (x *GetMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[21]
+	mi := &file_chatcore_v1_message_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1721,7 @@ func (x *GetMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMessageRequest.ProtoReflect.Descriptor instead.
 func (*GetMessageRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{21}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetMessageRequest) GetChatId() string {
@@ -1626,7 +1763,7 @@ type GetMessageResponse struct {
 
 func (x *GetMessageResponse) Reset() {
 	*x = GetMessageResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[22]
+	mi := &file_chatcore_v1_message_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1775,7 @@ func (x *GetMessageResponse) String() string {
 func (*GetMessageResponse) ProtoMessage() {}
 
 func (x *GetMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[22]
+	mi := &file_chatcore_v1_message_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1788,7 @@ func (x *GetMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMessageResponse.ProtoReflect.Descriptor instead.
 func (*GetMessageResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{22}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetMessageResponse) GetMessage() *Message {
@@ -1688,7 +1825,7 @@ type ListMessagesRequest struct {
 
 func (x *ListMessagesRequest) Reset() {
 	*x = ListMessagesRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[23]
+	mi := &file_chatcore_v1_message_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1837,7 @@ func (x *ListMessagesRequest) String() string {
 func (*ListMessagesRequest) ProtoMessage() {}
 
 func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[23]
+	mi := &file_chatcore_v1_message_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1850,7 @@ func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesRequest.ProtoReflect.Descriptor instead.
 func (*ListMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{23}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListMessagesRequest) GetChatId() string {
@@ -1823,7 +1960,7 @@ type ListMessagesResponse struct {
 
 func (x *ListMessagesResponse) Reset() {
 	*x = ListMessagesResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[24]
+	mi := &file_chatcore_v1_message_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1972,7 @@ func (x *ListMessagesResponse) String() string {
 func (*ListMessagesResponse) ProtoMessage() {}
 
 func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[24]
+	mi := &file_chatcore_v1_message_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1985,7 @@ func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesResponse.ProtoReflect.Descriptor instead.
 func (*ListMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{24}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListMessagesResponse) GetMessages() []*Message {
@@ -1878,7 +2015,7 @@ type GetUnreadRequest struct {
 
 func (x *GetUnreadRequest) Reset() {
 	*x = GetUnreadRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[25]
+	mi := &file_chatcore_v1_message_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +2027,7 @@ func (x *GetUnreadRequest) String() string {
 func (*GetUnreadRequest) ProtoMessage() {}
 
 func (x *GetUnreadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[25]
+	mi := &file_chatcore_v1_message_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +2040,7 @@ func (x *GetUnreadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnreadRequest.ProtoReflect.Descriptor instead.
 func (*GetUnreadRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{25}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetUnreadRequest) GetChatId() string {
@@ -1931,7 +2068,7 @@ type GetUnreadResponse struct {
 
 func (x *GetUnreadResponse) Reset() {
 	*x = GetUnreadResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[26]
+	mi := &file_chatcore_v1_message_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2080,7 @@ func (x *GetUnreadResponse) String() string {
 func (*GetUnreadResponse) ProtoMessage() {}
 
 func (x *GetUnreadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[26]
+	mi := &file_chatcore_v1_message_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2093,7 @@ func (x *GetUnreadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnreadResponse.ProtoReflect.Descriptor instead.
 func (*GetUnreadResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{26}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetUnreadResponse) GetMessages() uint32 {
@@ -1979,7 +2116,7 @@ type UnreadChat struct {
 
 func (x *UnreadChat) Reset() {
 	*x = UnreadChat{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[27]
+	mi := &file_chatcore_v1_message_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2128,7 @@ func (x *UnreadChat) String() string {
 func (*UnreadChat) ProtoMessage() {}
 
 func (x *UnreadChat) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[27]
+	mi := &file_chatcore_v1_message_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2141,7 @@ func (x *UnreadChat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreadChat.ProtoReflect.Descriptor instead.
 func (*UnreadChat) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{27}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UnreadChat) GetChatId() string {
@@ -2034,7 +2171,7 @@ type ListUnreadRequest struct {
 
 func (x *ListUnreadRequest) Reset() {
 	*x = ListUnreadRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[28]
+	mi := &file_chatcore_v1_message_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2183,7 @@ func (x *ListUnreadRequest) String() string {
 func (*ListUnreadRequest) ProtoMessage() {}
 
 func (x *ListUnreadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[28]
+	mi := &file_chatcore_v1_message_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2196,7 @@ func (x *ListUnreadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnreadRequest.ProtoReflect.Descriptor instead.
 func (*ListUnreadRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{28}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListUnreadRequest) GetUserId() string {
@@ -2087,7 +2224,7 @@ type ListUnreadResponse struct {
 
 func (x *ListUnreadResponse) Reset() {
 	*x = ListUnreadResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[29]
+	mi := &file_chatcore_v1_message_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2236,7 @@ func (x *ListUnreadResponse) String() string {
 func (*ListUnreadResponse) ProtoMessage() {}
 
 func (x *ListUnreadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[29]
+	mi := &file_chatcore_v1_message_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2249,7 @@ func (x *ListUnreadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnreadResponse.ProtoReflect.Descriptor instead.
 func (*ListUnreadResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{29}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListUnreadResponse) GetChats() []*UnreadChat {
@@ -2143,7 +2280,7 @@ type ListEntityEventsRequest struct {
 
 func (x *ListEntityEventsRequest) Reset() {
 	*x = ListEntityEventsRequest{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[30]
+	mi := &file_chatcore_v1_message_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2292,7 @@ func (x *ListEntityEventsRequest) String() string {
 func (*ListEntityEventsRequest) ProtoMessage() {}
 
 func (x *ListEntityEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[30]
+	mi := &file_chatcore_v1_message_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2305,7 @@ func (x *ListEntityEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntityEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEntityEventsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{30}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListEntityEventsRequest) GetChatId() string {
@@ -2228,7 +2365,7 @@ type ListEntityEventsResponse struct {
 
 func (x *ListEntityEventsResponse) Reset() {
 	*x = ListEntityEventsResponse{}
-	mi := &file_chatcore_v1_message_proto_msgTypes[31]
+	mi := &file_chatcore_v1_message_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2377,7 @@ func (x *ListEntityEventsResponse) String() string {
 func (*ListEntityEventsResponse) ProtoMessage() {}
 
 func (x *ListEntityEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_message_proto_msgTypes[31]
+	mi := &file_chatcore_v1_message_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2390,7 @@ func (x *ListEntityEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntityEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEntityEventsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{31}
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEntityEventsResponse) GetEvents() []*Event {
@@ -2337,7 +2474,18 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"message_id\x18\x04 \x01(\tR\tmessageId\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"K\n" +
 	"\x15DeleteMessageResponse\x122\n" +
-	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x9c\x01\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x9f\x01\n" +
+	"\x13EraseMessageRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x04 \x01(\tR\tmessageId\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x85\x01\n" +
+	"\x14EraseMessageResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\x129\n" +
+	"\vattachments\x18\x02 \x03(\v2\x17.chatcore.v1.AttachmentR\vattachments\"\x9c\x01\n" +
 	"\x12AddReactionRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
@@ -2443,12 +2591,13 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\x18ListEntityEventsResponse\x12*\n" +
 	"\x06events\x18\x01 \x03(\v2\x12.chatcore.v1.EventR\x06events\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xe2\b\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xb7\t\n" +
 	"\x0eMessageService\x12P\n" +
 	"\vSendMessage\x12\x1f.chatcore.v1.SendMessageRequest\x1a .chatcore.v1.SendMessageResponse\x12S\n" +
 	"\fSendMessages\x12 .chatcore.v1.SendMessagesRequest\x1a!.chatcore.v1.SendMessagesResponse\x12P\n" +
 	"\vEditMessage\x12\x1f.chatcore.v1.EditMessageRequest\x1a .chatcore.v1.EditMessageResponse\x12V\n" +
-	"\rDeleteMessage\x12!.chatcore.v1.DeleteMessageRequest\x1a\".chatcore.v1.DeleteMessageResponse\x12P\n" +
+	"\rDeleteMessage\x12!.chatcore.v1.DeleteMessageRequest\x1a\".chatcore.v1.DeleteMessageResponse\x12S\n" +
+	"\fEraseMessage\x12 .chatcore.v1.EraseMessageRequest\x1a!.chatcore.v1.EraseMessageResponse\x12P\n" +
 	"\vAddReaction\x12\x1f.chatcore.v1.AddReactionRequest\x1a .chatcore.v1.AddReactionResponse\x12Y\n" +
 	"\x0eRemoveReaction\x12\".chatcore.v1.RemoveReactionRequest\x1a#.chatcore.v1.RemoveReactionResponse\x12G\n" +
 	"\bMarkRead\x12\x1c.chatcore.v1.MarkReadRequest\x1a\x1d.chatcore.v1.MarkReadResponse\x12P\n" +
@@ -2473,7 +2622,7 @@ func file_chatcore_v1_message_proto_rawDescGZIP() []byte {
 	return file_chatcore_v1_message_proto_rawDescData
 }
 
-var file_chatcore_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_chatcore_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_chatcore_v1_message_proto_goTypes = []any{
 	(*SendMessageRequest)(nil),       // 0: chatcore.v1.SendMessageRequest
 	(*SendMessageResponse)(nil),      // 1: chatcore.v1.SendMessageResponse
@@ -2487,84 +2636,90 @@ var file_chatcore_v1_message_proto_goTypes = []any{
 	(*EditMessageResponse)(nil),      // 9: chatcore.v1.EditMessageResponse
 	(*DeleteMessageRequest)(nil),     // 10: chatcore.v1.DeleteMessageRequest
 	(*DeleteMessageResponse)(nil),    // 11: chatcore.v1.DeleteMessageResponse
-	(*AddReactionRequest)(nil),       // 12: chatcore.v1.AddReactionRequest
-	(*AddReactionResponse)(nil),      // 13: chatcore.v1.AddReactionResponse
-	(*RemoveReactionRequest)(nil),    // 14: chatcore.v1.RemoveReactionRequest
-	(*RemoveReactionResponse)(nil),   // 15: chatcore.v1.RemoveReactionResponse
-	(*MarkReadRequest)(nil),          // 16: chatcore.v1.MarkReadRequest
-	(*MarkReadResponse)(nil),         // 17: chatcore.v1.MarkReadResponse
-	(*EntityCondition)(nil),          // 18: chatcore.v1.EntityCondition
-	(*RecordEventRequest)(nil),       // 19: chatcore.v1.RecordEventRequest
-	(*RecordEventResponse)(nil),      // 20: chatcore.v1.RecordEventResponse
-	(*GetMessageRequest)(nil),        // 21: chatcore.v1.GetMessageRequest
-	(*GetMessageResponse)(nil),       // 22: chatcore.v1.GetMessageResponse
-	(*ListMessagesRequest)(nil),      // 23: chatcore.v1.ListMessagesRequest
-	(*ListMessagesResponse)(nil),     // 24: chatcore.v1.ListMessagesResponse
-	(*GetUnreadRequest)(nil),         // 25: chatcore.v1.GetUnreadRequest
-	(*GetUnreadResponse)(nil),        // 26: chatcore.v1.GetUnreadResponse
-	(*UnreadChat)(nil),               // 27: chatcore.v1.UnreadChat
-	(*ListUnreadRequest)(nil),        // 28: chatcore.v1.ListUnreadRequest
-	(*ListUnreadResponse)(nil),       // 29: chatcore.v1.ListUnreadResponse
-	(*ListEntityEventsRequest)(nil),  // 30: chatcore.v1.ListEntityEventsRequest
-	(*ListEntityEventsResponse)(nil), // 31: chatcore.v1.ListEntityEventsResponse
-	(*Attachment)(nil),               // 32: chatcore.v1.Attachment
-	(*ErrorDetail)(nil),              // 33: chatcore.v1.ErrorDetail
-	(*CommandResult)(nil),            // 34: chatcore.v1.CommandResult
-	(*Message)(nil),                  // 35: chatcore.v1.Message
-	(*Event)(nil),                    // 36: chatcore.v1.Event
+	(*EraseMessageRequest)(nil),      // 12: chatcore.v1.EraseMessageRequest
+	(*EraseMessageResponse)(nil),     // 13: chatcore.v1.EraseMessageResponse
+	(*AddReactionRequest)(nil),       // 14: chatcore.v1.AddReactionRequest
+	(*AddReactionResponse)(nil),      // 15: chatcore.v1.AddReactionResponse
+	(*RemoveReactionRequest)(nil),    // 16: chatcore.v1.RemoveReactionRequest
+	(*RemoveReactionResponse)(nil),   // 17: chatcore.v1.RemoveReactionResponse
+	(*MarkReadRequest)(nil),          // 18: chatcore.v1.MarkReadRequest
+	(*MarkReadResponse)(nil),         // 19: chatcore.v1.MarkReadResponse
+	(*EntityCondition)(nil),          // 20: chatcore.v1.EntityCondition
+	(*RecordEventRequest)(nil),       // 21: chatcore.v1.RecordEventRequest
+	(*RecordEventResponse)(nil),      // 22: chatcore.v1.RecordEventResponse
+	(*GetMessageRequest)(nil),        // 23: chatcore.v1.GetMessageRequest
+	(*GetMessageResponse)(nil),       // 24: chatcore.v1.GetMessageResponse
+	(*ListMessagesRequest)(nil),      // 25: chatcore.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),     // 26: chatcore.v1.ListMessagesResponse
+	(*GetUnreadRequest)(nil),         // 27: chatcore.v1.GetUnreadRequest
+	(*GetUnreadResponse)(nil),        // 28: chatcore.v1.GetUnreadResponse
+	(*UnreadChat)(nil),               // 29: chatcore.v1.UnreadChat
+	(*ListUnreadRequest)(nil),        // 30: chatcore.v1.ListUnreadRequest
+	(*ListUnreadResponse)(nil),       // 31: chatcore.v1.ListUnreadResponse
+	(*ListEntityEventsRequest)(nil),  // 32: chatcore.v1.ListEntityEventsRequest
+	(*ListEntityEventsResponse)(nil), // 33: chatcore.v1.ListEntityEventsResponse
+	(*Attachment)(nil),               // 34: chatcore.v1.Attachment
+	(*ErrorDetail)(nil),              // 35: chatcore.v1.ErrorDetail
+	(*CommandResult)(nil),            // 36: chatcore.v1.CommandResult
+	(*Message)(nil),                  // 37: chatcore.v1.Message
+	(*Event)(nil),                    // 38: chatcore.v1.Event
 }
 var file_chatcore_v1_message_proto_depIdxs = []int32{
-	32, // 0: chatcore.v1.SendMessageRequest.attachments:type_name -> chatcore.v1.Attachment
+	34, // 0: chatcore.v1.SendMessageRequest.attachments:type_name -> chatcore.v1.Attachment
 	0,  // 1: chatcore.v1.SendMessagesRequest.messages:type_name -> chatcore.v1.SendMessageRequest
 	1,  // 2: chatcore.v1.SendResult.sent:type_name -> chatcore.v1.SendMessageResponse
 	4,  // 3: chatcore.v1.SendResult.error:type_name -> chatcore.v1.SendError
-	33, // 4: chatcore.v1.SendError.detail:type_name -> chatcore.v1.ErrorDetail
+	35, // 4: chatcore.v1.SendError.detail:type_name -> chatcore.v1.ErrorDetail
 	3,  // 5: chatcore.v1.SendMessagesResponse.results:type_name -> chatcore.v1.SendResult
-	32, // 6: chatcore.v1.AttachmentList.attachments:type_name -> chatcore.v1.Attachment
+	34, // 6: chatcore.v1.AttachmentList.attachments:type_name -> chatcore.v1.Attachment
 	6,  // 7: chatcore.v1.EditMessageRequest.mentions:type_name -> chatcore.v1.MentionList
 	7,  // 8: chatcore.v1.EditMessageRequest.attachments:type_name -> chatcore.v1.AttachmentList
-	34, // 9: chatcore.v1.EditMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 10: chatcore.v1.DeleteMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 11: chatcore.v1.AddReactionResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 12: chatcore.v1.RemoveReactionResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 13: chatcore.v1.MarkReadResponse.result:type_name -> chatcore.v1.CommandResult
-	18, // 14: chatcore.v1.RecordEventRequest.conditions:type_name -> chatcore.v1.EntityCondition
-	34, // 15: chatcore.v1.RecordEventResponse.result:type_name -> chatcore.v1.CommandResult
-	35, // 16: chatcore.v1.GetMessageResponse.message:type_name -> chatcore.v1.Message
-	35, // 17: chatcore.v1.ListMessagesResponse.messages:type_name -> chatcore.v1.Message
-	27, // 18: chatcore.v1.ListUnreadResponse.chats:type_name -> chatcore.v1.UnreadChat
-	36, // 19: chatcore.v1.ListEntityEventsResponse.events:type_name -> chatcore.v1.Event
-	0,  // 20: chatcore.v1.MessageService.SendMessage:input_type -> chatcore.v1.SendMessageRequest
-	2,  // 21: chatcore.v1.MessageService.SendMessages:input_type -> chatcore.v1.SendMessagesRequest
-	8,  // 22: chatcore.v1.MessageService.EditMessage:input_type -> chatcore.v1.EditMessageRequest
-	10, // 23: chatcore.v1.MessageService.DeleteMessage:input_type -> chatcore.v1.DeleteMessageRequest
-	12, // 24: chatcore.v1.MessageService.AddReaction:input_type -> chatcore.v1.AddReactionRequest
-	14, // 25: chatcore.v1.MessageService.RemoveReaction:input_type -> chatcore.v1.RemoveReactionRequest
-	16, // 26: chatcore.v1.MessageService.MarkRead:input_type -> chatcore.v1.MarkReadRequest
-	19, // 27: chatcore.v1.MessageService.RecordEvent:input_type -> chatcore.v1.RecordEventRequest
-	21, // 28: chatcore.v1.MessageService.GetMessage:input_type -> chatcore.v1.GetMessageRequest
-	23, // 29: chatcore.v1.MessageService.ListMessages:input_type -> chatcore.v1.ListMessagesRequest
-	25, // 30: chatcore.v1.MessageService.GetUnread:input_type -> chatcore.v1.GetUnreadRequest
-	28, // 31: chatcore.v1.MessageService.ListUnread:input_type -> chatcore.v1.ListUnreadRequest
-	30, // 32: chatcore.v1.MessageService.ListEntityEvents:input_type -> chatcore.v1.ListEntityEventsRequest
-	1,  // 33: chatcore.v1.MessageService.SendMessage:output_type -> chatcore.v1.SendMessageResponse
-	5,  // 34: chatcore.v1.MessageService.SendMessages:output_type -> chatcore.v1.SendMessagesResponse
-	9,  // 35: chatcore.v1.MessageService.EditMessage:output_type -> chatcore.v1.EditMessageResponse
-	11, // 36: chatcore.v1.MessageService.DeleteMessage:output_type -> chatcore.v1.DeleteMessageResponse
-	13, // 37: chatcore.v1.MessageService.AddReaction:output_type -> chatcore.v1.AddReactionResponse
-	15, // 38: chatcore.v1.MessageService.RemoveReaction:output_type -> chatcore.v1.RemoveReactionResponse
-	17, // 39: chatcore.v1.MessageService.MarkRead:output_type -> chatcore.v1.MarkReadResponse
-	20, // 40: chatcore.v1.MessageService.RecordEvent:output_type -> chatcore.v1.RecordEventResponse
-	22, // 41: chatcore.v1.MessageService.GetMessage:output_type -> chatcore.v1.GetMessageResponse
-	24, // 42: chatcore.v1.MessageService.ListMessages:output_type -> chatcore.v1.ListMessagesResponse
-	26, // 43: chatcore.v1.MessageService.GetUnread:output_type -> chatcore.v1.GetUnreadResponse
-	29, // 44: chatcore.v1.MessageService.ListUnread:output_type -> chatcore.v1.ListUnreadResponse
-	31, // 45: chatcore.v1.MessageService.ListEntityEvents:output_type -> chatcore.v1.ListEntityEventsResponse
-	33, // [33:46] is the sub-list for method output_type
-	20, // [20:33] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	36, // 9: chatcore.v1.EditMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 10: chatcore.v1.DeleteMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 11: chatcore.v1.EraseMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	34, // 12: chatcore.v1.EraseMessageResponse.attachments:type_name -> chatcore.v1.Attachment
+	36, // 13: chatcore.v1.AddReactionResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 14: chatcore.v1.RemoveReactionResponse.result:type_name -> chatcore.v1.CommandResult
+	36, // 15: chatcore.v1.MarkReadResponse.result:type_name -> chatcore.v1.CommandResult
+	20, // 16: chatcore.v1.RecordEventRequest.conditions:type_name -> chatcore.v1.EntityCondition
+	36, // 17: chatcore.v1.RecordEventResponse.result:type_name -> chatcore.v1.CommandResult
+	37, // 18: chatcore.v1.GetMessageResponse.message:type_name -> chatcore.v1.Message
+	37, // 19: chatcore.v1.ListMessagesResponse.messages:type_name -> chatcore.v1.Message
+	29, // 20: chatcore.v1.ListUnreadResponse.chats:type_name -> chatcore.v1.UnreadChat
+	38, // 21: chatcore.v1.ListEntityEventsResponse.events:type_name -> chatcore.v1.Event
+	0,  // 22: chatcore.v1.MessageService.SendMessage:input_type -> chatcore.v1.SendMessageRequest
+	2,  // 23: chatcore.v1.MessageService.SendMessages:input_type -> chatcore.v1.SendMessagesRequest
+	8,  // 24: chatcore.v1.MessageService.EditMessage:input_type -> chatcore.v1.EditMessageRequest
+	10, // 25: chatcore.v1.MessageService.DeleteMessage:input_type -> chatcore.v1.DeleteMessageRequest
+	12, // 26: chatcore.v1.MessageService.EraseMessage:input_type -> chatcore.v1.EraseMessageRequest
+	14, // 27: chatcore.v1.MessageService.AddReaction:input_type -> chatcore.v1.AddReactionRequest
+	16, // 28: chatcore.v1.MessageService.RemoveReaction:input_type -> chatcore.v1.RemoveReactionRequest
+	18, // 29: chatcore.v1.MessageService.MarkRead:input_type -> chatcore.v1.MarkReadRequest
+	21, // 30: chatcore.v1.MessageService.RecordEvent:input_type -> chatcore.v1.RecordEventRequest
+	23, // 31: chatcore.v1.MessageService.GetMessage:input_type -> chatcore.v1.GetMessageRequest
+	25, // 32: chatcore.v1.MessageService.ListMessages:input_type -> chatcore.v1.ListMessagesRequest
+	27, // 33: chatcore.v1.MessageService.GetUnread:input_type -> chatcore.v1.GetUnreadRequest
+	30, // 34: chatcore.v1.MessageService.ListUnread:input_type -> chatcore.v1.ListUnreadRequest
+	32, // 35: chatcore.v1.MessageService.ListEntityEvents:input_type -> chatcore.v1.ListEntityEventsRequest
+	1,  // 36: chatcore.v1.MessageService.SendMessage:output_type -> chatcore.v1.SendMessageResponse
+	5,  // 37: chatcore.v1.MessageService.SendMessages:output_type -> chatcore.v1.SendMessagesResponse
+	9,  // 38: chatcore.v1.MessageService.EditMessage:output_type -> chatcore.v1.EditMessageResponse
+	11, // 39: chatcore.v1.MessageService.DeleteMessage:output_type -> chatcore.v1.DeleteMessageResponse
+	13, // 40: chatcore.v1.MessageService.EraseMessage:output_type -> chatcore.v1.EraseMessageResponse
+	15, // 41: chatcore.v1.MessageService.AddReaction:output_type -> chatcore.v1.AddReactionResponse
+	17, // 42: chatcore.v1.MessageService.RemoveReaction:output_type -> chatcore.v1.RemoveReactionResponse
+	19, // 43: chatcore.v1.MessageService.MarkRead:output_type -> chatcore.v1.MarkReadResponse
+	22, // 44: chatcore.v1.MessageService.RecordEvent:output_type -> chatcore.v1.RecordEventResponse
+	24, // 45: chatcore.v1.MessageService.GetMessage:output_type -> chatcore.v1.GetMessageResponse
+	26, // 46: chatcore.v1.MessageService.ListMessages:output_type -> chatcore.v1.ListMessagesResponse
+	28, // 47: chatcore.v1.MessageService.GetUnread:output_type -> chatcore.v1.GetUnreadResponse
+	31, // 48: chatcore.v1.MessageService.ListUnread:output_type -> chatcore.v1.ListUnreadResponse
+	33, // 49: chatcore.v1.MessageService.ListEntityEvents:output_type -> chatcore.v1.ListEntityEventsResponse
+	36, // [36:50] is the sub-list for method output_type
+	22, // [22:36] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_message_proto_init() }
@@ -2579,17 +2734,17 @@ func file_chatcore_v1_message_proto_init() {
 		(*SendResult_Sent)(nil),
 		(*SendResult_Error)(nil),
 	}
-	file_chatcore_v1_message_proto_msgTypes[16].OneofWrappers = []any{
+	file_chatcore_v1_message_proto_msgTypes[18].OneofWrappers = []any{
 		(*MarkReadRequest_MessageId)(nil),
 		(*MarkReadRequest_Seq)(nil),
 	}
-	file_chatcore_v1_message_proto_msgTypes[18].OneofWrappers = []any{
+	file_chatcore_v1_message_proto_msgTypes[20].OneofWrappers = []any{
 		(*EntityCondition_CustomEntityId)(nil),
 		(*EntityCondition_MessageId)(nil),
 		(*EntityCondition_ReactionsOfMessageId)(nil),
 		(*EntityCondition_MemberUserId)(nil),
 	}
-	file_chatcore_v1_message_proto_msgTypes[23].OneofWrappers = []any{
+	file_chatcore_v1_message_proto_msgTypes[25].OneofWrappers = []any{
 		(*ListMessagesRequest_BeforeSeq)(nil),
 		(*ListMessagesRequest_AfterSeq)(nil),
 		(*ListMessagesRequest_Oldest)(nil),
@@ -2600,7 +2755,7 @@ func file_chatcore_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_message_proto_rawDesc), len(file_chatcore_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -537,7 +537,9 @@ type Message struct {
 	Reactions []*ReactionGroup `protobuf:"bytes,17,rep,name=reactions,proto3" json:"reactions,omitempty"`
 	// Whether a newer program sent or changed the message in a way that this one cannot read. Then only chat_id, seq, sent_at and, as far as they are
 	// known, id and sender_id are set.
-	Unreadable    bool `protobuf:"varint,18,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
+	Unreadable bool `protobuf:"varint,18,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
+	// Whether the content of the message was erased from the log.
+	Erased        bool `protobuf:"varint,19,opt,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,6 +700,13 @@ func (x *Message) GetUnreadable() bool {
 	return false
 }
 
+func (x *Message) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
+}
+
 var File_chatcore_v1_types_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_types_proto_rawDesc = "" +
@@ -729,7 +738,7 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\x03url\x18\x04 \x01(\tR\x03url\"@\n" +
 	"\rReactionGroup\x12\x14\n" +
 	"\x05emoji\x18\x01 \x01(\tR\x05emoji\x12\x19\n" +
-	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\x96\x05\n" +
+	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\xae\x05\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -754,7 +763,8 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\treactions\x18\x11 \x03(\v2\x1a.chatcore.v1.ReactionGroupR\treactions\x12\x1e\n" +
 	"\n" +
 	"unreadable\x18\x12 \x01(\bR\n" +
-	"unreadable*M\n" +
+	"unreadable\x12\x16\n" +
+	"\x06erased\x18\x13 \x01(\bR\x06erased*M\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x01\x12\x0e\n" +

@@ -7,7 +7,8 @@
 -- If the Redis user has lost a right since the last check, the first command that needs it is refused. Phase 2 then reverts its writes and the script
 -- returns the refusal as an error: nothing was appended. The heads of the chats are written last, so that they never have to be reverted. The reply
 -- is -4, half written, only if a command of the reversal is refused as well, or a head after another head. The commands after the log's own writes,
--- PUBLISH and the removal of typing marks, never change the outcome: their refusals are counted in the reply.
+-- PUBLISH and the removal of typing marks, never change the outcome: their refusals are counted in the reply. A snapshot that an erasure has removed is
+-- not reverted: snapshots may be lost at any time.
 --
 -- A batch whose reply was lost is sent again with the same token. The second sending sets a fence. If the first sending arrives later, it finds the
 -- fence and does nothing.
@@ -23,13 +24,16 @@
 --       number of events, which may be 0 for a recorded command, and for each: event id, channel or '' for no publication, metadata, JSON up to the
 --       seq, JSON after the ordinal; '+' if it is a message, the place (from 1) among the entities of the message that it deletes, '>' and the place of
 --       the read mark of a user who joins, '<' and that of one who leaves, '=', the seq up to which a user has read, '.' and the place of the member,
---       or ''; the type's letter and the body of its compact form, or '' if it stays JSON; number of moves and the places of the entities that it moves
+--       '~', the place of the message and '.' and the number of events that it erases, or ''; the type's letter and the body of its compact form, or '' if it
+--       stays JSON; number of moves and the places of the entities that it moves; and for each event that it erases its seq, the SHA-1 that it must have in
+--       the list, without its links, and its erased form
 --       then about how many entries each stream keeps: groups trim streams further, but may not run
 --       and last, PUBLISH or SPUBLISH to announce the events on the channels of their partitions that have subscribers, or '' for no announcement
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
 --       0 FIRST LAST ORDINAL TYPED [EVENT.MOVE …]  appended now, or by an earlier sending; TYPED is 1 if there was a typing mark;
 --                                                  EVENT.MOVE (from 1) is an entity whose events have become a multiple of 256
---       1 PLACE VERSION                            conflict; PLACE is that of the entity, from 1
+--       1 PLACE VERSION                            conflict; PLACE is that of the entity, from 1. The required version may be VERSION: then an event to
+--                                                  erase has another form than the caller has read
 --       2 CAUSE                                    the chat's keys contradict each other, or have another type
 --       3                                          it is unknown whether an earlier sending was appended
 --       4                                          a command without events, for a chat that does not exist
@@ -76,7 +80,7 @@
 local SEGMENT, FIND, SNAPSHOT, PAD_EVERY, PAD, ANNOUNCEMENT = 1024, 8192, 256, 128, string.rep('-', 65), 65536
 local try = pcall -- the function of Lua, not of Redis
 local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, redis.pcall, unpack, tonumber, type
-local floor, format, match, concat, sub, plain = math.floor, string.format, string.match, table.concat, string.sub, string.find
+local floor, format, match, concat, sub, plain, sha1 = math.floor, string.format, string.match, table.concat, string.sub, string.find, redis.sha1hex
 
 local bound, announcing = ARGV[#ARGV - 1], ARGV[#ARGV]
 local counting = announcing == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB'
@@ -164,7 +168,7 @@ local function chat_of(base, head)
   chat = {
     base = base, seq = 0, ordinal = 0, ordinal_text = '0', stored = 0, touched = -1,
     values = false, entries = false, pushes = false, created = false, name = false, counted = false, joined = false, deleted = false,
-    members = false, tombstones = false, buried = false, dead = '0', sent = 0,
+    members = false, tombstones = false, buried = false, dead = '0', sent = 0, erased = false,
   }
   if head then
     local seq, ordinal, dead, sent
@@ -256,6 +260,28 @@ local function find_recorded(chat, e, entry, fingerprint, events)
   return same and first or 0
 end
 
+-- erasures returns the number of events that an erasure erases, and the place of its message.
+local function erasures(what)
+  local place, count = match(what, '^~(%d+)%.(%d+)$')
+  return tonumber(count), tonumber(place)
+end
+
+-- erasure_of returns what an erasure, the event at e in ARGV, writes: for each erased event the key of its segment, its index, its new entry and its
+-- present one. It returns nil if an event has another form than the caller has read.
+local function erasure_of(chat, e)
+  local first, writes = e + 8 + small[ARGV[e + 7]], {}
+  for a = first, first + 3 * erasures(ARGV[e + 5]) - 1, 3 do
+    local seq = tonumber(ARGV[a])
+    local stored = element(chat, seq)
+    local from = plain(stored, '{', 1, true)
+    if not from or sha1(sub(stored, from)) ~= ARGV[a + 1] then return nil end
+    local n = #writes
+    writes[n + 1], writes[n + 2] = chat.base .. ':' .. floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT
+    writes[n + 3], writes[n + 4] = sub(stored, 1, from - 1) .. ARGV[a + 2], stored
+  end
+  return writes
+end
+
 -- counted returns the number of elements of a key of the chat. It sets fault if the index has another count: that of a field, unless count is given.
 local function counted(chat, part, command, field, count)
   local length = read(command, chat.base .. part)
@@ -305,7 +331,7 @@ local function plan(a)
   local events = small[ARGV[f + 1 + 2 * n]]
   local first_event = f + 2 + 2 * n
   at = first_event
-  local deletes, joins, reads = false, false, nil
+  local deletes, joins, reads, erasure = false, false, nil, nil
   for _ = 1, events do
     local moves = small[ARGV[at + 7]]
     local what = ARGV[at + 5]
@@ -315,6 +341,9 @@ local function plan(a)
       elseif rich and sub(what, 1, 1) == '=' then
         reads = reads or {}
         reads[#reads + 1] = tonumber(match(what, '%d+'))
+      elseif sub(what, 1, 1) == '~' then
+        erasure = at
+        moves = moves + 3 * erasures(what)
       end
     end
     at = at + 8 + moves
@@ -374,6 +403,14 @@ local function plan(a)
 
   if events == 0 and chat.seq == 0 and not fault then return '4' end
 
+  local erased, snapshot
+  if erasure then
+    local _, place = erasures(ARGV[erasure + 5])
+    snapshot = read('HEXISTS', chat.base .. ':s', ARGV[f + place]) == 1 and ARGV[f + place]
+    erased = erasure_of(chat, erasure)
+    if not erased and not fault then return '1 ' .. place .. ' ' .. version_in(entries[place + 1]) end
+  end
+
   -- Reads the keys that were not read yet and will be written. Entries with more than a version must be readable.
   for i = 2, n + 1 do
     if entries[i] and not tonumber(entries[i]) then version_in(entries[i]) end
@@ -407,6 +444,10 @@ local function plan(a)
     order[#order + 1] = chat
     chat.values, chat.pushes = {' ', '', nil, nil, nil, nil}, {}
     if chat.stored == 0 then chat.created, chat.name = prefix, name end
+  end
+  if erased then
+    chat.erased = chat.erased or {}
+    chat.erased[#chat.erased + 1] = {writes = erased, snapshot = snapshot}
   end
   local values, written, pushes = chat.values, chat.entries, chat.pushes
   local n_values = #values
@@ -496,6 +537,7 @@ local function plan(a)
     operations[n_operations + 4], operations[n_operations + 5] = seq, json
     n_operations = n_operations + 5
     e = e + 8 + moves
+    if sign == '~' then e = e + 3 * erasures(what) end
   end
   if was_typing then marks[#marks + 1] = typing end
   if events == 0 then seq = format('%d', chat.seq) end
@@ -536,6 +578,14 @@ local written, cause = try(function()
   write_limits()
   if again then call('SET', fence, '1', 'EX', 600) end
   for _, chat in ipairs(order) do
+    for _, erasure in ipairs(chat.erased or {}) do
+      local writes = erasure.writes
+      for w = 1, #writes, 4 do
+        call('LSET', writes[w], writes[w + 1], writes[w + 2])
+        begun = true
+      end
+      if erasure.snapshot then call('HDEL', chat.base .. ':s', erasure.snapshot, '=' .. erasure.snapshot) end
+    end
     for _, push in ipairs(chat.pushes) do
       call('RPUSH', chat.base .. ':' .. push.segment, unpack(push))
       begun = true
@@ -586,6 +636,10 @@ end)
 local function revert()
   for i = 1, #added, 2 do call('XDEL', added[i], added[i + 1]) end
   for _, chat in ipairs(order) do
+    for _, erasure in ipairs(chat.erased or {}) do
+      local writes = erasure.writes
+      for w = 1, #writes, 4 do call('LSET', writes[w], writes[w + 1], writes[w + 3]) end
+    end
     if chat.created then
       if chat.counted and call('DECR', chat.created .. 'count') == 0 then call('DEL', chat.created .. 'count') end
       call('SREM', chat.created .. 'chats', chat.name)

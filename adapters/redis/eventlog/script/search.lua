@@ -267,7 +267,8 @@ local function events_of_user()
     if wrong then return true end
     local ok, event = pcall(cjson.decode, sub(entry, find(entry, '{', 1, true), -1))
     if ok and type(event) == 'table' and (reads or not known[event.type] and type(event.data) == 'table')
-      and event.actorId ~= user and event.userId ~= user and event.senderId ~= user and event.editorId ~= user and event.deletedBy ~= user then return end
+      and event.actorId ~= user and event.userId ~= user and event.senderId ~= user and event.editorId ~= user and event.deletedBy ~= user
+      and event.erasedBy ~= user then return end
     take(seq, entry)
     return count == limit
   end)

@@ -4,7 +4,7 @@
 -- FIELDS holds, by kind and type, the field that names the entity in the first version of an event. The log writes these fields before everything else
 -- that a caller chose but the event id. Types that are missing here only make the walk longer.
 local FIELDS = {
-  m = {['message:edit'] = 'messageId', ['message:delete'] = 'messageId'},
+  m = {['message:edit'] = 'messageId', ['message:delete'] = 'messageId', ['message:erased'] = 'messageId'},
   x = {['message:reaction'] = 'messageId'},
   r = {['read:receipt'] = 'userId', ['message:new'] = 'senderId'},
   v = {['read:receipt'] = 'userId'},

@@ -43,6 +43,8 @@ const (
 	// ChatServiceUnarchiveChatProcedure is the fully-qualified name of the ChatService's UnarchiveChat
 	// RPC.
 	ChatServiceUnarchiveChatProcedure = "/chatcore.v1.ChatService/UnarchiveChat"
+	// ChatServiceDeleteChatProcedure is the fully-qualified name of the ChatService's DeleteChat RPC.
+	ChatServiceDeleteChatProcedure = "/chatcore.v1.ChatService/DeleteChat"
 	// ChatServiceAddMemberProcedure is the fully-qualified name of the ChatService's AddMember RPC.
 	ChatServiceAddMemberProcedure = "/chatcore.v1.ChatService/AddMember"
 	// ChatServiceRemoveMemberProcedure is the fully-qualified name of the ChatService's RemoveMember
@@ -84,6 +86,9 @@ type ChatServiceClient interface {
 	ArchiveChat(context.Context, *v1.ArchiveChatRequest) (*v1.ArchiveChatResponse, error)
 	// UnarchiveChat opens an archived chat again. An owner may.
 	UnarchiveChat(context.Context, *v1.UnarchiveChatRequest) (*v1.UnarchiveChatResponse, error)
+	// DeleteChat closes a chat for good, removes its members and erases its messages. An owner may. After an error the same user calls it again: it continues where
+	// it ended. Titles and custom events stay in the log.
+	DeleteChat(context.Context, *v1.DeleteChatRequest) (*v1.DeleteChatResponse, error)
 	// AddMember makes a user a plain member. An admin or owner may.
 	AddMember(context.Context, *v1.AddMemberRequest) (*v1.AddMemberResponse, error)
 	// RemoveMember ends a user's membership. An admin may remove plain members, an owner everyone but the last owner.
@@ -146,6 +151,12 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			httpClient,
 			baseURL+ChatServiceUnarchiveChatProcedure,
 			connect.WithSchema(chatServiceMethods.ByName("UnarchiveChat")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteChat: connect.NewClient[v1.DeleteChatRequest, v1.DeleteChatResponse](
+			httpClient,
+			baseURL+ChatServiceDeleteChatProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("DeleteChat")),
 			connect.WithClientOptions(opts...),
 		),
 		addMember: connect.NewClient[v1.AddMemberRequest, v1.AddMemberResponse](
@@ -235,6 +246,7 @@ type chatServiceClient struct {
 	renameChat     *connect.Client[v1.RenameChatRequest, v1.RenameChatResponse]
 	archiveChat    *connect.Client[v1.ArchiveChatRequest, v1.ArchiveChatResponse]
 	unarchiveChat  *connect.Client[v1.UnarchiveChatRequest, v1.UnarchiveChatResponse]
+	deleteChat     *connect.Client[v1.DeleteChatRequest, v1.DeleteChatResponse]
 	addMember      *connect.Client[v1.AddMemberRequest, v1.AddMemberResponse]
 	removeMember   *connect.Client[v1.RemoveMemberRequest, v1.RemoveMemberResponse]
 	leaveChat      *connect.Client[v1.LeaveChatRequest, v1.LeaveChatResponse]
@@ -279,6 +291,15 @@ func (c *chatServiceClient) ArchiveChat(ctx context.Context, req *v1.ArchiveChat
 // UnarchiveChat calls chatcore.v1.ChatService.UnarchiveChat.
 func (c *chatServiceClient) UnarchiveChat(ctx context.Context, req *v1.UnarchiveChatRequest) (*v1.UnarchiveChatResponse, error) {
 	response, err := c.unarchiveChat.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteChat calls chatcore.v1.ChatService.DeleteChat.
+func (c *chatServiceClient) DeleteChat(ctx context.Context, req *v1.DeleteChatRequest) (*v1.DeleteChatResponse, error) {
+	response, err := c.deleteChat.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -403,6 +424,9 @@ type ChatServiceHandler interface {
 	ArchiveChat(context.Context, *v1.ArchiveChatRequest) (*v1.ArchiveChatResponse, error)
 	// UnarchiveChat opens an archived chat again. An owner may.
 	UnarchiveChat(context.Context, *v1.UnarchiveChatRequest) (*v1.UnarchiveChatResponse, error)
+	// DeleteChat closes a chat for good, removes its members and erases its messages. An owner may. After an error the same user calls it again: it continues where
+	// it ended. Titles and custom events stay in the log.
+	DeleteChat(context.Context, *v1.DeleteChatRequest) (*v1.DeleteChatResponse, error)
 	// AddMember makes a user a plain member. An admin or owner may.
 	AddMember(context.Context, *v1.AddMemberRequest) (*v1.AddMemberResponse, error)
 	// RemoveMember ends a user's membership. An admin may remove plain members, an owner everyone but the last owner.
@@ -461,6 +485,12 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		ChatServiceUnarchiveChatProcedure,
 		svc.UnarchiveChat,
 		connect.WithSchema(chatServiceMethods.ByName("UnarchiveChat")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceDeleteChatHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceDeleteChatProcedure,
+		svc.DeleteChat,
+		connect.WithSchema(chatServiceMethods.ByName("DeleteChat")),
 		connect.WithHandlerOptions(opts...),
 	)
 	chatServiceAddMemberHandler := connect.NewUnaryHandlerSimple(
@@ -551,6 +581,8 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceArchiveChatHandler.ServeHTTP(w, r)
 		case ChatServiceUnarchiveChatProcedure:
 			chatServiceUnarchiveChatHandler.ServeHTTP(w, r)
+		case ChatServiceDeleteChatProcedure:
+			chatServiceDeleteChatHandler.ServeHTTP(w, r)
 		case ChatServiceAddMemberProcedure:
 			chatServiceAddMemberHandler.ServeHTTP(w, r)
 		case ChatServiceRemoveMemberProcedure:
@@ -598,6 +630,10 @@ func (UnimplementedChatServiceHandler) ArchiveChat(context.Context, *v1.ArchiveC
 
 func (UnimplementedChatServiceHandler) UnarchiveChat(context.Context, *v1.UnarchiveChatRequest) (*v1.UnarchiveChatResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.UnarchiveChat is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) DeleteChat(context.Context, *v1.DeleteChatRequest) (*v1.DeleteChatResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.DeleteChat is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) AddMember(context.Context, *v1.AddMemberRequest) (*v1.AddMemberResponse, error) {

@@ -46,6 +46,9 @@ const (
 	// MessageServiceDeleteMessageProcedure is the fully-qualified name of the MessageService's
 	// DeleteMessage RPC.
 	MessageServiceDeleteMessageProcedure = "/chatcore.v1.MessageService/DeleteMessage"
+	// MessageServiceEraseMessageProcedure is the fully-qualified name of the MessageService's
+	// EraseMessage RPC.
+	MessageServiceEraseMessageProcedure = "/chatcore.v1.MessageService/EraseMessage"
 	// MessageServiceAddReactionProcedure is the fully-qualified name of the MessageService's
 	// AddReaction RPC.
 	MessageServiceAddReactionProcedure = "/chatcore.v1.MessageService/AddReaction"
@@ -85,6 +88,8 @@ type MessageServiceClient interface {
 	EditMessage(context.Context, *v1.EditMessageRequest) (*v1.EditMessageResponse, error)
 	// DeleteMessage leaves a tombstone in a message's place. The author, and admins and owners of the chat may.
 	DeleteMessage(context.Context, *v1.DeleteMessageRequest) (*v1.DeleteMessageResponse, error)
+	// EraseMessage removes the content of a message and of its edits from the log, for good. The author, and owners of the chat may.
+	EraseMessage(context.Context, *v1.EraseMessageRequest) (*v1.EraseMessageResponse, error)
 	// AddReaction puts a reaction to a message. There already, it changes nothing.
 	AddReaction(context.Context, *v1.AddReactionRequest) (*v1.AddReactionResponse, error)
 	// RemoveReaction takes the actor's own reaction back. Not there, it changes nothing.
@@ -140,6 +145,12 @@ func NewMessageServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+MessageServiceDeleteMessageProcedure,
 			connect.WithSchema(messageServiceMethods.ByName("DeleteMessage")),
+			connect.WithClientOptions(opts...),
+		),
+		eraseMessage: connect.NewClient[v1.EraseMessageRequest, v1.EraseMessageResponse](
+			httpClient,
+			baseURL+MessageServiceEraseMessageProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("EraseMessage")),
 			connect.WithClientOptions(opts...),
 		),
 		addReaction: connect.NewClient[v1.AddReactionRequest, v1.AddReactionResponse](
@@ -210,6 +221,7 @@ type messageServiceClient struct {
 	sendMessages     *connect.Client[v1.SendMessagesRequest, v1.SendMessagesResponse]
 	editMessage      *connect.Client[v1.EditMessageRequest, v1.EditMessageResponse]
 	deleteMessage    *connect.Client[v1.DeleteMessageRequest, v1.DeleteMessageResponse]
+	eraseMessage     *connect.Client[v1.EraseMessageRequest, v1.EraseMessageResponse]
 	addReaction      *connect.Client[v1.AddReactionRequest, v1.AddReactionResponse]
 	removeReaction   *connect.Client[v1.RemoveReactionRequest, v1.RemoveReactionResponse]
 	markRead         *connect.Client[v1.MarkReadRequest, v1.MarkReadResponse]
@@ -251,6 +263,15 @@ func (c *messageServiceClient) EditMessage(ctx context.Context, req *v1.EditMess
 // DeleteMessage calls chatcore.v1.MessageService.DeleteMessage.
 func (c *messageServiceClient) DeleteMessage(ctx context.Context, req *v1.DeleteMessageRequest) (*v1.DeleteMessageResponse, error) {
 	response, err := c.deleteMessage.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// EraseMessage calls chatcore.v1.MessageService.EraseMessage.
+func (c *messageServiceClient) EraseMessage(ctx context.Context, req *v1.EraseMessageRequest) (*v1.EraseMessageResponse, error) {
+	response, err := c.eraseMessage.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -349,6 +370,8 @@ type MessageServiceHandler interface {
 	EditMessage(context.Context, *v1.EditMessageRequest) (*v1.EditMessageResponse, error)
 	// DeleteMessage leaves a tombstone in a message's place. The author, and admins and owners of the chat may.
 	DeleteMessage(context.Context, *v1.DeleteMessageRequest) (*v1.DeleteMessageResponse, error)
+	// EraseMessage removes the content of a message and of its edits from the log, for good. The author, and owners of the chat may.
+	EraseMessage(context.Context, *v1.EraseMessageRequest) (*v1.EraseMessageResponse, error)
 	// AddReaction puts a reaction to a message. There already, it changes nothing.
 	AddReaction(context.Context, *v1.AddReactionRequest) (*v1.AddReactionResponse, error)
 	// RemoveReaction takes the actor's own reaction back. Not there, it changes nothing.
@@ -400,6 +423,12 @@ func NewMessageServiceHandler(svc MessageServiceHandler, opts ...connect.Handler
 		MessageServiceDeleteMessageProcedure,
 		svc.DeleteMessage,
 		connect.WithSchema(messageServiceMethods.ByName("DeleteMessage")),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceEraseMessageHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceEraseMessageProcedure,
+		svc.EraseMessage,
+		connect.WithSchema(messageServiceMethods.ByName("EraseMessage")),
 		connect.WithHandlerOptions(opts...),
 	)
 	messageServiceAddReactionHandler := connect.NewUnaryHandlerSimple(
@@ -471,6 +500,8 @@ func NewMessageServiceHandler(svc MessageServiceHandler, opts ...connect.Handler
 			messageServiceEditMessageHandler.ServeHTTP(w, r)
 		case MessageServiceDeleteMessageProcedure:
 			messageServiceDeleteMessageHandler.ServeHTTP(w, r)
+		case MessageServiceEraseMessageProcedure:
+			messageServiceEraseMessageHandler.ServeHTTP(w, r)
 		case MessageServiceAddReactionProcedure:
 			messageServiceAddReactionHandler.ServeHTTP(w, r)
 		case MessageServiceRemoveReactionProcedure:
@@ -512,6 +543,10 @@ func (UnimplementedMessageServiceHandler) EditMessage(context.Context, *v1.EditM
 
 func (UnimplementedMessageServiceHandler) DeleteMessage(context.Context, *v1.DeleteMessageRequest) (*v1.DeleteMessageResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.DeleteMessage is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) EraseMessage(context.Context, *v1.EraseMessageRequest) (*v1.EraseMessageResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.EraseMessage is not implemented"))
 }
 
 func (UnimplementedMessageServiceHandler) AddReaction(context.Context, *v1.AddReactionRequest) (*v1.AddReactionResponse, error) {

@@ -198,6 +198,81 @@ export declare type ArchiveChatResponse = Message<"chatcore.v1.ArchiveChatRespon
 export declare const ArchiveChatResponseSchema: GenMessage<ArchiveChatResponse>;
 
 /**
+ * DeleteChatRequest is the request of DeleteChat.
+ *
+ * @generated from message chatcore.v1.DeleteChatRequest
+ */
+export declare type DeleteChatRequest = Message<"chatcore.v1.DeleteChatRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Why, at most 1 KiB. It stays in the log. Defaults to none.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatcore.v1.DeleteChatRequest.
+ * Use `create(DeleteChatRequestSchema)` to create a new message.
+ */
+export declare const DeleteChatRequestSchema: GenMessage<DeleteChatRequest>;
+
+/**
+ * DeleteChatResponse is the response of DeleteChat.
+ *
+ * @generated from message chatcore.v1.DeleteChatResponse
+ */
+export declare type DeleteChatResponse = Message<"chatcore.v1.DeleteChatResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+
+  /**
+   * Members that this call removed.
+   *
+   * @generated from field: uint32 members = 2;
+   */
+  members: number;
+
+  /**
+   * Messages that this call erased.
+   *
+   * @generated from field: uint32 messages = 3;
+   */
+  messages: number;
+};
+
+/**
+ * Describes the message chatcore.v1.DeleteChatResponse.
+ * Use `create(DeleteChatResponseSchema)` to create a new message.
+ */
+export declare const DeleteChatResponseSchema: GenMessage<DeleteChatResponse>;
+
+/**
  * UnarchiveChatRequest is the request of UnarchiveChat.
  *
  * @generated from message chatcore.v1.UnarchiveChatRequest
@@ -1121,6 +1196,17 @@ export declare const ChatService: GenService<{
     methodKind: "unary";
     input: typeof UnarchiveChatRequestSchema;
     output: typeof UnarchiveChatResponseSchema;
+  },
+  /**
+   * DeleteChat closes a chat for good, removes its members and erases its messages. An owner may. After an error the same user calls it again: it continues where
+   * it ended. Titles and custom events stay in the log.
+   *
+   * @generated from rpc chatcore.v1.ChatService.DeleteChat
+   */
+  deleteChat: {
+    methodKind: "unary";
+    input: typeof DeleteChatRequestSchema;
+    output: typeof DeleteChatResponseSchema;
   },
   /**
    * AddMember makes a user a plain member. An admin or owner may.

@@ -12,7 +12,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file chatcore/v1/chat.proto.
  */
 export const file_chatcore_v1_chat = /*@__PURE__*/
-  fileDesc("ChZjaGF0Y29yZS92MS9jaGF0LnByb3RvEgtjaGF0Y29yZS52MSJtChFDcmVhdGVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkSEgoKbWVtYmVyX2lkcxgFIAMoCSJAChJDcmVhdGVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJZChFSZW5hbWVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkiQAoSUmVuYW1lQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiSwoSQXJjaGl2ZUNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSJBChNBcmNoaXZlQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiTQoUVW5hcmNoaXZlQ2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJIkMKFVVuYXJjaGl2ZUNoYXRSZXNwb25zZRIqCgZyZXN1bHQYASABKAsyGi5jaGF0Y29yZS52MS5Db21tYW5kUmVzdWx0IloKEEFkZE1lbWJlclJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJEg8KB3VzZXJfaWQYBCABKAkiPwoRQWRkTWVtYmVyUmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJdChNSZW1vdmVNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJIkIKFFJlbW92ZU1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiSQoQTGVhdmVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkiPwoRTGVhdmVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJ/ChRQcm9tb3RlTWVtYmVyUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDwoHdXNlcl9pZBgEIAEoCRIfCgRyb2xlGAUgASgOMhEuY2hhdGNvcmUudjEuUm9sZSJDChVQcm9tb3RlTWVtYmVyUmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJ+ChNEZW1vdGVNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJEh8KBHJvbGUYBSABKA4yES5jaGF0Y29yZS52MS5Sb2xlIkIKFERlbW90ZU1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiQwoOR2V0Q2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRIOCgZhdF9zZXEYAyABKA0iMgoPR2V0Q2hhdFJlc3BvbnNlEh8KBGNoYXQYASABKAsyES5jaGF0Y29yZS52MS5DaGF0IlYKEEdldE1lbWJlclJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEg4KBmF0X3NlcRgEIAEoDSI4ChFHZXRNZW1iZXJSZXNwb25zZRIjCgZtZW1iZXIYASABKAsyEy5jaGF0Y29yZS52MS5NZW1iZXIibgoSTGlzdE1lbWJlcnNSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSDgoGYXRfc2VxGAMgASgNEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJIlQKE0xpc3RNZW1iZXJzUmVzcG9uc2USJAoHbWVtYmVycxgBIAMoCzITLmNoYXRjb3JlLnYxLk1lbWJlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki8gEKCkxpc3RlZENoYXQSCgoCaWQYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIYXJjaGl2ZWQYAyABKAgSHwoEcm9sZRgEIAEoDjIRLmNoYXRjb3JlLnYxLlJvbGUSLQoJam9pbmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZ1bnJlYWQYBiABKA0SKwoHbGFzdF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoMbGFzdF9tZXNzYWdlGAggASgLMhQuY2hhdGNvcmUudjEuTWVzc2FnZSJKChBMaXN0Q2hhdHNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiVAoRTGlzdENoYXRzUmVzcG9uc2USJgoFY2hhdHMYASADKAsyFy5jaGF0Y29yZS52MS5MaXN0ZWRDaGF0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJMChJMaXN0Q2hhdElkc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJAChNMaXN0Q2hhdElkc1Jlc3BvbnNlEhAKCGNoYXRfaWRzGAEgAygJEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+CgdDb250YWN0Eg8KB3VzZXJfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxzaGFyZWRfY2hhdHMYAyABKA0iTQoTTGlzdENvbnRhY3RzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlcKFExpc3RDb250YWN0c1Jlc3BvbnNlEiYKCGNvbnRhY3RzGAEgAygLMhQuY2hhdGNvcmUudjEuQ29udGFjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoVRm9yZ2V0Q29udGFjdHNSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygJIhgKFkZvcmdldENvbnRhY3RzUmVzcG9uc2UyvwoKC0NoYXRTZXJ2aWNlEk0KCkNyZWF0ZUNoYXQSHi5jaGF0Y29yZS52MS5DcmVhdGVDaGF0UmVxdWVzdBofLmNoYXRjb3JlLnYxLkNyZWF0ZUNoYXRSZXNwb25zZRJNCgpSZW5hbWVDaGF0Eh4uY2hhdGNvcmUudjEuUmVuYW1lQ2hhdFJlcXVlc3QaHy5jaGF0Y29yZS52MS5SZW5hbWVDaGF0UmVzcG9uc2USUAoLQXJjaGl2ZUNoYXQSHy5jaGF0Y29yZS52MS5BcmNoaXZlQ2hhdFJlcXVlc3QaIC5jaGF0Y29yZS52MS5BcmNoaXZlQ2hhdFJlc3BvbnNlElYKDVVuYXJjaGl2ZUNoYXQSIS5jaGF0Y29yZS52MS5VbmFyY2hpdmVDaGF0UmVxdWVzdBoiLmNoYXRjb3JlLnYxLlVuYXJjaGl2ZUNoYXRSZXNwb25zZRJKCglBZGRNZW1iZXISHS5jaGF0Y29yZS52MS5BZGRNZW1iZXJSZXF1ZXN0Gh4uY2hhdGNvcmUudjEuQWRkTWVtYmVyUmVzcG9uc2USUwoMUmVtb3ZlTWVtYmVyEiAuY2hhdGNvcmUudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBohLmNoYXRjb3JlLnYxLlJlbW92ZU1lbWJlclJlc3BvbnNlEkoKCUxlYXZlQ2hhdBIdLmNoYXRjb3JlLnYxLkxlYXZlQ2hhdFJlcXVlc3QaHi5jaGF0Y29yZS52MS5MZWF2ZUNoYXRSZXNwb25zZRJWCg1Qcm9tb3RlTWVtYmVyEiEuY2hhdGNvcmUudjEuUHJvbW90ZU1lbWJlclJlcXVlc3QaIi5jaGF0Y29yZS52MS5Qcm9tb3RlTWVtYmVyUmVzcG9uc2USUwoMRGVtb3RlTWVtYmVyEiAuY2hhdGNvcmUudjEuRGVtb3RlTWVtYmVyUmVxdWVzdBohLmNoYXRjb3JlLnYxLkRlbW90ZU1lbWJlclJlc3BvbnNlEkkKB0dldENoYXQSGy5jaGF0Y29yZS52MS5HZXRDaGF0UmVxdWVzdBocLmNoYXRjb3JlLnYxLkdldENoYXRSZXNwb25zZSIDkAIBEk8KCUdldE1lbWJlchIdLmNoYXRjb3JlLnYxLkdldE1lbWJlclJlcXVlc3QaHi5jaGF0Y29yZS52MS5HZXRNZW1iZXJSZXNwb25zZSIDkAIBElUKC0xpc3RNZW1iZXJzEh8uY2hhdGNvcmUudjEuTGlzdE1lbWJlcnNSZXF1ZXN0GiAuY2hhdGNvcmUudjEuTGlzdE1lbWJlcnNSZXNwb25zZSIDkAIBEk8KCUxpc3RDaGF0cxIdLmNoYXRjb3JlLnYxLkxpc3RDaGF0c1JlcXVlc3QaHi5jaGF0Y29yZS52MS5MaXN0Q2hhdHNSZXNwb25zZSIDkAIBElUKC0xpc3RDaGF0SWRzEh8uY2hhdGNvcmUudjEuTGlzdENoYXRJZHNSZXF1ZXN0GiAuY2hhdGNvcmUudjEuTGlzdENoYXRJZHNSZXNwb25zZSIDkAIBElgKDExpc3RDb250YWN0cxIgLmNoYXRjb3JlLnYxLkxpc3RDb250YWN0c1JlcXVlc3QaIS5jaGF0Y29yZS52MS5MaXN0Q29udGFjdHNSZXNwb25zZSIDkAIBElkKDkZvcmdldENvbnRhY3RzEiIuY2hhdGNvcmUudjEuRm9yZ2V0Q29udGFjdHNSZXF1ZXN0GiMuY2hhdGNvcmUudjEuRm9yZ2V0Q29udGFjdHNSZXNwb25zZUIlWiNjaGF0Y29yZS9nZW4vY2hhdGNvcmUvdjE7Y2hhdGNvcmV2MWIGcHJvdG8z", [file_chatcore_v1_types, file_google_protobuf_timestamp]);
+  fileDesc("ChZjaGF0Y29yZS92MS9jaGF0LnByb3RvEgtjaGF0Y29yZS52MSJtChFDcmVhdGVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkSEgoKbWVtYmVyX2lkcxgFIAMoCSJAChJDcmVhdGVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJZChFSZW5hbWVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkiQAoSUmVuYW1lQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiSwoSQXJjaGl2ZUNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSJBChNBcmNoaXZlQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiWgoRRGVsZXRlQ2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCSJjChJEZWxldGVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdBIPCgdtZW1iZXJzGAIgASgNEhAKCG1lc3NhZ2VzGAMgASgNIk0KFFVuYXJjaGl2ZUNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSJDChVVbmFyY2hpdmVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJaChBBZGRNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJIj8KEUFkZE1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiXQoTUmVtb3ZlTWVtYmVyUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDwoHdXNlcl9pZBgEIAEoCSJCChRSZW1vdmVNZW1iZXJSZXNwb25zZRIqCgZyZXN1bHQYASABKAsyGi5jaGF0Y29yZS52MS5Db21tYW5kUmVzdWx0IkkKEExlYXZlQ2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJIj8KEUxlYXZlQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQifwoUUHJvbW90ZU1lbWJlclJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJEg8KB3VzZXJfaWQYBCABKAkSHwoEcm9sZRgFIAEoDjIRLmNoYXRjb3JlLnYxLlJvbGUiQwoVUHJvbW90ZU1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQifgoTRGVtb3RlTWVtYmVyUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDwoHdXNlcl9pZBgEIAEoCRIfCgRyb2xlGAUgASgOMhEuY2hhdGNvcmUudjEuUm9sZSJCChREZW1vdGVNZW1iZXJSZXNwb25zZRIqCgZyZXN1bHQYASABKAsyGi5jaGF0Y29yZS52MS5Db21tYW5kUmVzdWx0IkMKDkdldENoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSDgoGYXRfc2VxGAMgASgNIjIKD0dldENoYXRSZXNwb25zZRIfCgRjaGF0GAEgASgLMhEuY2hhdGNvcmUudjEuQ2hhdCJWChBHZXRNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIOCgZhdF9zZXEYBCABKA0iOAoRR2V0TWVtYmVyUmVzcG9uc2USIwoGbWVtYmVyGAEgASgLMhMuY2hhdGNvcmUudjEuTWVtYmVyIm4KEkxpc3RNZW1iZXJzUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEg4KBmF0X3NlcRgDIAEoDRIRCglwYWdlX3NpemUYBCABKA0SEgoKcGFnZV90b2tlbhgFIAEoCSJUChNMaXN0TWVtYmVyc1Jlc3BvbnNlEiQKB21lbWJlcnMYASADKAsyEy5jaGF0Y29yZS52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIvIBCgpMaXN0ZWRDaGF0EgoKAmlkGAEgASgJEg0KBXRpdGxlGAIgASgJEhAKCGFyY2hpdmVkGAMgASgIEh8KBHJvbGUYBCABKA4yES5jaGF0Y29yZS52MS5Sb2xlEi0KCWpvaW5lZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGdW5yZWFkGAYgASgNEisKB2xhc3RfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKDGxhc3RfbWVzc2FnZRgIIAEoCzIULmNoYXRjb3JlLnYxLk1lc3NhZ2UiSgoQTGlzdENoYXRzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlQKEUxpc3RDaGF0c1Jlc3BvbnNlEiYKBWNoYXRzGAEgAygLMhcuY2hhdGNvcmUudjEuTGlzdGVkQ2hhdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiTAoSTGlzdENoYXRJZHNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiQAoTTGlzdENoYXRJZHNSZXNwb25zZRIQCghjaGF0X2lkcxgBIAMoCRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiPgoHQ29udGFjdBIPCgd1c2VyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFAoMc2hhcmVkX2NoYXRzGAMgASgNIk0KE0xpc3RDb250YWN0c1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJXChRMaXN0Q29udGFjdHNSZXNwb25zZRImCghjb250YWN0cxgBIAMoCzIULmNoYXRjb3JlLnYxLkNvbnRhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKFUZvcmdldENvbnRhY3RzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoCSIYChZGb3JnZXRDb250YWN0c1Jlc3BvbnNlMo4LCgtDaGF0U2VydmljZRJNCgpDcmVhdGVDaGF0Eh4uY2hhdGNvcmUudjEuQ3JlYXRlQ2hhdFJlcXVlc3QaHy5jaGF0Y29yZS52MS5DcmVhdGVDaGF0UmVzcG9uc2USTQoKUmVuYW1lQ2hhdBIeLmNoYXRjb3JlLnYxLlJlbmFtZUNoYXRSZXF1ZXN0Gh8uY2hhdGNvcmUudjEuUmVuYW1lQ2hhdFJlc3BvbnNlElAKC0FyY2hpdmVDaGF0Eh8uY2hhdGNvcmUudjEuQXJjaGl2ZUNoYXRSZXF1ZXN0GiAuY2hhdGNvcmUudjEuQXJjaGl2ZUNoYXRSZXNwb25zZRJWCg1VbmFyY2hpdmVDaGF0EiEuY2hhdGNvcmUudjEuVW5hcmNoaXZlQ2hhdFJlcXVlc3QaIi5jaGF0Y29yZS52MS5VbmFyY2hpdmVDaGF0UmVzcG9uc2USTQoKRGVsZXRlQ2hhdBIeLmNoYXRjb3JlLnYxLkRlbGV0ZUNoYXRSZXF1ZXN0Gh8uY2hhdGNvcmUudjEuRGVsZXRlQ2hhdFJlc3BvbnNlEkoKCUFkZE1lbWJlchIdLmNoYXRjb3JlLnYxLkFkZE1lbWJlclJlcXVlc3QaHi5jaGF0Y29yZS52MS5BZGRNZW1iZXJSZXNwb25zZRJTCgxSZW1vdmVNZW1iZXISIC5jaGF0Y29yZS52MS5SZW1vdmVNZW1iZXJSZXF1ZXN0GiEuY2hhdGNvcmUudjEuUmVtb3ZlTWVtYmVyUmVzcG9uc2USSgoJTGVhdmVDaGF0Eh0uY2hhdGNvcmUudjEuTGVhdmVDaGF0UmVxdWVzdBoeLmNoYXRjb3JlLnYxLkxlYXZlQ2hhdFJlc3BvbnNlElYKDVByb21vdGVNZW1iZXISIS5jaGF0Y29yZS52MS5Qcm9tb3RlTWVtYmVyUmVxdWVzdBoiLmNoYXRjb3JlLnYxLlByb21vdGVNZW1iZXJSZXNwb25zZRJTCgxEZW1vdGVNZW1iZXISIC5jaGF0Y29yZS52MS5EZW1vdGVNZW1iZXJSZXF1ZXN0GiEuY2hhdGNvcmUudjEuRGVtb3RlTWVtYmVyUmVzcG9uc2USSQoHR2V0Q2hhdBIbLmNoYXRjb3JlLnYxLkdldENoYXRSZXF1ZXN0GhwuY2hhdGNvcmUudjEuR2V0Q2hhdFJlc3BvbnNlIgOQAgESTwoJR2V0TWVtYmVyEh0uY2hhdGNvcmUudjEuR2V0TWVtYmVyUmVxdWVzdBoeLmNoYXRjb3JlLnYxLkdldE1lbWJlclJlc3BvbnNlIgOQAgESVQoLTGlzdE1lbWJlcnMSHy5jaGF0Y29yZS52MS5MaXN0TWVtYmVyc1JlcXVlc3QaIC5jaGF0Y29yZS52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIgOQAgESTwoJTGlzdENoYXRzEh0uY2hhdGNvcmUudjEuTGlzdENoYXRzUmVxdWVzdBoeLmNoYXRjb3JlLnYxLkxpc3RDaGF0c1Jlc3BvbnNlIgOQAgESVQoLTGlzdENoYXRJZHMSHy5jaGF0Y29yZS52MS5MaXN0Q2hhdElkc1JlcXVlc3QaIC5jaGF0Y29yZS52MS5MaXN0Q2hhdElkc1Jlc3BvbnNlIgOQAgESWAoMTGlzdENvbnRhY3RzEiAuY2hhdGNvcmUudjEuTGlzdENvbnRhY3RzUmVxdWVzdBohLmNoYXRjb3JlLnYxLkxpc3RDb250YWN0c1Jlc3BvbnNlIgOQAgESWQoORm9yZ2V0Q29udGFjdHMSIi5jaGF0Y29yZS52MS5Gb3JnZXRDb250YWN0c1JlcXVlc3QaIy5jaGF0Y29yZS52MS5Gb3JnZXRDb250YWN0c1Jlc3BvbnNlQiVaI2NoYXRjb3JlL2dlbi9jaGF0Y29yZS92MTtjaGF0Y29yZXYxYgZwcm90bzM", [file_chatcore_v1_types, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message chatcore.v1.CreateChatRequest.
@@ -57,200 +57,214 @@ export const ArchiveChatResponseSchema = /*@__PURE__*/
   messageDesc(file_chatcore_v1_chat, 5);
 
 /**
+ * Describes the message chatcore.v1.DeleteChatRequest.
+ * Use `create(DeleteChatRequestSchema)` to create a new message.
+ */
+export const DeleteChatRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 6);
+
+/**
+ * Describes the message chatcore.v1.DeleteChatResponse.
+ * Use `create(DeleteChatResponseSchema)` to create a new message.
+ */
+export const DeleteChatResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 7);
+
+/**
  * Describes the message chatcore.v1.UnarchiveChatRequest.
  * Use `create(UnarchiveChatRequestSchema)` to create a new message.
  */
 export const UnarchiveChatRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 6);
+  messageDesc(file_chatcore_v1_chat, 8);
 
 /**
  * Describes the message chatcore.v1.UnarchiveChatResponse.
  * Use `create(UnarchiveChatResponseSchema)` to create a new message.
  */
 export const UnarchiveChatResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 7);
+  messageDesc(file_chatcore_v1_chat, 9);
 
 /**
  * Describes the message chatcore.v1.AddMemberRequest.
  * Use `create(AddMemberRequestSchema)` to create a new message.
  */
 export const AddMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 8);
+  messageDesc(file_chatcore_v1_chat, 10);
 
 /**
  * Describes the message chatcore.v1.AddMemberResponse.
  * Use `create(AddMemberResponseSchema)` to create a new message.
  */
 export const AddMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 9);
+  messageDesc(file_chatcore_v1_chat, 11);
 
 /**
  * Describes the message chatcore.v1.RemoveMemberRequest.
  * Use `create(RemoveMemberRequestSchema)` to create a new message.
  */
 export const RemoveMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 10);
+  messageDesc(file_chatcore_v1_chat, 12);
 
 /**
  * Describes the message chatcore.v1.RemoveMemberResponse.
  * Use `create(RemoveMemberResponseSchema)` to create a new message.
  */
 export const RemoveMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 11);
+  messageDesc(file_chatcore_v1_chat, 13);
 
 /**
  * Describes the message chatcore.v1.LeaveChatRequest.
  * Use `create(LeaveChatRequestSchema)` to create a new message.
  */
 export const LeaveChatRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 12);
+  messageDesc(file_chatcore_v1_chat, 14);
 
 /**
  * Describes the message chatcore.v1.LeaveChatResponse.
  * Use `create(LeaveChatResponseSchema)` to create a new message.
  */
 export const LeaveChatResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 13);
+  messageDesc(file_chatcore_v1_chat, 15);
 
 /**
  * Describes the message chatcore.v1.PromoteMemberRequest.
  * Use `create(PromoteMemberRequestSchema)` to create a new message.
  */
 export const PromoteMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 14);
+  messageDesc(file_chatcore_v1_chat, 16);
 
 /**
  * Describes the message chatcore.v1.PromoteMemberResponse.
  * Use `create(PromoteMemberResponseSchema)` to create a new message.
  */
 export const PromoteMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 15);
+  messageDesc(file_chatcore_v1_chat, 17);
 
 /**
  * Describes the message chatcore.v1.DemoteMemberRequest.
  * Use `create(DemoteMemberRequestSchema)` to create a new message.
  */
 export const DemoteMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 16);
+  messageDesc(file_chatcore_v1_chat, 18);
 
 /**
  * Describes the message chatcore.v1.DemoteMemberResponse.
  * Use `create(DemoteMemberResponseSchema)` to create a new message.
  */
 export const DemoteMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 17);
+  messageDesc(file_chatcore_v1_chat, 19);
 
 /**
  * Describes the message chatcore.v1.GetChatRequest.
  * Use `create(GetChatRequestSchema)` to create a new message.
  */
 export const GetChatRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 18);
+  messageDesc(file_chatcore_v1_chat, 20);
 
 /**
  * Describes the message chatcore.v1.GetChatResponse.
  * Use `create(GetChatResponseSchema)` to create a new message.
  */
 export const GetChatResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 19);
+  messageDesc(file_chatcore_v1_chat, 21);
 
 /**
  * Describes the message chatcore.v1.GetMemberRequest.
  * Use `create(GetMemberRequestSchema)` to create a new message.
  */
 export const GetMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 20);
+  messageDesc(file_chatcore_v1_chat, 22);
 
 /**
  * Describes the message chatcore.v1.GetMemberResponse.
  * Use `create(GetMemberResponseSchema)` to create a new message.
  */
 export const GetMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 21);
+  messageDesc(file_chatcore_v1_chat, 23);
 
 /**
  * Describes the message chatcore.v1.ListMembersRequest.
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 22);
+  messageDesc(file_chatcore_v1_chat, 24);
 
 /**
  * Describes the message chatcore.v1.ListMembersResponse.
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 23);
+  messageDesc(file_chatcore_v1_chat, 25);
 
 /**
  * Describes the message chatcore.v1.ListedChat.
  * Use `create(ListedChatSchema)` to create a new message.
  */
 export const ListedChatSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 24);
+  messageDesc(file_chatcore_v1_chat, 26);
 
 /**
  * Describes the message chatcore.v1.ListChatsRequest.
  * Use `create(ListChatsRequestSchema)` to create a new message.
  */
 export const ListChatsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 25);
+  messageDesc(file_chatcore_v1_chat, 27);
 
 /**
  * Describes the message chatcore.v1.ListChatsResponse.
  * Use `create(ListChatsResponseSchema)` to create a new message.
  */
 export const ListChatsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 26);
+  messageDesc(file_chatcore_v1_chat, 28);
 
 /**
  * Describes the message chatcore.v1.ListChatIdsRequest.
  * Use `create(ListChatIdsRequestSchema)` to create a new message.
  */
 export const ListChatIdsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 27);
+  messageDesc(file_chatcore_v1_chat, 29);
 
 /**
  * Describes the message chatcore.v1.ListChatIdsResponse.
  * Use `create(ListChatIdsResponseSchema)` to create a new message.
  */
 export const ListChatIdsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 28);
+  messageDesc(file_chatcore_v1_chat, 30);
 
 /**
  * Describes the message chatcore.v1.Contact.
  * Use `create(ContactSchema)` to create a new message.
  */
 export const ContactSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 29);
+  messageDesc(file_chatcore_v1_chat, 31);
 
 /**
  * Describes the message chatcore.v1.ListContactsRequest.
  * Use `create(ListContactsRequestSchema)` to create a new message.
  */
 export const ListContactsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 30);
+  messageDesc(file_chatcore_v1_chat, 32);
 
 /**
  * Describes the message chatcore.v1.ListContactsResponse.
  * Use `create(ListContactsResponseSchema)` to create a new message.
  */
 export const ListContactsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 31);
+  messageDesc(file_chatcore_v1_chat, 33);
 
 /**
  * Describes the message chatcore.v1.ForgetContactsRequest.
  * Use `create(ForgetContactsRequestSchema)` to create a new message.
  */
 export const ForgetContactsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 32);
+  messageDesc(file_chatcore_v1_chat, 34);
 
 /**
  * Describes the message chatcore.v1.ForgetContactsResponse.
  * Use `create(ForgetContactsResponseSchema)` to create a new message.
  */
 export const ForgetContactsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 33);
+  messageDesc(file_chatcore_v1_chat, 35);
 
 /**
  * ChatService creates and changes chats and their members, and reads them.

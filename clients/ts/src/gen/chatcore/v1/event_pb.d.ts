@@ -91,6 +91,13 @@ export declare type Event = Message<"chatcore.v1.Event"> & {
   redacted: boolean;
 
   /**
+   * Whether the content of the event was erased from the log.
+   *
+   * @generated from field: bool erased = 11;
+   */
+  erased: boolean;
+
+  /**
    * The content, by type.
    *
    * @generated from oneof chatcore.v1.Event.event
@@ -159,6 +166,22 @@ export declare type Event = Message<"chatcore.v1.Event"> & {
      */
     value: UnknownEvent;
     case: "unknown";
+  } | {
+    /**
+     * Of type message:erased.
+     *
+     * @generated from field: chatcore.v1.MessageErased message_erased = 28;
+     */
+    value: MessageErased;
+    case: "messageErased";
+  } | {
+    /**
+     * Of type chat:deleted.
+     *
+     * @generated from field: chatcore.v1.ChatDeleted chat_deleted = 29;
+     */
+    value: ChatDeleted;
+    case: "chatDeleted";
   } | { case: undefined; value?: undefined };
 };
 
@@ -311,6 +334,60 @@ export declare type MessageDelete = Message<"chatcore.v1.MessageDelete"> & {
  * Use `create(MessageDeleteSchema)` to create a new message.
  */
 export declare const MessageDeleteSchema: GenMessage<MessageDelete>;
+
+/**
+ * MessageErased is the erasure of a message's content from the log. Event.actor_id is the user or service that erased it.
+ *
+ * @generated from message chatcore.v1.MessageErased
+ */
+export declare type MessageErased = Message<"chatcore.v1.MessageErased"> & {
+  /**
+   * Id of the message.
+   *
+   * @generated from field: string message_id = 1;
+   */
+  messageId: string;
+
+  /**
+   * Seq of the message.
+   *
+   * @generated from field: uint32 message_seq = 2;
+   */
+  messageSeq: number;
+
+  /**
+   * Why. May be empty.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatcore.v1.MessageErased.
+ * Use `create(MessageErasedSchema)` to create a new message.
+ */
+export declare const MessageErasedSchema: GenMessage<MessageErased>;
+
+/**
+ * ChatDeleted is the deletion of a chat. Event.actor_id is the user or service that deleted it.
+ *
+ * @generated from message chatcore.v1.ChatDeleted
+ */
+export declare type ChatDeleted = Message<"chatcore.v1.ChatDeleted"> & {
+  /**
+   * Why. May be empty.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ChatDeleted.
+ * Use `create(ChatDeletedSchema)` to create a new message.
+ */
+export declare const ChatDeletedSchema: GenMessage<ChatDeleted>;
 
 /**
  * MessageReaction is a reaction that was put or taken back. Event.actor_id is the user that reacted.

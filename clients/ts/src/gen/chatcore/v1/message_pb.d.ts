@@ -426,6 +426,81 @@ export declare type DeleteMessageResponse = Message<"chatcore.v1.DeleteMessageRe
 export declare const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse>;
 
 /**
+ * EraseMessageRequest is the request of EraseMessage.
+ *
+ * @generated from message chatcore.v1.EraseMessageRequest
+ */
+export declare type EraseMessageRequest = Message<"chatcore.v1.EraseMessageRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Id of the message. Required.
+   *
+   * @generated from field: string message_id = 4;
+   */
+  messageId: string;
+
+  /**
+   * Why, at most 1 KiB. It stays in the log. Defaults to none.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatcore.v1.EraseMessageRequest.
+ * Use `create(EraseMessageRequestSchema)` to create a new message.
+ */
+export declare const EraseMessageRequestSchema: GenMessage<EraseMessageRequest>;
+
+/**
+ * EraseMessageResponse is the response of EraseMessage.
+ *
+ * @generated from message chatcore.v1.EraseMessageResponse
+ */
+export declare type EraseMessageResponse = Message<"chatcore.v1.EraseMessageResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+
+  /**
+   * Files of the message and of its edits, which the caller deletes where they lie. A repetition has none.
+   *
+   * @generated from field: repeated chatcore.v1.Attachment attachments = 2;
+   */
+  attachments: Attachment[];
+};
+
+/**
+ * Describes the message chatcore.v1.EraseMessageResponse.
+ * Use `create(EraseMessageResponseSchema)` to create a new message.
+ */
+export declare const EraseMessageResponseSchema: GenMessage<EraseMessageResponse>;
+
+/**
  * AddReactionRequest is the request of AddReaction.
  *
  * @generated from message chatcore.v1.AddReactionRequest
@@ -1233,6 +1308,16 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof DeleteMessageRequestSchema;
     output: typeof DeleteMessageResponseSchema;
+  },
+  /**
+   * EraseMessage removes the content of a message and of its edits from the log, for good. The author, and owners of the chat may.
+   *
+   * @generated from rpc chatcore.v1.MessageService.EraseMessage
+   */
+  eraseMessage: {
+    methodKind: "unary";
+    input: typeof EraseMessageRequestSchema;
+    output: typeof EraseMessageResponseSchema;
   },
   /**
    * AddReaction puts a reaction to a message. There already, it changes nothing.

@@ -343,6 +343,13 @@ export declare type Message = Message$1<"chatcore.v1.Message"> & {
    * @generated from field: bool unreadable = 18;
    */
   unreadable: boolean;
+
+  /**
+   * Whether the content of the message was erased from the log.
+   *
+   * @generated from field: bool erased = 19;
+   */
+  erased: boolean;
 };
 
 /**

@@ -1,0 +1,79 @@
+package redisgroup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"chatcore/adapters/redis/rediscmd"
+	"chatcore/domain"
+)
+
+// searchTogether is the number of entries that one call of the script searches.
+const searchTogether = 500
+
+// EraseEntries removes the entries of erased events of a chat from the stream of its partition, with all entries before them. Groups that have not passed
+// these read them from the log: without the erased content. It reports false if the entries have to wait until every group has passed them, because other
+// programs add entries to the stream, which no log has. It takes one round trip for each 500 entries that are newer than the erased ones.
+func (g *Groups) EraseEntries(ctx context.Context, partition int, chat domain.ChatID, seqs []domain.Seq) (done bool, err error) {
+	at := slices.IndexFunc(g.partitions, func(p Partition) bool { return p.Number == partition })
+	if at < 0 || partition < 0 {
+		return false, &domain.InvalidError{Field: "partition", Problem: fmt.Sprintf("is %d", partition), Allowed: "one of the log's"}
+	}
+	if len(seqs) == 0 {
+		return true, nil
+	}
+	p := g.partitions[at]
+	keys := p.group("")
+	shared := ""
+	if len(g.partitions) == 1 {
+		shared = "1"
+	}
+	args := []any{nil, p.Base + "g:state:", shared, "", searchTogether, string(chat)}
+	seqs = slices.Sorted(slices.Values(seqs))
+	for _, seq := range seqs {
+		args = append(args, uint64(seq))
+	}
+	s := g.store("")
+	for status := int64(2); status == 2; {
+		err = s.guarded(ctx, p.bare(), func(log string) (int64, error) {
+			args[0] = log
+			reply, err := g.scripts.erase.Run(ctx, g.commands, []string{keys.id, p.Stream, keys.groups}, args...).Slice()
+			if err != nil {
+				return 0, rediscmd.Unavailable(ctx, err)
+			}
+			if status, _ = reply[0].(int64); status == 2 {
+				args[3] = reply[1]
+			}
+			return min(status, 0), nil
+		})
+		if err != nil {
+			return false, err
+		}
+		done = status != 3
+	}
+	return done, nil
+}
+
+// HasEntries reports whether the stream of a chat's partition has an entry of one of the events. It reads the whole stream, a page at a time.
+func (g *Groups) HasEntries(ctx context.Context, partition int, chat domain.ChatID, seqs []domain.Seq) (bool, error) {
+	at := slices.IndexFunc(g.partitions, func(p Partition) bool { return p.Number == partition })
+	if at < 0 {
+		return false, nil
+	}
+	for from := "-"; ; {
+		entries, err := g.commands.XRangeN(ctx, g.partitions[at].Stream, from, "+", searchTogether).Result()
+		if err != nil {
+			return false, rediscmd.Unavailable(ctx, err)
+		}
+		for _, entry := range entries {
+			if l := parseLetter(entry.Values); l.Chat == string(chat) && slices.Contains(seqs, l.Seq) {
+				return true, nil
+			}
+		}
+		if len(entries) < searchTogether {
+			return false, nil
+		}
+		from = "(" + entries[len(entries)-1].ID
+	}
+}

@@ -1,0 +1,62 @@
+-- Removes the entries of erased events from a stream, with all entries before them: groups behind them read from the log. It never deletes entries in
+-- the middle, because commits need them.
+--
+-- KEYS  id of the log, stream, the partition's groups
+-- ARGV  log id, prefix of a group's key, '1' if other programs add entries to the stream, id below which the search continues or '', maximum number of
+--       entries to search, chat, seqs of the erased events in ascending order
+-- Reply {0} if the stream has none of them; {1, entries removed}; {2, id} if the search is to continue below that id; {3} if they wait, because a group
+--       that has not passed them could not read the entries of other programs from the log; {-1} if the partition belongs to another log
+--
+-- The search begins with the newest entry, because most erased events are either new or have left the stream.
+
+local id, stream, groups = KEYS[1], KEYS[2], KEYS[3]
+local log_id, prefix, shared, below, most, chat, first = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
+if redis.call('GET', id) ~= log_id then return {-1} end
+
+local erased = {}
+for a = 7, #ARGV do erased[tonumber(ARGV[a])] = true end
+
+-- seq_of returns the seq of an entry of the chat, or nil.
+local function seq_of(fields)
+  local of, seq
+  for f = 1, #fields, 2 do
+    if fields[f] == 'chat' then of = fields[f + 1] elseif fields[f] == 'seq' then seq = tonumber(fields[f + 1]) end
+  end
+  return of == chat and seq or nil
+end
+
+local function earlier(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
+  return tonumber(a1) < tonumber(b1) or a1 == b1 and tonumber(a2) < tonumber(b2)
+end
+
+local last
+local entries = redis.call('XREVRANGE', stream, below == '' and '+' or '(' .. below, '-', 'COUNT', most)
+for _, entry in ipairs(entries) do
+  local seq = seq_of(entry[2])
+  if seq and erased[seq] then
+    last = entry[1]
+    break
+  end
+  if seq and seq < first then return {0} end
+end
+if not last then
+  if #entries < most then return {0} end
+  return {2, entries[#entries][1]}
+end
+
+local behind = {}
+for _, name in ipairs(redis.call('SMEMBERS', groups)) do
+  local position = redis.call('HGET', prefix .. name, 'position')
+  if position and earlier(position, last) then behind[#behind + 1] = name end
+end
+if shared and #behind > 0 then return {3} end
+
+local ms, number = string.match(last, '^(%d+)-(%d+)$')
+local removed = redis.call('XTRIM', stream, 'MINID', ms .. '-' .. string.format('%d', tonumber(number) + 1))
+for _, name in ipairs(behind) do
+  redis.call('HSET', prefix .. name, 'walk', '0', 'position', last)
+  redis.call('HINCRBY', prefix .. name, 'revision', '1')
+end
+return {1, removed}

@@ -1,0 +1,167 @@
+package app
+
+import (
+	"context"
+	"iter"
+
+	"chatcore/app/entity"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Erasures erases all messages of a user.
+type Erasures struct {
+	chats    *Chats
+	queries  *Queries
+	sessions *Sessions
+}
+
+// NewErasures erases by the commands of chats, of what queries find.
+func NewErasures(chats *Chats, queries *Queries, sessions *Sessions) *Erasures {
+	return &Erasures{chats: chats, queries: queries, sessions: sessions}
+}
+
+// EraseUser is the command that erases a user.
+type EraseUser struct {
+	User   domain.UserID
+	Actor  domain.UserID // user or service that asked for it
+	Reason string        // may be empty; it stays in the log of each message
+}
+
+// UserErasure is the progress of an erasure of a user.
+type UserErasure struct {
+	Chats    int // of the log that were examined
+	Found    int // messages of the user
+	Erased   int // of these by this call; the others were erased before
+	Sessions int // that were closed
+	// Attachments are those of the message that was erased last. The files lie elsewhere: the caller deletes them.
+	Attachments []domain.Attachment
+}
+
+// chatsTogether is the number of chats that one step examines.
+const chatsTogether = 64
+
+// EraseUser closes the sessions of a user and erases every message that the user has sent, in chats that the user has left too. It is for trusted callers: no
+// membership is checked. It examines all chats of the log, in steps of 64, and finds the messages by the read mark that each send moves. Memberships, read
+// marks and reactions stay, with the id of the user; so do quotes and mentions in the text of others, which nobody can find, and custom events.
+//
+// report, unless nil, is called after each step and each erased message. If it returns an error, the erasure ends with it. An erasure that has ended early is
+// given again: messages that are erased already are skipped. Messages that the user sends meanwhile may be missed.
+func (e *Erasures) EraseUser(ctx context.Context, cmd EraseUser, report func(UserErasure) error) (done UserErasure, err error) {
+	if err := checkUsers([]domain.UserID{cmd.User, cmd.Actor}); err != nil {
+		return done, err
+	}
+	if report == nil {
+		report = func(UserErasure) error { return nil }
+	}
+	if e.sessions != nil {
+		if done.Sessions, err = e.sessions.CloseAll(ctx, cmd.User); err != nil {
+			return done, err
+		}
+	}
+	for chats, err := range e.queries.chatsWith(ctx, cmd.User, &done.Chats) {
+		if err != nil {
+			return done, err
+		}
+		for _, chat := range chats {
+			if err := e.eraseIn(ctx, chat, cmd, &done, report); err != nil {
+				return done, err
+			}
+		}
+		done.Attachments = nil
+		if err := report(done); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUser, done *UserErasure, report func(UserErasure) error) error {
+	for sent, err := range e.queries.sentBy(ctx, chat, cmd.User) {
+		if err != nil {
+			return err
+		}
+		if done.Found++; sent.Erased {
+			continue
+		}
+		erased, err := e.chats.Erase(ctx, domain.Erase{Chat: chat, Actor: cmd.Actor, MessageID: sent.Message, Reason: cmd.Reason, Trusted: true})
+		if err != nil {
+			return err
+		}
+		if erased.Changed {
+			done.Erased++
+		}
+		done.Attachments = erased.Attachments
+		if err := report(*done); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chatsWith yields those chats in which a user has a read mark, in steps, and counts the chats that were examined.
+func (q *Queries) chatsWith(ctx context.Context, user domain.UserID, examined *int) iter.Seq2[[]domain.ChatID, error] {
+	return func(yield func([]domain.ChatID, error) bool) {
+		step := func(chats []domain.ChatID) bool {
+			loads := make([]ports.ChatLoad, len(chats))
+			for i, chat := range chats {
+				loads[i] = ports.ChatLoad{Chat: chat, Wants: []ports.LoadRequest{{Entity: domain.ReadEntity(user), Last: 1}}}
+			}
+			loaded, err := q.log.LoadChats(ctx, loads...)
+			if err != nil {
+				return yield(nil, err)
+			}
+			var with []domain.ChatID
+			for i := range loaded {
+				if len(loaded[i].Entities[0].Events) > 0 {
+					with = append(with, chats[i])
+				}
+			}
+			*examined += len(chats)
+			return yield(with, nil)
+		}
+		var chats []domain.ChatID
+		for chat, err := range q.log.Chats(ctx) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if chats = append(chats, chat); len(chats) == chatsTogether {
+				if !step(chats) {
+					return
+				}
+				chats = nil
+			}
+		}
+		if len(chats) > 0 {
+			step(chats)
+		}
+	}
+}
+
+// sentBy yields the messages that a user has sent in a chat, newest first.
+func (q *Queries) sentBy(ctx context.Context, chat domain.ChatID, user domain.UserID) iter.Seq2[domain.MessageNew, error] {
+	return func(yield func(domain.MessageNew, error) bool) {
+		want := ports.LoadRequest{Entity: domain.ReadEntity(user), Last: ports.MaxPage / 4}
+		for {
+			loaded, err := q.log.Load(ctx, chat, want)
+			if err != nil {
+				yield(domain.MessageNew{}, err)
+				return
+			}
+			h := loaded.Entities[0]
+			if unreadable := entity.FirstUnreadable(h.Events); unreadable != nil {
+				yield(domain.MessageNew{}, &unreadable.NewerVersionError)
+				return
+			}
+			for i := len(h.Events) - 1; i >= 0; i-- {
+				if sent, ok := h.Events[i].Event.(domain.MessageNew); ok && !yield(sent, nil) {
+					return
+				}
+			}
+			if want.From = h.Older; want.From == 0 {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package domain
+
+import "time"
+
+// Delete closes the chat for good; an owner may. Deleted already, by the same user: no event.
+func (c Chat) Delete(by Member, reason Reason, at time.Time) ([]Durable, error) {
+	if c.Deleted() && c.DeletedBy == by.User {
+		return nil, nil
+	}
+	if err := c.permit(by, RoleOwner, "delete"); err != nil {
+		return nil, err
+	}
+	return c.DeleteTrusted(by.User, reason, at)
+}
+
+// DeleteTrusted is Delete by the service itself, which is no member. Deleted already, by any user: no event.
+func (c Chat) DeleteTrusted(by UserID, reason Reason, at time.Time) ([]Durable, error) {
+	switch {
+	case !c.Exists():
+		return nil, refuse(ErrChatNotFound, "chat %q was never created", c.ID)
+	case c.Deleted():
+		return nil, nil
+	}
+	return []Durable{ChatDeleted{Chat: c.ID, By: by, Reason: reason, At: at}}, nil
+}
+
+// Evict ends the memberships of a deleted chat, also that of its last owner. Of users that are no members: no event.
+func (c Chat) Evict(by UserID, members []Member, at time.Time) ([]Durable, error) {
+	if !c.Deleted() {
+		return nil, refuse(ErrForbidden, "chat %q is not deleted, so its members leave or are removed", c.ID)
+	}
+	var events []Durable
+	for _, m := range members {
+		if m.Current() {
+			events = append(events, ChatUpdate{Chat: c.ID, Actor: by, Change: MemberRemoved, User: m.User, Previous: m.Role, At: at})
+		}
+	}
+	return events, nil
+}

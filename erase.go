@@ -1,0 +1,159 @@
+package chatcore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// The places that [Core.VerifyErasure] examines.
+const (
+	PlaceLog         = "log"
+	PlaceSnapshots   = "snapshots"
+	PlaceStreams     = "streams"
+	PlaceDeadLetters = "dead letters"
+	PlaceCaches      = "caches"
+	PlaceVault       = "vault"
+)
+
+// FinishErasure removes the entries of an erased message from its delivery stream and its cached copies now. The built-in subscribers do the same once they
+// handle the erasure. A message that is not erased is left as it is.
+func (c *Core) FinishErasure(ctx context.Context, chat domain.ChatID, message domain.MessageID) error {
+	e, err := c.findErasure(ctx, chat, message)
+	if err != nil || e.at == 0 {
+		return err
+	}
+	if c.caches != nil {
+		if err := c.caches.InvalidateMessage(ctx, chat, message, e.at); err != nil {
+			return err
+		}
+	}
+	if r := c.backend.redis; r != nil {
+		return r.eraseEntries(ctx, chat, e.seqs)
+	}
+	return nil
+}
+
+// VerifyErasure examines where the content of a message may be, and returns a row for each place. Only a place that was examined, and has none of the content,
+// is [ports.ErasureDone]. The vault has a report of its own. It reads the whole delivery stream of the chat's partition and all dead letters.
+func (c *Core) VerifyErasure(ctx context.Context, chat domain.ChatID, message domain.MessageID) ([]ports.ErasurePlace, error) {
+	e, err := c.findErasure(ctx, chat, message)
+	if err != nil {
+		return nil, err
+	}
+	places := []ports.ErasurePlace{e.log()}
+	for _, examine := range []func(context.Context, domain.ChatID, domain.MessageID, erasure) (ports.ErasurePlace, error){
+		c.verifySnapshots, c.verifyStreams, c.verifyDeadLetters, c.verifyCaches,
+	} {
+		place, err := examine(ctx, chat, message, e)
+		if err != nil {
+			return nil, err
+		}
+		places = append(places, place)
+	}
+	return append(places, ports.ErasurePlace{Place: PlaceVault, Status: ports.ErasureUnreachable, Detail: "this process has no vault"}), nil
+}
+
+// erasure is what the log has of the erasure of a message.
+type erasure struct {
+	at   domain.Seq   // of the erasure, 0 if the message was not erased
+	seqs []domain.Seq // of the events before, all of which have had content
+	left []domain.Seq // of those that still have it
+}
+
+func (c *Core) findErasure(ctx context.Context, chat domain.ChatID, message domain.MessageID) (e erasure, err error) {
+	for r, err := range c.Queries.Audit(ctx, chat, domain.Audit{Message: message}) {
+		if err != nil {
+			return e, err
+		}
+		switch event := r.Event.(type) {
+		case domain.MessageErased:
+			e.at = r.Seq
+		case domain.MessageNew, domain.MessageEdit:
+			e.seqs = append(e.seqs, r.Seq)
+			if !domain.IsErased(event) {
+				e.left = append(e.left, r.Seq)
+			}
+		case domain.MessageDelete:
+			if domain.IsErased(event) {
+				e.seqs = append(e.seqs, r.Seq)
+			}
+		}
+	}
+	return e, nil
+}
+
+func (e erasure) log() ports.ErasurePlace {
+	place := ports.ErasurePlace{Place: PlaceLog, Status: ports.ErasureDone}
+	switch {
+	case e.at == 0:
+		place.Status, place.Detail = ports.ErasurePending, "the message was not erased"
+	case len(e.left) > 0:
+		place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("events of the seqs %d have content", e.left)
+	}
+	return place
+}
+
+func (c *Core) verifySnapshots(ctx context.Context, chat domain.ChatID, message domain.MessageID, e erasure) (ports.ErasurePlace, error) {
+	place := ports.ErasurePlace{Place: PlaceSnapshots, Status: ports.ErasureDone}
+	r := c.backend.redis
+	if r == nil {
+		place.Status, place.Detail = ports.ErasureUnreachable, "the log is not on Redis"
+		return place, nil
+	}
+	version, err := r.log.SnapshotVersion(ctx, chat, domain.MessageEntity(message))
+	if version > 0 && (version < e.at || e.at == 0) {
+		place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("there is a snapshot of seq %d", version)
+	}
+	return place, err
+}
+
+func (c *Core) verifyStreams(ctx context.Context, chat domain.ChatID, _ domain.MessageID, e erasure) (ports.ErasurePlace, error) {
+	place := ports.ErasurePlace{Place: PlaceStreams, Status: ports.ErasureDone}
+	r := c.backend.redis
+	if r == nil {
+		place.Status, place.Detail = ports.ErasureUnreachable, "the delivery streams are not in Redis"
+		return place, nil
+	}
+	has, err := r.groups.HasEntries(ctx, r.keys.Partition(chat), chat, e.seqs)
+	if has {
+		place.Status, place.Detail = ports.ErasurePending, "the stream has an entry until the built-in subscribers remove it, or every group has passed it"
+	}
+	return place, err
+}
+
+func (c *Core) verifyDeadLetters(ctx context.Context, chat domain.ChatID, _ domain.MessageID, e erasure) (ports.ErasurePlace, error) {
+	place := ports.ErasurePlace{Place: PlaceDeadLetters, Status: ports.ErasureDone}
+	list, err := c.backend.groups.List(ctx)
+	if err != nil {
+		return place, err
+	}
+	for _, state := range list {
+		for d, err := range c.backend.groups.DeadLettersAfter(ctx, state.Group, "") {
+			if err != nil {
+				return place, err
+			}
+			if d.Chat == chat && len(d.Payload) > 0 && slices.Contains(e.seqs, d.Seq) {
+				place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("dead letter %s of group %s, of an older program, has the event until it is retried or dropped", d.ID, state.Group)
+			}
+		}
+	}
+	return place, nil
+}
+
+// verifyCaches invalidates cached copies of earlier versions, which is what an examination would ask for.
+func (c *Core) verifyCaches(ctx context.Context, chat domain.ChatID, message domain.MessageID, e erasure) (ports.ErasurePlace, error) {
+	place := ports.ErasurePlace{Place: PlaceCaches, Status: ports.ErasureDone}
+	if c.caches == nil {
+		place.Status, place.Detail = ports.ErasureUnreachable, "this process has no caches"
+		return place, nil
+	}
+	if e.at == 0 {
+		place.Status, place.Detail = ports.ErasurePending, "the message was not erased"
+		return place, nil
+	}
+	return place, c.caches.InvalidateMessage(ctx, chat, message, e.at)
+}

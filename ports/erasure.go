@@ -1,0 +1,58 @@
+package ports
+
+import (
+	"context"
+	"fmt"
+
+	"chatcore/domain"
+)
+
+// Eraser is an event log that removes the content of messages. A log that cannot need not be one.
+type Eraser interface {
+	// Erase appends as [EventLog.Append] does. In the same step it replaces every earlier event that moved the message by its erased form, as
+	// [domain.Erased] has it, in its place: seq, ordinal, id and metadata stay. Snapshots of the message of earlier versions are dropped, and none is saved
+	// from then on. Reads, and deliveries that read the log, give the erased forms. Entries of delivery streams and copies elsewhere are not changed.
+	//
+	// The append must have one [domain.MessageErased], which must be of the message, and no event that sends it. Errors are those of Append; after any
+	// but [ErrOutcomeUnknown] no event is replaced. If no event has moved the message, the error is [ErrConflict].
+	Erase(ctx context.Context, e Erasure) (Erased, error)
+}
+
+// Erasure is an append that erases a message.
+type Erasure struct {
+	Append
+	Message domain.MessageID
+}
+
+// Erased is the result of an erasure.
+type Erased struct {
+	Appended
+	// Events are the erased events as they were before, oldest first. They have no content that an earlier erasure removed, and after a lost answer none at
+	// all.
+	Events []Record
+}
+
+// Check returns an error if no log would accept the erasure.
+func (e Erasure) Check() error {
+	if err := e.Append.Check(); err != nil {
+		return err
+	}
+	erased := 0
+	for _, event := range e.Events {
+		switch event := event.Event.(type) {
+		case domain.MessageErased:
+			erased++
+			if event.Message != e.Message {
+				return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("erase message %q", event.Message), Allowed: fmt.Sprintf("the erasure of message %q", e.Message)}
+			}
+		case domain.MessageNew:
+			if event.Message == e.Message {
+				return &domain.InvalidError{Field: "events", Problem: "send the message that they erase", Allowed: "the erasure of an earlier message"}
+			}
+		}
+	}
+	if erased != 1 {
+		return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("have %d erasures", erased), Allowed: "one"}
+	}
+	return nil
+}
