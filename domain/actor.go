@@ -15,6 +15,10 @@ func Actor(e Durable) UserID {
 		return e.User
 	case ChatUpdate:
 		return e.Actor
+	case ChatPolicy:
+		return e.Actor
+	case MemberRestriction:
+		return e.Actor
 	case Custom:
 		return e.Actor
 	}
@@ -26,6 +30,8 @@ func Actor(e Durable) UserID {
 func Concerns(e Durable, user UserID) bool {
 	switch e := e.(type) {
 	case ChatUpdate:
+		return e.Actor == user || e.User == user
+	case MemberRestriction:
 		return e.Actor == user || e.User == user
 	case Unknown:
 		return true

@@ -29,7 +29,7 @@ func NewState(chat ChatID, e Entity) State {
 		return &Reactions{}
 	case KindRead:
 		return &ReadMark{}
-	case KindCommand, KindCustom, KindReceipt:
+	case KindCommand, KindCustom, KindReceipt, KindRestrictions:
 	}
 	return nil
 }
