@@ -138,6 +138,9 @@ func TestCompact_StaysJSON(t *testing.T) {
 		"a long id":                  {wireformat.New(), long},
 		"a time outside of 48 bits":  {wireformat.New(), late},
 		"a later version":            {newer, reaction},
+		"a direct chat":              {wireformat.New(), samples()["chat_direct"].(domain.Durable)},
+		"a policy":                   {wireformat.New(), samples()["chat_policy"].(domain.Durable)},
+		"a restriction":              {wireformat.New(), samples()["member_ban"].(domain.Durable)},
 		"an event of another reader": {wireformat.New(), domain.Unknown{Chat: "c", Type: wireformat.TypeMessageNew, At: at}},
 	} {
 		if buf, ok := c.codec.AppendCompact([]byte("p"), "e", c.event, ports.Meta{}); ok || string(buf) != "p" {
@@ -146,14 +149,26 @@ func TestCompact_StaysJSON(t *testing.T) {
 	}
 }
 
+// compactSamples are the durable samples that have a compact form.
+func compactSamples() map[string]domain.Durable {
+	compact := make(map[string]domain.Durable)
+	for name, e := range samples() {
+		update, _ := e.(domain.ChatUpdate)
+		switch durable := e.(type) {
+		case domain.ChatPolicy, domain.MemberRestriction:
+		case domain.Durable:
+			if update.Kind == domain.Group {
+				compact[name] = durable
+			}
+		}
+	}
+	return compact
+}
+
 // TestCompact_GoldenFiles pins the bytes of the compact form.
 func TestCompact_GoldenFiles(t *testing.T) {
 	meta := ports.Meta{CorrelationID: "request-1", CausationID: uuidText, TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-	for name, e := range samples() {
-		durable, ok := e.(domain.Durable)
-		if !ok {
-			continue
-		}
+	for name, durable := range compactSamples() {
 		path := filepath.Join("testdata", name+".compact")
 		got := hex.EncodeToString([]byte(stored(t, uuidText, durable, meta, "3"))) + "\n"
 		golden, err := os.ReadFile(path)
@@ -186,11 +201,7 @@ func TestCompact_Damage(t *testing.T) {
 			t.Errorf("%q is read as %+v, error %v", entry, r, err)
 		}
 	}
-	for _, e := range samples() {
-		durable, ok := e.(domain.Durable)
-		if !ok {
-			continue
-		}
+	for _, durable := range compactSamples() {
 		entry := stored(t, uuidText, durable, ports.Meta{CorrelationID: "r"}, "3")
 		check("room-2", entry)
 		check("room-1", entry+"x")
@@ -204,10 +215,8 @@ func TestCompact_Damage(t *testing.T) {
 }
 
 func FuzzCompact(f *testing.F) {
-	for _, e := range samples() {
-		if durable, ok := e.(domain.Durable); ok {
-			f.Add(stored(f, uuidText, durable, ports.Meta{CausationID: uuidText}, "3")[3:], byte('n'))
-		}
+	for _, durable := range compactSamples() {
+		f.Add(stored(f, uuidText, durable, ports.Meta{CausationID: uuidText}, "3")[3:], byte('n'))
 	}
 	f.Fuzz(func(t *testing.T, rest string, letter byte) {
 		ordinal, body, _ := strings.Cut(rest, ":")
