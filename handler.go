@@ -201,6 +201,8 @@ func liveTypes[T domain.Event]() ([]string, error) {
 		domain.MessageReaction{},
 		domain.ReadReceipt{},
 		domain.ChatUpdate{},
+		domain.ChatPolicy{},
+		domain.MemberRestriction{},
 		domain.UserStatus{},
 		domain.TypingStart{},
 		domain.TypingStop{},

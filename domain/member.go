@@ -23,7 +23,7 @@ func (m *Member) Apply(seq Seq, e Durable) {
 	case ChatUpdate:
 		m.applyUpdate(seq, e)
 	case MemberRestriction:
-		m.applyRestriction(e)
+		m.applyRestriction(seq, e)
 	}
 }
 

@@ -25,6 +25,9 @@ func (v Visibility) String() string { return name(v, Private, "private", "public
 // String returns "ban", "mute" or "block".
 func (k RestrictionKind) String() string { return name(k, Ban, "ban", "mute", "block") }
 
+// String returns "added", "member" or "banned".
+func (a Admission) String() string { return name(a, Admitted, "added", "member", "banned") }
+
 // String returns the name of the action, such as "mentionAll".
 func (a Action) String() string {
 	return name(a, ActionPost, "post", "reply", "react", "record", "mentionAll", "pin", "metadata", "rename", "add", "remove", "restrict")

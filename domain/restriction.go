@@ -19,6 +19,7 @@ const (
 // Restriction is a ban or a mute. The zero value is none. It ends by itself when its time has come: there is no event for that.
 type Restriction struct {
 	By    UserID // "" for none
+	Seq   Seq    // of its event
 	Since time.Time
 	Until time.Time // zero if it has no end
 }
@@ -54,6 +55,18 @@ func (e *RestrictedError) Unwrap() error {
 	return refuse(ErrBlocked, "in direct chat %q one participant blocks the other", e.Chat)
 }
 
+// Restriction returns the user's ban or mute, in force or not.
+func (m Member) Restriction(kind RestrictionKind) Restriction {
+	switch kind {
+	case Ban:
+		return m.Banned
+	case Mute:
+		return m.Muted
+	case Block:
+	}
+	return Restriction{}
+}
+
 // joinable refuses a banned user.
 func (m Member) joinable(chat ChatID, at time.Time) error {
 	if m.Banned.InForce(at) {
@@ -74,8 +87,8 @@ func (m Member) unmuted(chat ChatID, at time.Time) error {
 }
 
 // applyRestriction folds a restriction of the user.
-func (m *Member) applyRestriction(e MemberRestriction) {
-	r := Restriction{By: e.Actor, Since: e.At, Until: e.Until}
+func (m *Member) applyRestriction(seq Seq, e MemberRestriction) {
+	r := Restriction{By: e.Actor, Seq: seq, Since: e.At, Until: e.Until}
 	if e.Lifted {
 		r = Restriction{}
 	}
@@ -146,10 +159,7 @@ func (c Chat) Restrict(by, target Member, r RestrictionChange, at time.Time) ([]
 	if by.User == target.User {
 		return nil, &InvalidError{Field: "userId", Problem: "is the actor", Allowed: "another user"}
 	}
-	present := target.Muted
-	if r.Kind == Ban {
-		present = target.Banned
-	}
+	present := target.Restriction(r.Kind)
 	if r.Lift && present.By == "" || !r.Lift && present.InForce(at) && present.Until.Equal(r.Until) {
 		return nil, nil
 	}

@@ -151,7 +151,7 @@ const manyEvents = 256
 func (c *chat) due(events []ports.NewEvent) domain.Entity {
 	for _, e := range events {
 		for _, m := range e.Moves {
-			if n := len(c.moves[m]); n > 0 && n%manyEvents == 0 && m.Kind != domain.KindRead && m.Kind != domain.KindReceipt {
+			if n := len(c.moves[m]); n > 0 && n%manyEvents == 0 && m.Kind != domain.KindRead && m.Kind != domain.KindReceipt && m.Kind != domain.KindRestrictions {
 				return m
 			}
 		}

@@ -304,6 +304,8 @@ func kindCode(k domain.EntityKind) string {
 		return "o"
 	case domain.KindReceipt:
 		return "v"
+	case domain.KindRestrictions:
+		return "b"
 	}
 	return "?"
 }
