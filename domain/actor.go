@@ -25,6 +25,15 @@ func Actor(e Durable) UserID {
 	return ""
 }
 
+// Audience returns the one user of a chat who may learn of an event, or "" if all members may. Such an event is in the log and is delivered to subscribers; it is not announced on
+// the channel of its type.
+func Audience(e Durable) UserID {
+	if r, ok := e.(MemberRestriction); ok && r.Kind == Block {
+		return r.Actor // the blocked user must not see who blocks
+	}
+	return ""
+}
+
 // Concerns reports whether a user did something, or it was done to the user's membership. It reports true for an event that the program cannot
 // read.
 func Concerns(e Durable, user UserID) bool {

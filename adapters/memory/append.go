@@ -41,7 +41,7 @@ type command struct {
 }
 
 type notification struct {
-	typ string
+	typ string // "" for an event that is not announced
 	ports.Notice
 }
 
@@ -49,7 +49,9 @@ type notification struct {
 func (l *Log) notify(notifications []notification) {
 	if l.announce != nil {
 		for _, n := range notifications {
-			l.announce(n.typ, n.JSON)
+			if n.typ != "" {
+				l.announce(n.typ, n.JSON)
+			}
 		}
 	}
 	if len(l.observers) == 0 || len(notifications) == 0 {
@@ -132,8 +134,12 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		r := chat.add(e)
 		l.feed = append(l.feed, r)
 		appended.Last, appended.Ordinal = r.Seq, r.Ordinal
+		typ := ""
+		if domain.Audience(e.Event) == "" {
+			typ = wireformat.Type(e.Event)
+		}
 		notifications = append(notifications, notification{
-			typ: wireformat.Type(e.Event), Notice: ports.Notice{Chat: c.Chat, Seq: r.Seq, JSON: c.events[i].Splice(r.Seq, r.Ordinal)},
+			typ: typ, Notice: ports.Notice{Chat: c.Chat, Seq: r.Seq, JSON: c.events[i].Splice(r.Seq, r.Ordinal)},
 		})
 	}
 	if c.Command != (domain.Entity{}) {

@@ -132,6 +132,8 @@ type Event struct {
 	//	*Event_ChatUpdate
 	//	*Event_Custom
 	//	*Event_Unknown
+	//	*Event_ChatPolicy
+	//	*Event_MemberRestriction
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -316,6 +318,24 @@ func (x *Event) GetUnknown() *UnknownEvent {
 	return nil
 }
 
+func (x *Event) GetChatPolicy() *ChatPolicy {
+	if x != nil {
+		if x, ok := x.Event.(*Event_ChatPolicy); ok {
+			return x.ChatPolicy
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetMemberRestriction() *MemberRestriction {
+	if x != nil {
+		if x, ok := x.Event.(*Event_MemberRestriction); ok {
+			return x.MemberRestriction
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -360,6 +380,16 @@ type Event_Unknown struct {
 	Unknown *UnknownEvent `protobuf:"bytes,27,opt,name=unknown,proto3,oneof"`
 }
 
+type Event_ChatPolicy struct {
+	// Of type chat:policy.
+	ChatPolicy *ChatPolicy `protobuf:"bytes,30,opt,name=chat_policy,json=chatPolicy,proto3,oneof"`
+}
+
+type Event_MemberRestriction struct {
+	// Of type member:restriction.
+	MemberRestriction *MemberRestriction `protobuf:"bytes,31,opt,name=member_restriction,json=memberRestriction,proto3,oneof"`
+}
+
 func (*Event_MessageNew) isEvent_Event() {}
 
 func (*Event_MessageEdit) isEvent_Event() {}
@@ -375,6 +405,10 @@ func (*Event_ChatUpdate) isEvent_Event() {}
 func (*Event_Custom) isEvent_Event() {}
 
 func (*Event_Unknown) isEvent_Event() {}
+
+func (*Event_ChatPolicy) isEvent_Event() {}
+
+func (*Event_MemberRestriction) isEvent_Event() {}
 
 // MessageNew is a message that was sent. Event.actor_id is the sender.
 type MessageNew struct {
@@ -741,6 +775,143 @@ func (x *ReadReceipt) GetReadSeq() uint32 {
 	return 0
 }
 
+// ChatPolicy is a change of who may see and join a chat, and of the roles that actions take. Event.actor_id is the user that changed it.
+type ChatPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who may see and join the chat from now on. Unspecified if that stays.
+	Visibility Visibility `protobuf:"varint,1,opt,name=visibility,proto3,enum=chatcore.v1.Visibility" json:"visibility,omitempty"`
+	// Roles from now on, by the name of the action; unspecified is the default. Actions that are missing stay.
+	Permissions   map[string]Role `protobuf:"bytes,2,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=chatcore.v1.Role"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatPolicy) Reset() {
+	*x = ChatPolicy{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatPolicy) ProtoMessage() {}
+
+func (x *ChatPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatPolicy.ProtoReflect.Descriptor instead.
+func (*ChatPolicy) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ChatPolicy) GetVisibility() Visibility {
+	if x != nil {
+		return x.Visibility
+	}
+	return Visibility_VISIBILITY_UNSPECIFIED
+}
+
+func (x *ChatPolicy) GetPermissions() map[string]Role {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+// MemberRestriction is a restriction that was set or lifted. Event.actor_id is the user that did it. A block is only in feeds of the user who blocks.
+type MemberRestriction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the restricted user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// What is forbidden.
+	Restriction Restriction `protobuf:"varint,2,opt,name=restriction,proto3,enum=chatcore.v1.Restriction" json:"restriction,omitempty"`
+	// When it ends by itself. Missing if it has no end.
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Whether the restriction ended with this event.
+	Lifted bool `protobuf:"varint,4,opt,name=lifted,proto3" json:"lifted,omitempty"`
+	// Why. May be empty.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberRestriction) Reset() {
+	*x = MemberRestriction{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberRestriction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberRestriction) ProtoMessage() {}
+
+func (x *MemberRestriction) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberRestriction.ProtoReflect.Descriptor instead.
+func (*MemberRestriction) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MemberRestriction) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *MemberRestriction) GetRestriction() Restriction {
+	if x != nil {
+		return x.Restriction
+	}
+	return Restriction_RESTRICTION_UNSPECIFIED
+}
+
+func (x *MemberRestriction) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *MemberRestriction) GetLifted() bool {
+	if x != nil {
+		return x.Lifted
+	}
+	return false
+}
+
+func (x *MemberRestriction) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // ChatUpdate is a change of a chat or of its members.
 type ChatUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -753,14 +924,16 @@ type ChatUpdate struct {
 	// Role from now on, of member_added and role_changed.
 	Role Role `protobuf:"varint,4,opt,name=role,proto3,enum=chatcore.v1.Role" json:"role,omitempty"`
 	// Role before, of member_removed and role_changed.
-	PreviousRole  Role `protobuf:"varint,5,opt,name=previous_role,json=previousRole,proto3,enum=chatcore.v1.Role" json:"previous_role,omitempty"`
+	PreviousRole Role `protobuf:"varint,5,opt,name=previous_role,json=previousRole,proto3,enum=chatcore.v1.Role" json:"previous_role,omitempty"`
+	// Kind of the chat, of created.
+	Kind          ChatKind `protobuf:"varint,6,opt,name=kind,proto3,enum=chatcore.v1.ChatKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatUpdate) Reset() {
 	*x = ChatUpdate{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[6]
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +945,7 @@ func (x *ChatUpdate) String() string {
 func (*ChatUpdate) ProtoMessage() {}
 
 func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[6]
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +958,7 @@ func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatUpdate.ProtoReflect.Descriptor instead.
 func (*ChatUpdate) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{6}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ChatUpdate) GetChange() ChatChange {
@@ -823,6 +996,13 @@ func (x *ChatUpdate) GetPreviousRole() Role {
 	return Role_ROLE_UNSPECIFIED
 }
 
+func (x *ChatUpdate) GetKind() ChatKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChatKind_CHAT_KIND_UNSPECIFIED
+}
+
 // CustomEvent is an event of a type that the team defined.
 type CustomEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -838,7 +1018,7 @@ type CustomEvent struct {
 
 func (x *CustomEvent) Reset() {
 	*x = CustomEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1030,7 @@ func (x *CustomEvent) String() string {
 func (*CustomEvent) ProtoMessage() {}
 
 func (x *CustomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1043,7 @@ func (x *CustomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomEvent.ProtoReflect.Descriptor instead.
 func (*CustomEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CustomEvent) GetTypeVersion() uint32 {
@@ -900,7 +1080,7 @@ type UnknownEvent struct {
 
 func (x *UnknownEvent) Reset() {
 	*x = UnknownEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1092,7 @@ func (x *UnknownEvent) String() string {
 func (*UnknownEvent) ProtoMessage() {}
 
 func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1105,7 @@ func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnknownEvent.ProtoReflect.Descriptor instead.
 func (*UnknownEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UnknownEvent) GetTypeVersion() uint32 {
@@ -946,7 +1126,7 @@ var File_chatcore_v1_event_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x06\n" +
+	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\a\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -969,7 +1149,10 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\vchat_update\x18\x19 \x01(\v2\x17.chatcore.v1.ChatUpdateH\x00R\n" +
 	"chatUpdate\x122\n" +
 	"\x06custom\x18\x1a \x01(\v2\x18.chatcore.v1.CustomEventH\x00R\x06custom\x125\n" +
-	"\aunknown\x18\x1b \x01(\v2\x19.chatcore.v1.UnknownEventH\x00R\aunknownB\a\n" +
+	"\aunknown\x18\x1b \x01(\v2\x19.chatcore.v1.UnknownEventH\x00R\aunknown\x12:\n" +
+	"\vchat_policy\x18\x1e \x01(\v2\x17.chatcore.v1.ChatPolicyH\x00R\n" +
+	"chatPolicy\x12O\n" +
+	"\x12member_restriction\x18\x1f \x01(\v2\x1e.chatcore.v1.MemberRestrictionH\x00R\x11memberRestrictionB\a\n" +
 	"\x05event\"\xd8\x01\n" +
 	"\n" +
 	"MessageNew\x12\x1d\n" +
@@ -1002,14 +1185,30 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\vReadReceipt\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x19\n" +
-	"\bread_seq\x18\x02 \x01(\rR\areadSeq\"\xcb\x01\n" +
+	"\bread_seq\x18\x02 \x01(\rR\areadSeq\"\xe4\x01\n" +
+	"\n" +
+	"ChatPolicy\x127\n" +
+	"\n" +
+	"visibility\x18\x01 \x01(\x0e2\x17.chatcore.v1.VisibilityR\n" +
+	"visibility\x12J\n" +
+	"\vpermissions\x18\x02 \x03(\v2(.chatcore.v1.ChatPolicy.PermissionsEntryR\vpermissions\x1aQ\n" +
+	"\x10PermissionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x11.chatcore.v1.RoleR\x05value:\x028\x01\"\xca\x01\n" +
+	"\x11MemberRestriction\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12:\n" +
+	"\vrestriction\x18\x02 \x01(\x0e2\x18.chatcore.v1.RestrictionR\vrestriction\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06lifted\x18\x04 \x01(\bR\x06lifted\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xf6\x01\n" +
 	"\n" +
 	"ChatUpdate\x12/\n" +
 	"\x06change\x18\x01 \x01(\x0e2\x17.chatcore.v1.ChatChangeR\x06change\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x17\n" +
 	"\auser_id\x18\x03 \x01(\tR\x06userId\x12%\n" +
 	"\x04role\x18\x04 \x01(\x0e2\x11.chatcore.v1.RoleR\x04role\x126\n" +
-	"\rprevious_role\x18\x05 \x01(\x0e2\x11.chatcore.v1.RoleR\fpreviousRole\"a\n" +
+	"\rprevious_role\x18\x05 \x01(\x0e2\x11.chatcore.v1.RoleR\fpreviousRole\x12)\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x15.chatcore.v1.ChatKindR\x04kind\"a\n" +
 	"\vCustomEvent\x12!\n" +
 	"\ftype_version\x18\x01 \x01(\rR\vtypeVersion\x12\x1b\n" +
 	"\tentity_id\x18\x02 \x01(\tR\bentityId\x12\x12\n" +
@@ -1041,7 +1240,7 @@ func file_chatcore_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_chatcore_v1_event_proto_goTypes = []any{
 	(ChatChange)(0),               // 0: chatcore.v1.ChatChange
 	(*Event)(nil),                 // 1: chatcore.v1.Event
@@ -1050,33 +1249,47 @@ var file_chatcore_v1_event_proto_goTypes = []any{
 	(*MessageDelete)(nil),         // 4: chatcore.v1.MessageDelete
 	(*MessageReaction)(nil),       // 5: chatcore.v1.MessageReaction
 	(*ReadReceipt)(nil),           // 6: chatcore.v1.ReadReceipt
-	(*ChatUpdate)(nil),            // 7: chatcore.v1.ChatUpdate
-	(*CustomEvent)(nil),           // 8: chatcore.v1.CustomEvent
-	(*UnknownEvent)(nil),          // 9: chatcore.v1.UnknownEvent
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*Attachment)(nil),            // 11: chatcore.v1.Attachment
-	(Role)(0),                     // 12: chatcore.v1.Role
+	(*ChatPolicy)(nil),            // 7: chatcore.v1.ChatPolicy
+	(*MemberRestriction)(nil),     // 8: chatcore.v1.MemberRestriction
+	(*ChatUpdate)(nil),            // 9: chatcore.v1.ChatUpdate
+	(*CustomEvent)(nil),           // 10: chatcore.v1.CustomEvent
+	(*UnknownEvent)(nil),          // 11: chatcore.v1.UnknownEvent
+	nil,                           // 12: chatcore.v1.ChatPolicy.PermissionsEntry
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Attachment)(nil),            // 14: chatcore.v1.Attachment
+	(Visibility)(0),               // 15: chatcore.v1.Visibility
+	(Restriction)(0),              // 16: chatcore.v1.Restriction
+	(Role)(0),                     // 17: chatcore.v1.Role
+	(ChatKind)(0),                 // 18: chatcore.v1.ChatKind
 }
 var file_chatcore_v1_event_proto_depIdxs = []int32{
-	10, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	13, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Event.message_new:type_name -> chatcore.v1.MessageNew
 	3,  // 2: chatcore.v1.Event.message_edit:type_name -> chatcore.v1.MessageEdit
 	4,  // 3: chatcore.v1.Event.message_delete:type_name -> chatcore.v1.MessageDelete
 	5,  // 4: chatcore.v1.Event.message_reaction:type_name -> chatcore.v1.MessageReaction
 	6,  // 5: chatcore.v1.Event.read_receipt:type_name -> chatcore.v1.ReadReceipt
-	7,  // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
-	8,  // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
-	9,  // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
-	11, // 9: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
-	11, // 10: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
-	0,  // 11: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
-	12, // 12: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
-	12, // 13: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	9,  // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
+	10, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
+	11, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
+	7,  // 9: chatcore.v1.Event.chat_policy:type_name -> chatcore.v1.ChatPolicy
+	8,  // 10: chatcore.v1.Event.member_restriction:type_name -> chatcore.v1.MemberRestriction
+	14, // 11: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
+	14, // 12: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
+	15, // 13: chatcore.v1.ChatPolicy.visibility:type_name -> chatcore.v1.Visibility
+	12, // 14: chatcore.v1.ChatPolicy.permissions:type_name -> chatcore.v1.ChatPolicy.PermissionsEntry
+	16, // 15: chatcore.v1.MemberRestriction.restriction:type_name -> chatcore.v1.Restriction
+	13, // 16: chatcore.v1.MemberRestriction.until:type_name -> google.protobuf.Timestamp
+	0,  // 17: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
+	17, // 18: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
+	17, // 19: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
+	18, // 20: chatcore.v1.ChatUpdate.kind:type_name -> chatcore.v1.ChatKind
+	17, // 21: chatcore.v1.ChatPolicy.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_event_proto_init() }
@@ -1094,6 +1307,8 @@ func file_chatcore_v1_event_proto_init() {
 		(*Event_ChatUpdate)(nil),
 		(*Event_Custom)(nil),
 		(*Event_Unknown)(nil),
+		(*Event_ChatPolicy)(nil),
+		(*Event_MemberRestriction)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1101,7 +1316,7 @@ func file_chatcore_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_event_proto_rawDesc), len(file_chatcore_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
