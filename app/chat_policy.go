@@ -9,7 +9,7 @@ import (
 	"chatcore/domain"
 )
 
-// SetPolicy changes who may see and join a group, and which roles actions take. What is so already changes nothing. Messages that are being sent meanwhile are
+// SetPolicy changes who may see and join a group, and which roles actions take. A policy that the chat has already changes nothing. Messages that are being sent meanwhile are
 // decided again.
 func (c *Chats) SetPolicy(ctx context.Context, cmd domain.SetPolicy) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), cmd.Policy.Check()); err != nil {

@@ -16,7 +16,7 @@ type OpenedDirect struct {
 }
 
 // DirectIDs name the direct chats of users, for a team whose chats exist already: a function of two users that returns the same id in either order, another one for other
-// users, and for one user twice that of the user's notes. It must never change. The core cannot tell these ids from others: the team must not create groups with them.
+// users, and for one user twice that of the user's notes. It must never change. The core does not recognize these ids: the team must not create groups with them.
 type DirectIDs func(a, b domain.UserID) domain.ChatID
 
 // of returns the id of the direct chat of two users.

@@ -67,7 +67,7 @@ func (c *Chats) AddMembers(ctx context.Context, cmd domain.AddMembers) (AddedMem
 		return AddedMembers{}, err
 	}
 	if len(cmd.Users) == 0 {
-		return AddedMembers{}, &domain.InvalidError{Field: "users", Problem: "is empty", Allowed: "one user or more"}
+		return AddedMembers{}, &domain.InvalidError{Field: "userIds", Problem: "is empty", Allowed: "one user or more"}
 	}
 	if err := c.policy.Caps.checkMembers(cmd.Chat, "", cmd.Users); err != nil {
 		return AddedMembers{}, err

@@ -11,7 +11,7 @@ import (
 )
 
 // Restrict bans or mutes a user of a group, or lifts that. A ban of a member also removes the member, in the same step. The user need not be a member: the restriction
-// counts once the user joins. What is so already changes nothing. A restriction ends by itself at its time: no event says so.
+// counts once the user joins. A restriction that is set already changes nothing. A restriction ends by itself at its time: no event says so.
 func (c *Chats) Restrict(ctx context.Context, cmd domain.Restrict) (Done, error) {
 	reason, err := domain.NewReason(cmd.Reason)
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor, cmd.User), checkCommand(cmd.Command), err); err != nil {
@@ -48,7 +48,7 @@ type Restricted struct {
 	domain.Restriction
 }
 
-// maxRestrictionLinks is how many events of restrictions one page looks at.
+// maxRestrictionLinks bounds the events of restrictions that are read for one page.
 const maxRestrictionLinks = 256
 
 // Restrictions returns a page of the bans and mutes of a chat that are in force, the latest first. It takes two round trips. It may have fewer than asked for, or none, before

@@ -69,7 +69,7 @@ func (c Chat) RoleFor(a Action) Role {
 // IsPublic reports whether everybody may join the chat.
 func (c Chat) IsPublic() bool { return c.Visibility == Public }
 
-// PolicyChange is a change of a chat's policy. What it does not have stays as it is.
+// PolicyChange is a change of a chat's policy. Settings that it lacks stay as they are.
 type PolicyChange struct {
 	Visibility  Visibility
 	Permissions map[Action]Role // NoRole gives an action its default again
@@ -94,7 +94,7 @@ func (p PolicyChange) Check() error {
 	return nil
 }
 
-// SetPolicy changes the policy of a group; an owner may. What is so already is left out; if nothing changes, there is no event.
+// SetPolicy changes the policy of a group; an owner may. Settings that the chat has already are left out; without others there is no event.
 func (c Chat) SetPolicy(by Member, p PolicyChange, at time.Time) ([]Durable, error) {
 	if err := firstOf(c.permit(by, NoRole, "change the policy of"), c.notDirect("a policy"), c.permit(by, RoleOwner, "change the policy of"), p.Check()); err != nil {
 		return nil, err

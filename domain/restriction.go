@@ -137,7 +137,7 @@ func (r RestrictionChange) Check(at time.Time) error {
 }
 
 // Restrict bans or mutes a user of a group, which need not be a member, or blocks the other participant of a direct chat; or lifts that. A ban of a member also ends the
-// membership. What is so already: no event. Until counts in whole milliseconds.
+// membership. Set or lifted already: no event. Until counts in whole milliseconds.
 func (c Chat) Restrict(by, target Member, r RestrictionChange, at time.Time) ([]Durable, error) {
 	r.Until = instantOrZero(r.Until)
 	if err := r.Check(at); err != nil {

@@ -108,7 +108,7 @@ func (in *input) permissions(roles map[string]v1.Role) map[domain.Action]domain.
 	for _, name := range slices.Sorted(maps.Keys(roles)) {
 		action, ok := wireformat.ParseAction(name)
 		if !ok {
-			in.keep(&domain.InvalidError{Field: "permissions", Problem: fmt.Sprintf("has the action %.80q", name), Allowed: strings.Join(wireformat.ActionNames(), ", ")})
+			in.keep(&domain.InvalidError{Field: "permissions", Problem: fmt.Sprintf("have the action %.80q", name), Allowed: strings.Join(wireformat.ActionNames(), ", ")})
 		}
 		role := domain.NoRole
 		if roles[name] != v1.Role_ROLE_UNSPECIFIED {

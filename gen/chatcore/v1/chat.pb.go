@@ -745,7 +745,7 @@ type AddMembersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Result of the command.
 	Result *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
-	// What became of each user, in the order of the request.
+	// The result for each user, in the order of the request.
 	Users         []*AddedMember `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -800,7 +800,7 @@ type AddedMember struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the user.
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// What became of the user.
+	// The result.
 	Admission     Admission `protobuf:"varint,2,opt,name=admission,proto3,enum=chatcore.v1.Admission" json:"admission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1216,7 +1216,7 @@ type SetChatPolicyRequest struct {
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
 	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
-	// Who may see and join the chat from now on. Unspecified leaves that as it is.
+	// The visibility from now on. Unspecified leaves that as it is.
 	Visibility Visibility `protobuf:"varint,4,opt,name=visibility,proto3,enum=chatcore.v1.Visibility" json:"visibility,omitempty"`
 	// Roles from now on, by the name of the action (see Chat.permissions); unspecified is the default. Actions that are missing stay as they are.
 	Permissions   map[string]Role `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=chatcore.v1.Role"`
@@ -1623,7 +1623,7 @@ type RestrictedUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the user.
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// What is forbidden.
+	// The restriction.
 	Restriction Restriction `protobuf:"varint,2,opt,name=restriction,proto3,enum=chatcore.v1.Restriction" json:"restriction,omitempty"`
 	// Id of the user that set it.
 	ByUserId string `protobuf:"bytes,3,opt,name=by_user_id,json=byUserId,proto3" json:"by_user_id,omitempty"`

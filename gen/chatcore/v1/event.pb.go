@@ -778,7 +778,7 @@ func (x *ReadReceipt) GetReadSeq() uint32 {
 // ChatPolicy is a change of who may see and join a chat, and of the roles that actions take. Event.actor_id is the user that changed it.
 type ChatPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who may see and join the chat from now on. Unspecified if that stays.
+	// The visibility from now on. Unspecified if that stays.
 	Visibility Visibility `protobuf:"varint,1,opt,name=visibility,proto3,enum=chatcore.v1.Visibility" json:"visibility,omitempty"`
 	// Roles from now on, by the name of the action; unspecified is the default. Actions that are missing stay.
 	Permissions   map[string]Role `protobuf:"bytes,2,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=chatcore.v1.Role"`
@@ -835,7 +835,7 @@ type MemberRestriction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the restricted user.
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// What is forbidden.
+	// The restriction.
 	Restriction Restriction `protobuf:"varint,2,opt,name=restriction,proto3,enum=chatcore.v1.Restriction" json:"restriction,omitempty"`
 	// When it ends by itself. Missing if it has no end.
 	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`

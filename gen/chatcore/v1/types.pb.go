@@ -388,7 +388,7 @@ type Chat struct {
 	Kind ChatKind `protobuf:"varint,7,opt,name=kind,proto3,enum=chatcore.v1.ChatKind" json:"kind,omitempty"`
 	// Ids of the two participants of a direct chat, sorted, also of one that has left. One id for notes. Empty for groups.
 	ParticipantIds []string `protobuf:"bytes,8,rep,name=participant_ids,json=participantIds,proto3" json:"participant_ids,omitempty"`
-	// Who may see and join the chat.
+	// The visibility: who may see and join the chat.
 	Visibility Visibility `protobuf:"varint,9,opt,name=visibility,proto3,enum=chatcore.v1.Visibility" json:"visibility,omitempty"`
 	// Roles that actions take in this group and that are not the default, by the name of the action: post, reply, react, record, mentionAll, pin, metadata, rename, add, remove,
 	// restrict.

@@ -367,7 +367,7 @@ export declare type AddMembersResponse = Message<"chatcore.v1.AddMembersResponse
   result?: CommandResult | undefined;
 
   /**
-   * What became of each user, in the order of the request.
+   * The result for each user, in the order of the request.
    *
    * @generated from field: repeated chatcore.v1.AddedMember users = 2;
    */
@@ -394,7 +394,7 @@ export declare type AddedMember = Message<"chatcore.v1.AddedMember"> & {
   userId: string;
 
   /**
-   * What became of the user.
+   * The result.
    *
    * @generated from field: chatcore.v1.Admission admission = 2;
    */
@@ -618,7 +618,7 @@ export declare type SetChatPolicyRequest = Message<"chatcore.v1.SetChatPolicyReq
   commandId: string;
 
   /**
-   * Who may see and join the chat from now on. Unspecified leaves that as it is.
+   * The visibility from now on. Unspecified leaves that as it is.
    *
    * @generated from field: chatcore.v1.Visibility visibility = 4;
    */
@@ -829,7 +829,7 @@ export declare type RestrictedUser = Message<"chatcore.v1.RestrictedUser"> & {
   userId: string;
 
   /**
-   * What is forbidden.
+   * The restriction.
    *
    * @generated from field: chatcore.v1.Restriction restriction = 2;
    */

@@ -396,7 +396,7 @@ export declare const ReadReceiptSchema: GenMessage<ReadReceipt>;
  */
 export declare type ChatPolicy = Message<"chatcore.v1.ChatPolicy"> & {
   /**
-   * Who may see and join the chat from now on. Unspecified if that stays.
+   * The visibility from now on. Unspecified if that stays.
    *
    * @generated from field: chatcore.v1.Visibility visibility = 1;
    */
@@ -430,7 +430,7 @@ export declare type MemberRestriction = Message<"chatcore.v1.MemberRestriction">
   userId: string;
 
   /**
-   * What is forbidden.
+   * The restriction.
    *
    * @generated from field: chatcore.v1.Restriction restriction = 2;
    */

@@ -110,7 +110,7 @@ export declare type Chat = Message$1<"chatcore.v1.Chat"> & {
   participantIds: string[];
 
   /**
-   * Who may see and join the chat.
+   * The visibility: who may see and join the chat.
    *
    * @generated from field: chatcore.v1.Visibility visibility = 9;
    */
