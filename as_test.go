@@ -157,6 +157,11 @@ func queryCalls() map[string]viewCall {
 				return collected(q.Audit(ctx, chat, domain.Audit{}))
 			},
 		},
+		"Metadata": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Metadata(ctx, chat)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Metadata(ctx, chat)) },
+		},
 		"Restrictions": {
 			raw,
 			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Restrictions(ctx, chat, page)) },
@@ -248,6 +253,9 @@ func commandCalls() map[string]viewCall {
 		"AddMembers": {admins, func(ctx c, v view, chat chatID) (any, error) {
 			added, err := v.Chats.AddMembers(ctx, domain.AddMembers{Chat: chat, Users: []domain.UserID{"new", member}})
 			return added.Done, err
+		}, nil},
+		"UpdateMetadata": {admins, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: chat, Set: map[string]string{"topic": "1"}}))
 		}, nil},
 		"SetPolicy": {owners, func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.SetPolicy(ctx, domain.SetPolicy{Chat: chat, Policy: domain.PolicyChange{Visibility: domain.Public}}))

@@ -203,6 +203,7 @@ func liveTypes[T domain.Event]() ([]string, error) {
 		domain.ChatUpdate{},
 		domain.ChatPolicy{},
 		domain.MemberRestriction{},
+		domain.ChatMetadata{},
 		domain.UserStatus{},
 		domain.TypingStart{},
 		domain.TypingStop{},

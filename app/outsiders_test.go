@@ -98,6 +98,13 @@ func outsiderTries() map[string][]try {
 			return err
 		})
 	}
+	add("UpdateMetadata", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: "c", Actor: by, Set: map[string]string{"topic": "1"}})
+		return err
+	}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: "c", Actor: by, Unset: []string{"topic"}, IfVersion: 3})
+		return err
+	})
 	add("SetPolicy", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
 		_, err := c.SetPolicy(ctx, domain.SetPolicy{Chat: "c", Actor: by, Policy: domain.PolicyChange{Visibility: domain.Public}})
 		return err

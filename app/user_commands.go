@@ -90,6 +90,14 @@ func (u UserCommands) SetPolicy(ctx context.Context, cmd domain.SetPolicy) (Done
 	return u.chats.SetPolicy(ctx, cmd)
 }
 
+// UpdateMetadata is [Chats.UpdateMetadata] by the user.
+func (u UserCommands) UpdateMetadata(ctx context.Context, cmd domain.UpdateMetadata) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.UpdateMetadata(ctx, cmd)
+}
+
 // Restrict is [Chats.Restrict] by the user.
 func (u UserCommands) Restrict(ctx context.Context, cmd domain.Restrict) (Done, error) {
 	if err := u.act(&cmd.Actor); err != nil {

@@ -164,6 +164,15 @@ func (u UserQueries) Audit(ctx context.Context, chat domain.ChatID, about domain
 	}
 }
 
+// Metadata is [Queries.Metadata] of a chat that the user may read.
+func (u UserQueries) Metadata(ctx context.Context, chat domain.ChatID) (MetadataView, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return MetadataView{}, err
+	}
+	return q.Metadata(ctx, chat)
+}
+
 // Restrictions is [Queries.Restrictions], for the users that [UserQueries.Events] is for.
 func (u UserQueries) Restrictions(ctx context.Context, chat domain.ChatID, page domain.Page) (List[Restricted], error) {
 	q, err := u.access.rawQueriesAt(ctx, chat, u.user, u.at)

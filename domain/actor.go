@@ -19,6 +19,8 @@ func Actor(e Durable) UserID {
 		return e.Actor
 	case MemberRestriction:
 		return e.Actor
+	case ChatMetadata:
+		return e.Actor
 	case Custom:
 		return e.Actor
 	}

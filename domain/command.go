@@ -32,6 +32,16 @@ type SetPolicy struct {
 	Command CommandID
 }
 
+// UpdateMetadata changes the metadata of a chat.
+type UpdateMetadata struct {
+	Chat      ChatID
+	Actor     UserID
+	Set       map[string]string // key → JSON
+	Unset     []string
+	IfVersion Seq // the version that the metadata must still have; 0 for any
+	Command   CommandID
+}
+
 // Restrict bans or mutes a user of a group, or lifts that.
 type Restrict struct {
 	Chat    ChatID

@@ -23,10 +23,11 @@ const (
 	KindCustom                             // a custom entity, which custom events move
 	KindReceipt                            // the read receipts of one user, without the messages that move the read mark too
 	KindRestrictions                       // the bans and mutes of a chat
+	KindMetadata                           // what a team keeps about a chat
 )
 
 // Kinds is the number of kinds of entities, and the last kind.
-const Kinds = KindRestrictions
+const Kinds = KindMetadata
 
 // ChatEntity is the chat itself.
 func ChatEntity() Entity { return Entity{Kind: KindChat} }
@@ -58,6 +59,9 @@ func ReceiptEntity(id UserID) Entity { return Entity{KindReceipt, string(id)} }
 // RestrictionsEntity is the bans and mutes of a chat. It has no state: its events are the record of who was restricted.
 func RestrictionsEntity() Entity { return Entity{Kind: KindRestrictions} }
 
+// MetadataEntity is the metadata of a chat.
+func MetadataEntity() Entity { return Entity{Kind: KindMetadata} }
+
 func (e Entity) String() string {
 	switch e.Kind {
 	case KindChat:
@@ -78,6 +82,8 @@ func (e Entity) String() string {
 		return "receipt/" + e.ID
 	case KindRestrictions:
 		return "restrictions"
+	case KindMetadata:
+		return "metadata"
 	}
 	return "unknown/" + e.ID
 }
@@ -117,6 +123,8 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 			return append(dst, ChatEntity(), MemberEntity(e.User)) // a send depends on the chat, in either direction
 		}
 		return append(dst, MemberEntity(e.User), RestrictionsEntity())
+	case ChatMetadata:
+		return append(dst, MetadataEntity())
 	case Custom:
 		if e.Entity != "" {
 			return append(dst, CustomEntity(e.Entity))

@@ -108,6 +108,15 @@ type ChatPolicy struct {
 	At          time.Time
 }
 
+// ChatMetadata changes keys of a chat's metadata. Others stay as they are.
+type ChatMetadata struct {
+	Chat  ChatID
+	Actor UserID
+	Set   map[string]JSON
+	Unset []string // sorted
+	At    time.Time
+}
+
 // MemberRestriction forbids a user something in a chat, or lifts that again.
 type MemberRestriction struct {
 	Chat   ChatID
@@ -227,6 +236,7 @@ func (e ReadReceipt) OccurredAt() time.Time       { return e.At }
 func (e ChatUpdate) OccurredAt() time.Time        { return e.At }
 func (e ChatPolicy) OccurredAt() time.Time        { return e.At }
 func (e MemberRestriction) OccurredAt() time.Time { return e.At }
+func (e ChatMetadata) OccurredAt() time.Time      { return e.At }
 func (e Custom) OccurredAt() time.Time            { return e.At }
 func (e Unknown) OccurredAt() time.Time           { return e.At }
 func (e TypingStart) OccurredAt() time.Time       { return e.At }
@@ -241,6 +251,7 @@ func (e ReadReceipt) ChatID() ChatID       { return e.Chat }
 func (e ChatUpdate) ChatID() ChatID        { return e.Chat }
 func (e ChatPolicy) ChatID() ChatID        { return e.Chat }
 func (e MemberRestriction) ChatID() ChatID { return e.Chat }
+func (e ChatMetadata) ChatID() ChatID      { return e.Chat }
 func (e Custom) ChatID() ChatID            { return e.Chat }
 func (e Unknown) ChatID() ChatID           { return e.Chat }
 
@@ -252,6 +263,7 @@ func (ReadReceipt) isEvent()       {}
 func (ChatUpdate) isEvent()        {}
 func (ChatPolicy) isEvent()        {}
 func (MemberRestriction) isEvent() {}
+func (ChatMetadata) isEvent()      {}
 func (Custom) isEvent()            {}
 func (Unknown) isEvent()           {}
 func (TypingStart) isEvent()       {}
@@ -266,6 +278,7 @@ func (ReadReceipt) isDurable()       {}
 func (ChatUpdate) isDurable()        {}
 func (ChatPolicy) isDurable()        {}
 func (MemberRestriction) isDurable() {}
+func (ChatMetadata) isDurable()      {}
 func (Custom) isDurable()            {}
 func (Unknown) isDurable()           {}
 

@@ -40,5 +40,5 @@ func (c Change) String() string {
 
 // String returns the name of the kind, such as "reactions".
 func (k EntityKind) String() string {
-	return name(k, KindChat, "chat", "member", "message", "reactions", "read", "command", "custom", "receipt", "restrictions")
+	return name(k, KindChat, "chat", "member", "message", "reactions", "read", "command", "custom", "receipt", "restrictions", "metadata")
 }

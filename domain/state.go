@@ -29,6 +29,8 @@ func NewState(chat ChatID, e Entity) State {
 		return &Reactions{}
 	case KindRead:
 		return &ReadMark{}
+	case KindMetadata:
+		return &Metadata{}
 	case KindCommand, KindCustom, KindReceipt, KindRestrictions:
 	}
 	return nil

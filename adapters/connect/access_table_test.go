@@ -124,6 +124,7 @@ func addChatRows(rows map[string]accessRow) {
 		o["user_ids"] = []string{p.stranger()}
 		return o
 	})
+	write("UpdateChatMetadata", denied, "", "", command("set", object{"topic": "1"}))
 	write("SetChatPolicy", denied, denied, "", command("permissions", object{"pin": "ROLE_OWNER"}))
 	write("RestrictMember", denied, "", "", command("user_id", (*place).other, "restriction", "RESTRICTION_MUTE"))
 	rows["chatcore.v1.ChatService.JoinChat"] = accessRow{auth.ScopeChatsWrite, command(), (*place).owner, "", "", "", denied, absent}
@@ -154,7 +155,7 @@ func addChatRows(rows map[string]accessRow) {
 		rows["chatcore.v1.ChatService."+name] = accessRow{scope: auth.ScopeChatsRead, request: ofUser(), actor: (*place).owner}
 	}
 	for name, request := range map[string]func(*place, string) object{
-		"GetChat": query(), "GetMember": query("user_id", (*place).owner), "ListMembers": query(),
+		"GetChat": query(), "GetMember": query("user_id", (*place).owner), "ListMembers": query(), "GetChatMetadata": query(),
 	} {
 		rows["chatcore.v1.ChatService."+name] = accessRow{auth.ScopeChatsRead, request, nil, "", "", "", "", absent}
 	}

@@ -121,6 +121,26 @@ func chatRows() map[string]row {
 				return c.IsPublic() && c.RoleFor(domain.ActionPost) == domain.RoleAdmin
 			})
 		}},
+		service + "UpdateChatMetadata": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.UpdateChatMetadataRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), Set: map[string]string{"topic": ` {"a": 1} `}}
+			return recorded(req, func() bool {
+				m, err := w.core.Queries.Metadata(t.Context(), chatID(chat))
+				return err == nil && m.Values["topic"] == `{"a":1}`
+			})
+		}},
+		service + "GetChatMetadata": {as: "bob", prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			done, err := w.core.Chats.UpdateMetadata(t.Context(), domain.UpdateMetadata{Chat: chatID(chat), Actor: "ada", Set: map[string]string{"topic": `"x"`}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return expect(&v1.GetChatMetadataRequest{ChatId: chat}, func(t *testing.T, res *v1.GetChatMetadataResponse) {
+				if domain.Seq(res.GetVersion()) != done.Seq || len(res.GetValues()) != 1 || res.GetValues()["topic"] != `"x"` {
+					t.Errorf("the metadata is %v", res)
+				}
+			})
+		}},
 		service + "RestrictMember": {prepare: func(t *testing.T, w *world) prepared {
 			chat := w.chat(t)
 			req := &v1.RestrictMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "bob", Restriction: v1.Restriction_RESTRICTION_BAN, Reason: "spam"}

@@ -53,6 +53,20 @@ func (s *chatService) ListMembers(ctx context.Context, req *v1.ListMembersReques
 	return answer(&out, &v1.ListMembersResponse{Members: each(list.Items, out.member), NextPageToken: tokens.token(list.Next)})
 }
 
+func (s *chatService) GetChatMetadata(ctx context.Context, req *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error) {
+	in := s.read(ctx)
+	chat, reader := in.chat(req.GetChatId()), in.reader(req.GetActorId(), req.GetAtSeq())
+	if in.err != nil {
+		return nil, in.err
+	}
+	found, err := reader.Metadata(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.GetChatMetadataResponse{Version: out.seq(found.Version), Values: valuesOf(found.Values)})
+}
+
 func (s *chatService) ListRestrictions(ctx context.Context, req *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error) {
 	in := s.read(ctx)
 	chat, reader := in.chat(req.GetChatId()), in.reader(req.GetActorId(), 0)

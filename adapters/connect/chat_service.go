@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"chatcore/app"
 	"chatcore/domain"
@@ -162,6 +163,27 @@ func (s *chatService) SetChatPolicy(ctx context.Context, req *v1.SetChatPolicyRe
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.SetPolicy(ctx, cmd) })
 	return &v1.SetChatPolicyResponse{Result: result}, err
+}
+
+func (s *chatService) UpdateChatMetadata(ctx context.Context, req *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.UpdateMetadata{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Set: req.GetSet(), Unset: req.GetUnset(), IfVersion: domain.Seq(req.GetIfVersion()),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) {
+		done, err := s.core.Chats.UpdateMetadata(ctx, cmd)
+		return done, ofMetadata(err)
+	})
+	return &v1.UpdateChatMetadataResponse{Result: result}, err
+}
+
+// ofMetadata returns an error about metadata with the name that the field has in the request.
+func ofMetadata(err error) error {
+	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok && strings.HasPrefix(invalid.Field, "metadata") {
+		return inField("set"+strings.TrimPrefix(invalid.Field, "metadata"), err)
+	}
+	return err
 }
 
 func (s *chatService) RestrictMember(ctx context.Context, req *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error) {

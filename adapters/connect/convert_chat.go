@@ -148,3 +148,15 @@ func participantsOf(c domain.Chat) []string {
 	slices.Sort(participants)
 	return slices.Compact(participants)
 }
+
+// valuesOf returns values of metadata as text.
+func valuesOf(values map[string]domain.JSON) map[string]string {
+	if len(values) == 0 {
+		return nil
+	}
+	texts := make(map[string]string, len(values))
+	for key, value := range values {
+		texts[key] = string(value)
+	}
+	return texts
+}

@@ -32,6 +32,8 @@ func (o *output) event(r ports.Record) *v1.Event {
 		}}
 	case domain.ChatPolicy:
 		event.Event = &v1.Event_ChatPolicy{ChatPolicy: &v1.ChatPolicy{Visibility: visibilityOf(e.Visibility), Permissions: permissionsOf(e.Permissions)}}
+	case domain.ChatMetadata:
+		event.Event = &v1.Event_ChatMetadata{ChatMetadata: &v1.ChatMetadata{Set: valuesOf(e.Set), Unset: e.Unset}}
 	case domain.MemberRestriction:
 		event.Event = &v1.Event_MemberRestriction{MemberRestriction: &v1.MemberRestriction{
 			UserId: string(e.User), Restriction: restrictionOf(e.Kind), Until: timeOf(e.Until), Lifted: e.Lifted, Reason: string(e.Reason),

@@ -155,7 +155,7 @@ func compactSamples() map[string]domain.Durable {
 	for name, e := range samples() {
 		update, _ := e.(domain.ChatUpdate)
 		switch durable := e.(type) {
-		case domain.ChatPolicy, domain.MemberRestriction:
+		case domain.ChatPolicy, domain.MemberRestriction, domain.ChatMetadata:
 		case domain.Durable:
 			if update.Kind == domain.Group {
 				compact[name] = durable

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"chatcore/domain"
 )
@@ -98,6 +99,15 @@ func (w *writer) durable(e domain.Durable) {
 			w.buf = append(w.buf, "true"...)
 		}
 		w.optional("reason", string(e.Reason))
+	case domain.ChatMetadata:
+		w.id("chatId", string(e.Chat))
+		w.id("actorId", string(e.Actor))
+		if len(e.Set) > 0 {
+			w.values("set", e.Set)
+		}
+		if len(e.Unset) > 0 {
+			w.keys("unset", e.Unset)
+		}
 	case domain.Custom:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
@@ -157,6 +167,32 @@ func (w *writer) permissions(roles map[domain.Action]domain.Role) {
 		}
 	}
 	w.buf = append(w.buf, '}')
+}
+
+// values writes an object of JSON values, ordered by key.
+func (w *writer) values(name string, values map[string]domain.JSON) {
+	w.key(name)
+	w.buf = append(w.buf, '{')
+	for i, key := range slices.Sorted(maps.Keys(values)) {
+		w.comma(i)
+		w.quoted(name, key)
+		if !json.Valid([]byte(values[key])) || !utf8.ValidString(string(values[key])) {
+			w.refuse(name, "has a value that is no JSON", "one JSON value")
+		}
+		w.buf = append(append(w.buf, ':'), values[key]...)
+	}
+	w.buf = append(w.buf, '}')
+}
+
+// keys writes an array of strings.
+func (w *writer) keys(name string, all []string) {
+	w.key(name)
+	w.buf = append(w.buf, '[')
+	for i, key := range all {
+		w.comma(i)
+		w.quoted(name, key)
+	}
+	w.buf = append(w.buf, ']')
 }
 
 func (w *writer) mentions(users []domain.UserID) {
@@ -235,6 +271,8 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		return domain.ChatPolicy{
 			Chat: chat(), Actor: user("actorId"), Visibility: enum(r, "visibility", false, domain.Private, visibilityName), Permissions: r.permissions(), At: at,
 		}
+	case TypeChatMetadata:
+		return domain.ChatMetadata{Chat: chat(), Actor: user("actorId"), Set: r.values("set"), Unset: array[string](r, "unset"), At: at}
 	case TypeMemberRestriction:
 		return domain.MemberRestriction{
 			Chat: chat(), Actor: user("actorId"), User: user("userId"), Kind: enum(r, "restriction", true, domain.Ban, restrictionName),
@@ -325,6 +363,27 @@ func (r *reader) permissions() map[domain.Action]domain.Role {
 		return nil
 	}
 	return roles
+}
+
+// values reads an object of JSON values as they stand. An empty one is nil.
+func (r *reader) values(field string) map[string]domain.JSON {
+	raw, there := r.raw(field)
+	if !there {
+		return nil
+	}
+	var texts map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &texts); err != nil {
+		r.absent(field, true, false, "an object")
+		return nil
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	values := make(map[string]domain.JSON, len(texts))
+	for key, value := range texts {
+		values[key] = domain.JSON(value)
+	}
+	return values
 }
 
 func (r *reader) mentions() (all []domain.UserID) {

@@ -17,6 +17,7 @@ const (
 	TypeChatUpdate        = "chat:update"
 	TypeChatPolicy        = "chat:policy"
 	TypeMemberRestriction = "member:restriction"
+	TypeChatMetadata      = "chat:metadata"
 	TypeUserStatus        = "user:status"
 	TypeTypingStart       = "typing:start"
 	TypeTypingStop        = "typing:stop"
@@ -41,6 +42,8 @@ func Type(e domain.Event) string {
 		return TypeChatPolicy
 	case domain.MemberRestriction:
 		return TypeMemberRestriction
+	case domain.ChatMetadata:
+		return TypeChatMetadata
 	case domain.UserStatus:
 		return TypeUserStatus
 	case domain.TypingStart:
@@ -59,7 +62,7 @@ func Type(e domain.Event) string {
 func DurableTypes() []string {
 	return []string{
 		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate,
-		TypeChatPolicy, TypeMemberRestriction,
+		TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata,
 	}
 }
 
@@ -96,7 +99,7 @@ func known(typ string) bool { return durable(typ) || ephemeral(typ) }
 
 func durable(typ string) bool {
 	switch typ {
-	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeChatPolicy, TypeMemberRestriction:
+	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata:
 		return true
 	}
 	return false

@@ -139,6 +139,10 @@ func eventSchemas() map[string]object {
 		required("actorId", idSchema, "Id of the user that changed it."),
 		optional("visibility", named("private", "public"), "Who may see and join the chat from now on. Without it that stays."),
 		optional("permissions", permissionsSchema(), "Roles that actions take from now on; null is the default. Actions that are missing stay."))
+	add(wireformat.TypeChatMetadata, "The metadata of the chat changed", true, chat,
+		required("actorId", idSchema, "Id of the user that changed it."),
+		optional("set", object{"type": "object", "maxProperties": domain.MaxMetadataKeys}, "New values by key: any JSON."),
+		optional("unset", object{"type": "array", "items": textSchema, "maxItems": domain.MaxMetadataKeys}, "Keys that are removed."))
 	add(wireformat.TypeMemberRestriction, "A user was restricted, or a restriction was lifted", true, chat,
 		required("actorId", idSchema, "Id of the user that restricted the other one."),
 		user,

@@ -32,7 +32,7 @@ const (
 // levelFor returns the level that a log must have for an event.
 func levelFor(e domain.Durable) int {
 	switch e := e.(type) {
-	case domain.ChatPolicy, domain.MemberRestriction:
+	case domain.ChatPolicy, domain.MemberRestriction, domain.ChatMetadata:
 		return rulesLevel
 	case domain.ChatUpdate:
 		if e.Kind != domain.Group {

@@ -322,6 +322,8 @@ func kindCode(k domain.EntityKind) string {
 		return "v"
 	case domain.KindRestrictions:
 		return "b"
+	case domain.KindMetadata:
+		return "d"
 	}
 	return "?"
 }

@@ -47,6 +47,10 @@ export class Chats extends Service {
   readonly block = this.part(chat.blockUser, "result", "userId");
   /** Changes who may see and join a group, and which roles actions take. An owner may. */
   readonly setPolicy = this.part(chat.setChatPolicy, "result", "chatId");
+  /** Sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise. */
+  readonly updateMetadata = this.part(chat.updateChatMetadata, "result", "chatId");
+  /** Returns the metadata of a chat, as of now or as of a seq. */
+  readonly getMetadata = this.repeatable(chat.getChatMetadata, "chatId");
   /** Bans or mutes a user of a group, or lifts that. An admin or owner may, unless the policy says otherwise. */
   readonly restrict = this.part(chat.restrictMember, "result", "chatId", "userId", "restriction");
   /** Lists the bans and mutes of a chat that are in force, the latest first. */

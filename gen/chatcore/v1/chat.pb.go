@@ -1490,6 +1490,262 @@ func (x *RestrictMemberResponse) GetResult() *CommandResult {
 	return nil
 }
 
+// UpdateChatMetadataRequest is the request of UpdateChatMetadata.
+type UpdateChatMetadataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// New values by key: JSON as text, at most 4 KiB each and 16 KiB in all. Keys are 1 to 64 letters, digits, dots, dashes and underscores.
+	Set map[string]string `protobuf:"bytes,4,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Keys to remove.
+	Unset []string `protobuf:"bytes,5,rep,name=unset,proto3" json:"unset,omitempty"`
+	// Version that the metadata must still have; another one is aborted with reason "conflict". 0 for any.
+	IfVersion     uint32 `protobuf:"varint,6,opt,name=if_version,json=ifVersion,proto3" json:"if_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateChatMetadataRequest) Reset() {
+	*x = UpdateChatMetadataRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateChatMetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateChatMetadataRequest) ProtoMessage() {}
+
+func (x *UpdateChatMetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateChatMetadataRequest.ProtoReflect.Descriptor instead.
+func (*UpdateChatMetadataRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *UpdateChatMetadataRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *UpdateChatMetadataRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *UpdateChatMetadataRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *UpdateChatMetadataRequest) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *UpdateChatMetadataRequest) GetUnset() []string {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
+}
+
+func (x *UpdateChatMetadataRequest) GetIfVersion() uint32 {
+	if x != nil {
+		return x.IfVersion
+	}
+	return 0
+}
+
+// UpdateChatMetadataResponse is the response of UpdateChatMetadata.
+type UpdateChatMetadataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command. Its seq is the version from then on.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateChatMetadataResponse) Reset() {
+	*x = UpdateChatMetadataResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateChatMetadataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateChatMetadataResponse) ProtoMessage() {}
+
+func (x *UpdateChatMetadataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateChatMetadataResponse.ProtoReflect.Descriptor instead.
+func (*UpdateChatMetadataResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *UpdateChatMetadataResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// GetChatMetadataRequest is the request of GetChatMetadata.
+type GetChatMetadataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// As of this seq. 0 for now.
+	AtSeq         uint32 `protobuf:"varint,3,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChatMetadataRequest) Reset() {
+	*x = GetChatMetadataRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChatMetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChatMetadataRequest) ProtoMessage() {}
+
+func (x *GetChatMetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChatMetadataRequest.ProtoReflect.Descriptor instead.
+func (*GetChatMetadataRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetChatMetadataRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *GetChatMetadataRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *GetChatMetadataRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+// GetChatMetadataResponse is the response of GetChatMetadata.
+type GetChatMetadataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version for UpdateChatMetadata. 0 if nothing was ever set.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Values by key: JSON as text.
+	Values        map[string]string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChatMetadataResponse) Reset() {
+	*x = GetChatMetadataResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChatMetadataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChatMetadataResponse) ProtoMessage() {}
+
+func (x *GetChatMetadataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChatMetadataResponse.ProtoReflect.Descriptor instead.
+func (*GetChatMetadataResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetChatMetadataResponse) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *GetChatMetadataResponse) GetValues() map[string]string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // ListRestrictionsRequest is the request of ListRestrictions.
 type ListRestrictionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1507,7 +1763,7 @@ type ListRestrictionsRequest struct {
 
 func (x *ListRestrictionsRequest) Reset() {
 	*x = ListRestrictionsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1775,7 @@ func (x *ListRestrictionsRequest) String() string {
 func (*ListRestrictionsRequest) ProtoMessage() {}
 
 func (x *ListRestrictionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1788,7 @@ func (x *ListRestrictionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRestrictionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRestrictionsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{23}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRestrictionsRequest) GetChatId() string {
@@ -1576,7 +1832,7 @@ type ListRestrictionsResponse struct {
 
 func (x *ListRestrictionsResponse) Reset() {
 	*x = ListRestrictionsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1844,7 @@ func (x *ListRestrictionsResponse) String() string {
 func (*ListRestrictionsResponse) ProtoMessage() {}
 
 func (x *ListRestrictionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1857,7 @@ func (x *ListRestrictionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRestrictionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRestrictionsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{24}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRestrictionsResponse) GetRestrictions() []*RestrictedUser {
@@ -1639,7 +1895,7 @@ type RestrictedUser struct {
 
 func (x *RestrictedUser) Reset() {
 	*x = RestrictedUser{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1907,7 @@ func (x *RestrictedUser) String() string {
 func (*RestrictedUser) ProtoMessage() {}
 
 func (x *RestrictedUser) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1920,7 @@ func (x *RestrictedUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestrictedUser.ProtoReflect.Descriptor instead.
 func (*RestrictedUser) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{25}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RestrictedUser) GetUserId() string {
@@ -1722,7 +1978,7 @@ type GetDirectChatRequest struct {
 
 func (x *GetDirectChatRequest) Reset() {
 	*x = GetDirectChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1990,7 @@ func (x *GetDirectChatRequest) String() string {
 func (*GetDirectChatRequest) ProtoMessage() {}
 
 func (x *GetDirectChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +2003,7 @@ func (x *GetDirectChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDirectChatRequest.ProtoReflect.Descriptor instead.
 func (*GetDirectChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{26}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetDirectChatRequest) GetActorId() string {
@@ -1775,7 +2031,7 @@ type GetDirectChatResponse struct {
 
 func (x *GetDirectChatResponse) Reset() {
 	*x = GetDirectChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2043,7 @@ func (x *GetDirectChatResponse) String() string {
 func (*GetDirectChatResponse) ProtoMessage() {}
 
 func (x *GetDirectChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2056,7 @@ func (x *GetDirectChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDirectChatResponse.ProtoReflect.Descriptor instead.
 func (*GetDirectChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{27}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetDirectChatResponse) GetChat() *Chat {
@@ -1827,7 +2083,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +2095,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2108,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{28}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveMemberRequest) GetChatId() string {
@@ -1894,7 +2150,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2162,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2175,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{29}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RemoveMemberResponse) GetResult() *CommandResult {
@@ -1944,7 +2200,7 @@ type LeaveChatRequest struct {
 
 func (x *LeaveChatRequest) Reset() {
 	*x = LeaveChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2212,7 @@ func (x *LeaveChatRequest) String() string {
 func (*LeaveChatRequest) ProtoMessage() {}
 
 func (x *LeaveChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2225,7 @@ func (x *LeaveChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveChatRequest.ProtoReflect.Descriptor instead.
 func (*LeaveChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{30}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaveChatRequest) GetChatId() string {
@@ -2004,7 +2260,7 @@ type LeaveChatResponse struct {
 
 func (x *LeaveChatResponse) Reset() {
 	*x = LeaveChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2272,7 @@ func (x *LeaveChatResponse) String() string {
 func (*LeaveChatResponse) ProtoMessage() {}
 
 func (x *LeaveChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2285,7 @@ func (x *LeaveChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveChatResponse.ProtoReflect.Descriptor instead.
 func (*LeaveChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{31}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaveChatResponse) GetResult() *CommandResult {
@@ -2058,7 +2314,7 @@ type PromoteMemberRequest struct {
 
 func (x *PromoteMemberRequest) Reset() {
 	*x = PromoteMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2326,7 @@ func (x *PromoteMemberRequest) String() string {
 func (*PromoteMemberRequest) ProtoMessage() {}
 
 func (x *PromoteMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2339,7 @@ func (x *PromoteMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteMemberRequest.ProtoReflect.Descriptor instead.
 func (*PromoteMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{32}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PromoteMemberRequest) GetChatId() string {
@@ -2132,7 +2388,7 @@ type PromoteMemberResponse struct {
 
 func (x *PromoteMemberResponse) Reset() {
 	*x = PromoteMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2400,7 @@ func (x *PromoteMemberResponse) String() string {
 func (*PromoteMemberResponse) ProtoMessage() {}
 
 func (x *PromoteMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2413,7 @@ func (x *PromoteMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteMemberResponse.ProtoReflect.Descriptor instead.
 func (*PromoteMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{33}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PromoteMemberResponse) GetResult() *CommandResult {
@@ -2186,7 +2442,7 @@ type DemoteMemberRequest struct {
 
 func (x *DemoteMemberRequest) Reset() {
 	*x = DemoteMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2198,7 +2454,7 @@ func (x *DemoteMemberRequest) String() string {
 func (*DemoteMemberRequest) ProtoMessage() {}
 
 func (x *DemoteMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2211,7 +2467,7 @@ func (x *DemoteMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemoteMemberRequest.ProtoReflect.Descriptor instead.
 func (*DemoteMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{34}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DemoteMemberRequest) GetChatId() string {
@@ -2260,7 +2516,7 @@ type DemoteMemberResponse struct {
 
 func (x *DemoteMemberResponse) Reset() {
 	*x = DemoteMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2528,7 @@ func (x *DemoteMemberResponse) String() string {
 func (*DemoteMemberResponse) ProtoMessage() {}
 
 func (x *DemoteMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2541,7 @@ func (x *DemoteMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemoteMemberResponse.ProtoReflect.Descriptor instead.
 func (*DemoteMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{35}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DemoteMemberResponse) GetResult() *CommandResult {
@@ -2310,7 +2566,7 @@ type GetChatRequest struct {
 
 func (x *GetChatRequest) Reset() {
 	*x = GetChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[36]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2578,7 @@ func (x *GetChatRequest) String() string {
 func (*GetChatRequest) ProtoMessage() {}
 
 func (x *GetChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[36]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2591,7 @@ func (x *GetChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatRequest.ProtoReflect.Descriptor instead.
 func (*GetChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{36}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetChatRequest) GetChatId() string {
@@ -2370,7 +2626,7 @@ type GetChatResponse struct {
 
 func (x *GetChatResponse) Reset() {
 	*x = GetChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[37]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2638,7 @@ func (x *GetChatResponse) String() string {
 func (*GetChatResponse) ProtoMessage() {}
 
 func (x *GetChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[37]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2651,7 @@ func (x *GetChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatResponse.ProtoReflect.Descriptor instead.
 func (*GetChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{37}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetChatResponse) GetChat() *Chat {
@@ -2422,7 +2678,7 @@ type GetMemberRequest struct {
 
 func (x *GetMemberRequest) Reset() {
 	*x = GetMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[38]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2690,7 @@ func (x *GetMemberRequest) String() string {
 func (*GetMemberRequest) ProtoMessage() {}
 
 func (x *GetMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[38]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2703,7 @@ func (x *GetMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemberRequest.ProtoReflect.Descriptor instead.
 func (*GetMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{38}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetMemberRequest) GetChatId() string {
@@ -2489,7 +2745,7 @@ type GetMemberResponse struct {
 
 func (x *GetMemberResponse) Reset() {
 	*x = GetMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[39]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2757,7 @@ func (x *GetMemberResponse) String() string {
 func (*GetMemberResponse) ProtoMessage() {}
 
 func (x *GetMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[39]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2770,7 @@ func (x *GetMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemberResponse.ProtoReflect.Descriptor instead.
 func (*GetMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{39}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetMemberResponse) GetMember() *Member {
@@ -2543,7 +2799,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[40]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2811,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[40]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +2824,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{40}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListMembersRequest) GetChatId() string {
@@ -2619,7 +2875,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[41]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2887,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[41]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2900,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{41}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2686,7 +2942,7 @@ type ListedChat struct {
 
 func (x *ListedChat) Reset() {
 	*x = ListedChat{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[42]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2954,7 @@ func (x *ListedChat) String() string {
 func (*ListedChat) ProtoMessage() {}
 
 func (x *ListedChat) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[42]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2967,7 @@ func (x *ListedChat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedChat.ProtoReflect.Descriptor instead.
 func (*ListedChat) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{42}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListedChat) GetId() string {
@@ -2785,7 +3041,7 @@ type ListChatsRequest struct {
 
 func (x *ListChatsRequest) Reset() {
 	*x = ListChatsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[43]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3053,7 @@ func (x *ListChatsRequest) String() string {
 func (*ListChatsRequest) ProtoMessage() {}
 
 func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[43]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3066,7 @@ func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{43}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListChatsRequest) GetUserId() string {
@@ -2847,7 +3103,7 @@ type ListChatsResponse struct {
 
 func (x *ListChatsResponse) Reset() {
 	*x = ListChatsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[44]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +3115,7 @@ func (x *ListChatsResponse) String() string {
 func (*ListChatsResponse) ProtoMessage() {}
 
 func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[44]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +3128,7 @@ func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{44}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListChatsResponse) GetChats() []*ListedChat {
@@ -2904,7 +3160,7 @@ type ListChatIdsRequest struct {
 
 func (x *ListChatIdsRequest) Reset() {
 	*x = ListChatIdsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[45]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3172,7 @@ func (x *ListChatIdsRequest) String() string {
 func (*ListChatIdsRequest) ProtoMessage() {}
 
 func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[45]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3185,7 @@ func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatIdsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{45}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListChatIdsRequest) GetUserId() string {
@@ -2966,7 +3222,7 @@ type ListChatIdsResponse struct {
 
 func (x *ListChatIdsResponse) Reset() {
 	*x = ListChatIdsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[46]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2978,7 +3234,7 @@ func (x *ListChatIdsResponse) String() string {
 func (*ListChatIdsResponse) ProtoMessage() {}
 
 func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[46]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,7 +3247,7 @@ func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatIdsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{46}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListChatIdsResponse) GetChatIds() []string {
@@ -3023,7 +3279,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[47]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3291,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[47]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3304,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{47}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Contact) GetUserId() string {
@@ -3087,7 +3343,7 @@ type ListContactsRequest struct {
 
 func (x *ListContactsRequest) Reset() {
 	*x = ListContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[48]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3355,7 @@ func (x *ListContactsRequest) String() string {
 func (*ListContactsRequest) ProtoMessage() {}
 
 func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[48]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3368,7 @@ func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsRequest.ProtoReflect.Descriptor instead.
 func (*ListContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{48}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListContactsRequest) GetUserId() string {
@@ -3149,7 +3405,7 @@ type ListContactsResponse struct {
 
 func (x *ListContactsResponse) Reset() {
 	*x = ListContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3161,7 +3417,7 @@ func (x *ListContactsResponse) String() string {
 func (*ListContactsResponse) ProtoMessage() {}
 
 func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3174,7 +3430,7 @@ func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsResponse.ProtoReflect.Descriptor instead.
 func (*ListContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{49}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListContactsResponse) GetContacts() []*Contact {
@@ -3202,7 +3458,7 @@ type ForgetContactsRequest struct {
 
 func (x *ForgetContactsRequest) Reset() {
 	*x = ForgetContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3470,7 @@ func (x *ForgetContactsRequest) String() string {
 func (*ForgetContactsRequest) ProtoMessage() {}
 
 func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3483,7 @@ func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsRequest.ProtoReflect.Descriptor instead.
 func (*ForgetContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{50}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ForgetContactsRequest) GetUserIds() []string {
@@ -3246,7 +3502,7 @@ type ForgetContactsResponse struct {
 
 func (x *ForgetContactsResponse) Reset() {
 	*x = ForgetContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3258,7 +3514,7 @@ func (x *ForgetContactsResponse) String() string {
 func (*ForgetContactsResponse) ProtoMessage() {}
 
 func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3271,7 +3527,7 @@ func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsResponse.ProtoReflect.Descriptor instead.
 func (*ForgetContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{51}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{55}
 }
 
 var File_chatcore_v1_chat_proto protoreflect.FileDescriptor
@@ -3379,7 +3635,31 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x12\n" +
 	"\x04lift\x18\b \x01(\bR\x04lift\"L\n" +
 	"\x16RestrictMemberResponse\x122\n" +
-	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x89\x01\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x9e\x02\n" +
+	"\x19UpdateChatMetadataRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12A\n" +
+	"\x03set\x18\x04 \x03(\v2/.chatcore.v1.UpdateChatMetadataRequest.SetEntryR\x03set\x12\x14\n" +
+	"\x05unset\x18\x05 \x03(\tR\x05unset\x12\x1d\n" +
+	"\n" +
+	"if_version\x18\x06 \x01(\rR\tifVersion\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\x1aUpdateChatMetadataResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"c\n" +
+	"\x16GetChatMetadataRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x15\n" +
+	"\x06at_seq\x18\x03 \x01(\rR\x05atSeq\"\xb8\x01\n" +
+	"\x17GetChatMetadataResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12H\n" +
+	"\x06values\x18\x02 \x03(\v20.chatcore.v1.GetChatMetadataResponse.ValuesEntryR\x06values\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x89\x01\n" +
 	"\x17ListRestrictionsRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1b\n" +
@@ -3503,7 +3783,7 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fADMISSION_ADDED\x10\x01\x12\x14\n" +
 	"\x10ADMISSION_MEMBER\x10\x02\x12\x14\n" +
-	"\x10ADMISSION_BANNED\x10\x032\xf4\x0f\n" +
+	"\x10ADMISSION_BANNED\x10\x032\xbe\x11\n" +
 	"\vChatService\x12M\n" +
 	"\n" +
 	"CreateChat\x12\x1e.chatcore.v1.CreateChatRequest\x1a\x1f.chatcore.v1.CreateChatResponse\x12M\n" +
@@ -3522,7 +3802,9 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x0eOpenDirectChat\x12\".chatcore.v1.OpenDirectChatRequest\x1a#.chatcore.v1.OpenDirectChatResponse\x12J\n" +
 	"\tBlockUser\x12\x1d.chatcore.v1.BlockUserRequest\x1a\x1e.chatcore.v1.BlockUserResponse\x12V\n" +
 	"\rSetChatPolicy\x12!.chatcore.v1.SetChatPolicyRequest\x1a\".chatcore.v1.SetChatPolicyResponse\x12Y\n" +
-	"\x0eRestrictMember\x12\".chatcore.v1.RestrictMemberRequest\x1a#.chatcore.v1.RestrictMemberResponse\x12d\n" +
+	"\x0eRestrictMember\x12\".chatcore.v1.RestrictMemberRequest\x1a#.chatcore.v1.RestrictMemberResponse\x12e\n" +
+	"\x12UpdateChatMetadata\x12&.chatcore.v1.UpdateChatMetadataRequest\x1a'.chatcore.v1.UpdateChatMetadataResponse\x12a\n" +
+	"\x0fGetChatMetadata\x12#.chatcore.v1.GetChatMetadataRequest\x1a$.chatcore.v1.GetChatMetadataResponse\"\x03\x90\x02\x01\x12d\n" +
 	"\x10ListRestrictions\x12$.chatcore.v1.ListRestrictionsRequest\x1a%.chatcore.v1.ListRestrictionsResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rGetDirectChat\x12!.chatcore.v1.GetDirectChatRequest\x1a\".chatcore.v1.GetDirectChatResponse\"\x03\x90\x02\x01\x12I\n" +
 	"\aGetChat\x12\x1b.chatcore.v1.GetChatRequest\x1a\x1c.chatcore.v1.GetChatResponse\"\x03\x90\x02\x01\x12O\n" +
@@ -3546,162 +3828,175 @@ func file_chatcore_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_chatcore_v1_chat_proto_goTypes = []any{
-	(Admission)(0),                   // 0: chatcore.v1.Admission
-	(*CreateChatRequest)(nil),        // 1: chatcore.v1.CreateChatRequest
-	(*CreateChatResponse)(nil),       // 2: chatcore.v1.CreateChatResponse
-	(*RenameChatRequest)(nil),        // 3: chatcore.v1.RenameChatRequest
-	(*RenameChatResponse)(nil),       // 4: chatcore.v1.RenameChatResponse
-	(*ArchiveChatRequest)(nil),       // 5: chatcore.v1.ArchiveChatRequest
-	(*ArchiveChatResponse)(nil),      // 6: chatcore.v1.ArchiveChatResponse
-	(*UnarchiveChatRequest)(nil),     // 7: chatcore.v1.UnarchiveChatRequest
-	(*UnarchiveChatResponse)(nil),    // 8: chatcore.v1.UnarchiveChatResponse
-	(*AddMemberRequest)(nil),         // 9: chatcore.v1.AddMemberRequest
-	(*AddMemberResponse)(nil),        // 10: chatcore.v1.AddMemberResponse
-	(*AddMembersRequest)(nil),        // 11: chatcore.v1.AddMembersRequest
-	(*AddMembersResponse)(nil),       // 12: chatcore.v1.AddMembersResponse
-	(*AddedMember)(nil),              // 13: chatcore.v1.AddedMember
-	(*JoinChatRequest)(nil),          // 14: chatcore.v1.JoinChatRequest
-	(*JoinChatResponse)(nil),         // 15: chatcore.v1.JoinChatResponse
-	(*OpenDirectChatRequest)(nil),    // 16: chatcore.v1.OpenDirectChatRequest
-	(*OpenDirectChatResponse)(nil),   // 17: chatcore.v1.OpenDirectChatResponse
-	(*BlockUserRequest)(nil),         // 18: chatcore.v1.BlockUserRequest
-	(*BlockUserResponse)(nil),        // 19: chatcore.v1.BlockUserResponse
-	(*SetChatPolicyRequest)(nil),     // 20: chatcore.v1.SetChatPolicyRequest
-	(*SetChatPolicyResponse)(nil),    // 21: chatcore.v1.SetChatPolicyResponse
-	(*RestrictMemberRequest)(nil),    // 22: chatcore.v1.RestrictMemberRequest
-	(*RestrictMemberResponse)(nil),   // 23: chatcore.v1.RestrictMemberResponse
-	(*ListRestrictionsRequest)(nil),  // 24: chatcore.v1.ListRestrictionsRequest
-	(*ListRestrictionsResponse)(nil), // 25: chatcore.v1.ListRestrictionsResponse
-	(*RestrictedUser)(nil),           // 26: chatcore.v1.RestrictedUser
-	(*GetDirectChatRequest)(nil),     // 27: chatcore.v1.GetDirectChatRequest
-	(*GetDirectChatResponse)(nil),    // 28: chatcore.v1.GetDirectChatResponse
-	(*RemoveMemberRequest)(nil),      // 29: chatcore.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),     // 30: chatcore.v1.RemoveMemberResponse
-	(*LeaveChatRequest)(nil),         // 31: chatcore.v1.LeaveChatRequest
-	(*LeaveChatResponse)(nil),        // 32: chatcore.v1.LeaveChatResponse
-	(*PromoteMemberRequest)(nil),     // 33: chatcore.v1.PromoteMemberRequest
-	(*PromoteMemberResponse)(nil),    // 34: chatcore.v1.PromoteMemberResponse
-	(*DemoteMemberRequest)(nil),      // 35: chatcore.v1.DemoteMemberRequest
-	(*DemoteMemberResponse)(nil),     // 36: chatcore.v1.DemoteMemberResponse
-	(*GetChatRequest)(nil),           // 37: chatcore.v1.GetChatRequest
-	(*GetChatResponse)(nil),          // 38: chatcore.v1.GetChatResponse
-	(*GetMemberRequest)(nil),         // 39: chatcore.v1.GetMemberRequest
-	(*GetMemberResponse)(nil),        // 40: chatcore.v1.GetMemberResponse
-	(*ListMembersRequest)(nil),       // 41: chatcore.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),      // 42: chatcore.v1.ListMembersResponse
-	(*ListedChat)(nil),               // 43: chatcore.v1.ListedChat
-	(*ListChatsRequest)(nil),         // 44: chatcore.v1.ListChatsRequest
-	(*ListChatsResponse)(nil),        // 45: chatcore.v1.ListChatsResponse
-	(*ListChatIdsRequest)(nil),       // 46: chatcore.v1.ListChatIdsRequest
-	(*ListChatIdsResponse)(nil),      // 47: chatcore.v1.ListChatIdsResponse
-	(*Contact)(nil),                  // 48: chatcore.v1.Contact
-	(*ListContactsRequest)(nil),      // 49: chatcore.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),     // 50: chatcore.v1.ListContactsResponse
-	(*ForgetContactsRequest)(nil),    // 51: chatcore.v1.ForgetContactsRequest
-	(*ForgetContactsResponse)(nil),   // 52: chatcore.v1.ForgetContactsResponse
-	nil,                              // 53: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	(*CommandResult)(nil),            // 54: chatcore.v1.CommandResult
-	(Visibility)(0),                  // 55: chatcore.v1.Visibility
-	(Restriction)(0),                 // 56: chatcore.v1.Restriction
-	(*timestamppb.Timestamp)(nil),    // 57: google.protobuf.Timestamp
-	(*Chat)(nil),                     // 58: chatcore.v1.Chat
-	(Role)(0),                        // 59: chatcore.v1.Role
-	(*Member)(nil),                   // 60: chatcore.v1.Member
-	(*Message)(nil),                  // 61: chatcore.v1.Message
+	(Admission)(0),                     // 0: chatcore.v1.Admission
+	(*CreateChatRequest)(nil),          // 1: chatcore.v1.CreateChatRequest
+	(*CreateChatResponse)(nil),         // 2: chatcore.v1.CreateChatResponse
+	(*RenameChatRequest)(nil),          // 3: chatcore.v1.RenameChatRequest
+	(*RenameChatResponse)(nil),         // 4: chatcore.v1.RenameChatResponse
+	(*ArchiveChatRequest)(nil),         // 5: chatcore.v1.ArchiveChatRequest
+	(*ArchiveChatResponse)(nil),        // 6: chatcore.v1.ArchiveChatResponse
+	(*UnarchiveChatRequest)(nil),       // 7: chatcore.v1.UnarchiveChatRequest
+	(*UnarchiveChatResponse)(nil),      // 8: chatcore.v1.UnarchiveChatResponse
+	(*AddMemberRequest)(nil),           // 9: chatcore.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),          // 10: chatcore.v1.AddMemberResponse
+	(*AddMembersRequest)(nil),          // 11: chatcore.v1.AddMembersRequest
+	(*AddMembersResponse)(nil),         // 12: chatcore.v1.AddMembersResponse
+	(*AddedMember)(nil),                // 13: chatcore.v1.AddedMember
+	(*JoinChatRequest)(nil),            // 14: chatcore.v1.JoinChatRequest
+	(*JoinChatResponse)(nil),           // 15: chatcore.v1.JoinChatResponse
+	(*OpenDirectChatRequest)(nil),      // 16: chatcore.v1.OpenDirectChatRequest
+	(*OpenDirectChatResponse)(nil),     // 17: chatcore.v1.OpenDirectChatResponse
+	(*BlockUserRequest)(nil),           // 18: chatcore.v1.BlockUserRequest
+	(*BlockUserResponse)(nil),          // 19: chatcore.v1.BlockUserResponse
+	(*SetChatPolicyRequest)(nil),       // 20: chatcore.v1.SetChatPolicyRequest
+	(*SetChatPolicyResponse)(nil),      // 21: chatcore.v1.SetChatPolicyResponse
+	(*RestrictMemberRequest)(nil),      // 22: chatcore.v1.RestrictMemberRequest
+	(*RestrictMemberResponse)(nil),     // 23: chatcore.v1.RestrictMemberResponse
+	(*UpdateChatMetadataRequest)(nil),  // 24: chatcore.v1.UpdateChatMetadataRequest
+	(*UpdateChatMetadataResponse)(nil), // 25: chatcore.v1.UpdateChatMetadataResponse
+	(*GetChatMetadataRequest)(nil),     // 26: chatcore.v1.GetChatMetadataRequest
+	(*GetChatMetadataResponse)(nil),    // 27: chatcore.v1.GetChatMetadataResponse
+	(*ListRestrictionsRequest)(nil),    // 28: chatcore.v1.ListRestrictionsRequest
+	(*ListRestrictionsResponse)(nil),   // 29: chatcore.v1.ListRestrictionsResponse
+	(*RestrictedUser)(nil),             // 30: chatcore.v1.RestrictedUser
+	(*GetDirectChatRequest)(nil),       // 31: chatcore.v1.GetDirectChatRequest
+	(*GetDirectChatResponse)(nil),      // 32: chatcore.v1.GetDirectChatResponse
+	(*RemoveMemberRequest)(nil),        // 33: chatcore.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),       // 34: chatcore.v1.RemoveMemberResponse
+	(*LeaveChatRequest)(nil),           // 35: chatcore.v1.LeaveChatRequest
+	(*LeaveChatResponse)(nil),          // 36: chatcore.v1.LeaveChatResponse
+	(*PromoteMemberRequest)(nil),       // 37: chatcore.v1.PromoteMemberRequest
+	(*PromoteMemberResponse)(nil),      // 38: chatcore.v1.PromoteMemberResponse
+	(*DemoteMemberRequest)(nil),        // 39: chatcore.v1.DemoteMemberRequest
+	(*DemoteMemberResponse)(nil),       // 40: chatcore.v1.DemoteMemberResponse
+	(*GetChatRequest)(nil),             // 41: chatcore.v1.GetChatRequest
+	(*GetChatResponse)(nil),            // 42: chatcore.v1.GetChatResponse
+	(*GetMemberRequest)(nil),           // 43: chatcore.v1.GetMemberRequest
+	(*GetMemberResponse)(nil),          // 44: chatcore.v1.GetMemberResponse
+	(*ListMembersRequest)(nil),         // 45: chatcore.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 46: chatcore.v1.ListMembersResponse
+	(*ListedChat)(nil),                 // 47: chatcore.v1.ListedChat
+	(*ListChatsRequest)(nil),           // 48: chatcore.v1.ListChatsRequest
+	(*ListChatsResponse)(nil),          // 49: chatcore.v1.ListChatsResponse
+	(*ListChatIdsRequest)(nil),         // 50: chatcore.v1.ListChatIdsRequest
+	(*ListChatIdsResponse)(nil),        // 51: chatcore.v1.ListChatIdsResponse
+	(*Contact)(nil),                    // 52: chatcore.v1.Contact
+	(*ListContactsRequest)(nil),        // 53: chatcore.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),       // 54: chatcore.v1.ListContactsResponse
+	(*ForgetContactsRequest)(nil),      // 55: chatcore.v1.ForgetContactsRequest
+	(*ForgetContactsResponse)(nil),     // 56: chatcore.v1.ForgetContactsResponse
+	nil,                                // 57: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	nil,                                // 58: chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	nil,                                // 59: chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	(*CommandResult)(nil),              // 60: chatcore.v1.CommandResult
+	(Visibility)(0),                    // 61: chatcore.v1.Visibility
+	(Restriction)(0),                   // 62: chatcore.v1.Restriction
+	(*timestamppb.Timestamp)(nil),      // 63: google.protobuf.Timestamp
+	(*Chat)(nil),                       // 64: chatcore.v1.Chat
+	(Role)(0),                          // 65: chatcore.v1.Role
+	(*Member)(nil),                     // 66: chatcore.v1.Member
+	(*Message)(nil),                    // 67: chatcore.v1.Message
 }
 var file_chatcore_v1_chat_proto_depIdxs = []int32{
-	54, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
-	54, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
-	54, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	54, // 3: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	54, // 4: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	54, // 5: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 3: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 4: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 5: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
 	13, // 6: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
 	0,  // 7: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
-	54, // 8: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
-	54, // 9: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
-	55, // 10: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
-	53, // 11: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	54, // 12: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
-	56, // 13: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
-	57, // 14: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
-	54, // 15: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	26, // 16: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
-	56, // 17: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
-	57, // 18: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
-	57, // 19: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
-	58, // 20: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
-	54, // 21: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	54, // 22: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	59, // 23: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
-	54, // 24: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	59, // 25: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
-	54, // 26: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	58, // 27: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
-	60, // 28: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
-	60, // 29: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
-	59, // 30: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
-	57, // 31: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
-	57, // 32: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
-	61, // 33: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
-	43, // 34: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
-	48, // 35: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
-	59, // 36: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	1,  // 37: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
-	3,  // 38: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
-	5,  // 39: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
-	7,  // 40: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
-	9,  // 41: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
-	29, // 42: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
-	31, // 43: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
-	33, // 44: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
-	35, // 45: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
-	11, // 46: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
-	14, // 47: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
-	16, // 48: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
-	18, // 49: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
-	20, // 50: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
-	22, // 51: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
-	24, // 52: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
-	27, // 53: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
-	37, // 54: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
-	39, // 55: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
-	41, // 56: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
-	44, // 57: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
-	46, // 58: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
-	49, // 59: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
-	51, // 60: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
-	2,  // 61: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
-	4,  // 62: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
-	6,  // 63: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
-	8,  // 64: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
-	10, // 65: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
-	30, // 66: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
-	32, // 67: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
-	34, // 68: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
-	36, // 69: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
-	12, // 70: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
-	15, // 71: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
-	17, // 72: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
-	19, // 73: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
-	21, // 74: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
-	23, // 75: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
-	25, // 76: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
-	28, // 77: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
-	38, // 78: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
-	40, // 79: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
-	42, // 80: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
-	45, // 81: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
-	47, // 82: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
-	50, // 83: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
-	52, // 84: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
-	61, // [61:85] is the sub-list for method output_type
-	37, // [37:61] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	60, // 8: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 9: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
+	61, // 10: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
+	57, // 11: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	60, // 12: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 13: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
+	63, // 14: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
+	60, // 15: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	58, // 16: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	60, // 17: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
+	59, // 18: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	30, // 19: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
+	62, // 20: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
+	63, // 21: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
+	63, // 22: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
+	64, // 23: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
+	60, // 24: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 25: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	65, // 26: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
+	60, // 27: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	65, // 28: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
+	60, // 29: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	64, // 30: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
+	66, // 31: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
+	66, // 32: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
+	65, // 33: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
+	63, // 34: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
+	63, // 35: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
+	67, // 36: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
+	47, // 37: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
+	52, // 38: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
+	65, // 39: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	1,  // 40: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
+	3,  // 41: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
+	5,  // 42: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
+	7,  // 43: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
+	9,  // 44: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
+	33, // 45: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
+	35, // 46: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
+	37, // 47: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
+	39, // 48: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
+	11, // 49: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
+	14, // 50: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
+	16, // 51: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
+	18, // 52: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
+	20, // 53: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
+	22, // 54: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
+	24, // 55: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
+	26, // 56: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
+	28, // 57: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
+	31, // 58: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
+	41, // 59: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
+	43, // 60: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
+	45, // 61: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
+	48, // 62: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
+	50, // 63: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
+	53, // 64: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
+	55, // 65: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
+	2,  // 66: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
+	4,  // 67: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
+	6,  // 68: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
+	8,  // 69: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
+	10, // 70: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
+	34, // 71: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
+	36, // 72: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
+	38, // 73: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
+	40, // 74: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
+	12, // 75: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
+	15, // 76: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
+	17, // 77: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
+	19, // 78: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
+	21, // 79: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
+	23, // 80: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
+	25, // 81: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
+	27, // 82: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
+	29, // 83: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
+	32, // 84: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
+	42, // 85: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
+	44, // 86: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
+	46, // 87: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
+	49, // 88: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
+	51, // 89: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
+	54, // 90: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
+	56, // 91: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
+	66, // [66:92] is the sub-list for method output_type
+	40, // [40:66] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_chat_proto_init() }
@@ -3716,7 +4011,7 @@ func file_chatcore_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_chat_proto_rawDesc), len(file_chatcore_v1_chat_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   53,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -134,6 +134,7 @@ type Event struct {
 	//	*Event_Unknown
 	//	*Event_ChatPolicy
 	//	*Event_MemberRestriction
+	//	*Event_ChatMetadata
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -336,6 +337,15 @@ func (x *Event) GetMemberRestriction() *MemberRestriction {
 	return nil
 }
 
+func (x *Event) GetChatMetadata() *ChatMetadata {
+	if x != nil {
+		if x, ok := x.Event.(*Event_ChatMetadata); ok {
+			return x.ChatMetadata
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -390,6 +400,11 @@ type Event_MemberRestriction struct {
 	MemberRestriction *MemberRestriction `protobuf:"bytes,31,opt,name=member_restriction,json=memberRestriction,proto3,oneof"`
 }
 
+type Event_ChatMetadata struct {
+	// Of type chat:metadata.
+	ChatMetadata *ChatMetadata `protobuf:"bytes,32,opt,name=chat_metadata,json=chatMetadata,proto3,oneof"`
+}
+
 func (*Event_MessageNew) isEvent_Event() {}
 
 func (*Event_MessageEdit) isEvent_Event() {}
@@ -409,6 +424,8 @@ func (*Event_Unknown) isEvent_Event() {}
 func (*Event_ChatPolicy) isEvent_Event() {}
 
 func (*Event_MemberRestriction) isEvent_Event() {}
+
+func (*Event_ChatMetadata) isEvent_Event() {}
 
 // MessageNew is a message that was sent. Event.actor_id is the sender.
 type MessageNew struct {
@@ -830,6 +847,61 @@ func (x *ChatPolicy) GetPermissions() map[string]Role {
 	return nil
 }
 
+// ChatMetadata is a change of a chat's metadata. Event.actor_id is the user that changed it.
+type ChatMetadata struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// New values by key: JSON as text.
+	Set map[string]string `protobuf:"bytes,1,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Keys that were removed.
+	Unset         []string `protobuf:"bytes,2,rep,name=unset,proto3" json:"unset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatMetadata) Reset() {
+	*x = ChatMetadata{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatMetadata) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatMetadata) ProtoMessage() {}
+
+func (x *ChatMetadata) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatMetadata.ProtoReflect.Descriptor instead.
+func (*ChatMetadata) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ChatMetadata) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *ChatMetadata) GetUnset() []string {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
+}
+
 // MemberRestriction is a restriction that was set or lifted. Event.actor_id is the user that did it. A block is only in feeds of the user who blocks.
 type MemberRestriction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -849,7 +921,7 @@ type MemberRestriction struct {
 
 func (x *MemberRestriction) Reset() {
 	*x = MemberRestriction{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +933,7 @@ func (x *MemberRestriction) String() string {
 func (*MemberRestriction) ProtoMessage() {}
 
 func (x *MemberRestriction) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[7]
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +946,7 @@ func (x *MemberRestriction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberRestriction.ProtoReflect.Descriptor instead.
 func (*MemberRestriction) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MemberRestriction) GetUserId() string {
@@ -933,7 +1005,7 @@ type ChatUpdate struct {
 
 func (x *ChatUpdate) Reset() {
 	*x = ChatUpdate{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1017,7 @@ func (x *ChatUpdate) String() string {
 func (*ChatUpdate) ProtoMessage() {}
 
 func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1030,7 @@ func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatUpdate.ProtoReflect.Descriptor instead.
 func (*ChatUpdate) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ChatUpdate) GetChange() ChatChange {
@@ -1018,7 +1090,7 @@ type CustomEvent struct {
 
 func (x *CustomEvent) Reset() {
 	*x = CustomEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[9]
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1102,7 @@ func (x *CustomEvent) String() string {
 func (*CustomEvent) ProtoMessage() {}
 
 func (x *CustomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[9]
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1115,7 @@ func (x *CustomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomEvent.ProtoReflect.Descriptor instead.
 func (*CustomEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{9}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CustomEvent) GetTypeVersion() uint32 {
@@ -1080,7 +1152,7 @@ type UnknownEvent struct {
 
 func (x *UnknownEvent) Reset() {
 	*x = UnknownEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	mi := &file_chatcore_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1164,7 @@ func (x *UnknownEvent) String() string {
 func (*UnknownEvent) ProtoMessage() {}
 
 func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	mi := &file_chatcore_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1177,7 @@ func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnknownEvent.ProtoReflect.Descriptor instead.
 func (*UnknownEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UnknownEvent) GetTypeVersion() uint32 {
@@ -1126,7 +1198,7 @@ var File_chatcore_v1_event_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\a\n" +
+	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\a\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -1152,7 +1224,8 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\aunknown\x18\x1b \x01(\v2\x19.chatcore.v1.UnknownEventH\x00R\aunknown\x12:\n" +
 	"\vchat_policy\x18\x1e \x01(\v2\x17.chatcore.v1.ChatPolicyH\x00R\n" +
 	"chatPolicy\x12O\n" +
-	"\x12member_restriction\x18\x1f \x01(\v2\x1e.chatcore.v1.MemberRestrictionH\x00R\x11memberRestrictionB\a\n" +
+	"\x12member_restriction\x18\x1f \x01(\v2\x1e.chatcore.v1.MemberRestrictionH\x00R\x11memberRestriction\x12@\n" +
+	"\rchat_metadata\x18  \x01(\v2\x19.chatcore.v1.ChatMetadataH\x00R\fchatMetadataB\a\n" +
 	"\x05event\"\xd8\x01\n" +
 	"\n" +
 	"MessageNew\x12\x1d\n" +
@@ -1194,7 +1267,13 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\vpermissions\x18\x02 \x03(\v2(.chatcore.v1.ChatPolicy.PermissionsEntryR\vpermissions\x1aQ\n" +
 	"\x10PermissionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
-	"\x05value\x18\x02 \x01(\x0e2\x11.chatcore.v1.RoleR\x05value:\x028\x01\"\xca\x01\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x11.chatcore.v1.RoleR\x05value:\x028\x01\"\x92\x01\n" +
+	"\fChatMetadata\x124\n" +
+	"\x03set\x18\x01 \x03(\v2\".chatcore.v1.ChatMetadata.SetEntryR\x03set\x12\x14\n" +
+	"\x05unset\x18\x02 \x03(\tR\x05unset\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x01\n" +
 	"\x11MemberRestriction\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12:\n" +
 	"\vrestriction\x18\x02 \x01(\x0e2\x18.chatcore.v1.RestrictionR\vrestriction\x120\n" +
@@ -1240,7 +1319,7 @@ func file_chatcore_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_chatcore_v1_event_proto_goTypes = []any{
 	(ChatChange)(0),               // 0: chatcore.v1.ChatChange
 	(*Event)(nil),                 // 1: chatcore.v1.Event
@@ -1250,46 +1329,50 @@ var file_chatcore_v1_event_proto_goTypes = []any{
 	(*MessageReaction)(nil),       // 5: chatcore.v1.MessageReaction
 	(*ReadReceipt)(nil),           // 6: chatcore.v1.ReadReceipt
 	(*ChatPolicy)(nil),            // 7: chatcore.v1.ChatPolicy
-	(*MemberRestriction)(nil),     // 8: chatcore.v1.MemberRestriction
-	(*ChatUpdate)(nil),            // 9: chatcore.v1.ChatUpdate
-	(*CustomEvent)(nil),           // 10: chatcore.v1.CustomEvent
-	(*UnknownEvent)(nil),          // 11: chatcore.v1.UnknownEvent
-	nil,                           // 12: chatcore.v1.ChatPolicy.PermissionsEntry
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*Attachment)(nil),            // 14: chatcore.v1.Attachment
-	(Visibility)(0),               // 15: chatcore.v1.Visibility
-	(Restriction)(0),              // 16: chatcore.v1.Restriction
-	(Role)(0),                     // 17: chatcore.v1.Role
-	(ChatKind)(0),                 // 18: chatcore.v1.ChatKind
+	(*ChatMetadata)(nil),          // 8: chatcore.v1.ChatMetadata
+	(*MemberRestriction)(nil),     // 9: chatcore.v1.MemberRestriction
+	(*ChatUpdate)(nil),            // 10: chatcore.v1.ChatUpdate
+	(*CustomEvent)(nil),           // 11: chatcore.v1.CustomEvent
+	(*UnknownEvent)(nil),          // 12: chatcore.v1.UnknownEvent
+	nil,                           // 13: chatcore.v1.ChatPolicy.PermissionsEntry
+	nil,                           // 14: chatcore.v1.ChatMetadata.SetEntry
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Attachment)(nil),            // 16: chatcore.v1.Attachment
+	(Visibility)(0),               // 17: chatcore.v1.Visibility
+	(Restriction)(0),              // 18: chatcore.v1.Restriction
+	(Role)(0),                     // 19: chatcore.v1.Role
+	(ChatKind)(0),                 // 20: chatcore.v1.ChatKind
 }
 var file_chatcore_v1_event_proto_depIdxs = []int32{
-	13, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	15, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Event.message_new:type_name -> chatcore.v1.MessageNew
 	3,  // 2: chatcore.v1.Event.message_edit:type_name -> chatcore.v1.MessageEdit
 	4,  // 3: chatcore.v1.Event.message_delete:type_name -> chatcore.v1.MessageDelete
 	5,  // 4: chatcore.v1.Event.message_reaction:type_name -> chatcore.v1.MessageReaction
 	6,  // 5: chatcore.v1.Event.read_receipt:type_name -> chatcore.v1.ReadReceipt
-	9,  // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
-	10, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
-	11, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
+	10, // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
+	11, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
+	12, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
 	7,  // 9: chatcore.v1.Event.chat_policy:type_name -> chatcore.v1.ChatPolicy
-	8,  // 10: chatcore.v1.Event.member_restriction:type_name -> chatcore.v1.MemberRestriction
-	14, // 11: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
-	14, // 12: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
-	15, // 13: chatcore.v1.ChatPolicy.visibility:type_name -> chatcore.v1.Visibility
-	12, // 14: chatcore.v1.ChatPolicy.permissions:type_name -> chatcore.v1.ChatPolicy.PermissionsEntry
-	16, // 15: chatcore.v1.MemberRestriction.restriction:type_name -> chatcore.v1.Restriction
-	13, // 16: chatcore.v1.MemberRestriction.until:type_name -> google.protobuf.Timestamp
-	0,  // 17: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
-	17, // 18: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
-	17, // 19: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
-	18, // 20: chatcore.v1.ChatUpdate.kind:type_name -> chatcore.v1.ChatKind
-	17, // 21: chatcore.v1.ChatPolicy.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	9,  // 10: chatcore.v1.Event.member_restriction:type_name -> chatcore.v1.MemberRestriction
+	8,  // 11: chatcore.v1.Event.chat_metadata:type_name -> chatcore.v1.ChatMetadata
+	16, // 12: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
+	16, // 13: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
+	17, // 14: chatcore.v1.ChatPolicy.visibility:type_name -> chatcore.v1.Visibility
+	13, // 15: chatcore.v1.ChatPolicy.permissions:type_name -> chatcore.v1.ChatPolicy.PermissionsEntry
+	14, // 16: chatcore.v1.ChatMetadata.set:type_name -> chatcore.v1.ChatMetadata.SetEntry
+	18, // 17: chatcore.v1.MemberRestriction.restriction:type_name -> chatcore.v1.Restriction
+	15, // 18: chatcore.v1.MemberRestriction.until:type_name -> google.protobuf.Timestamp
+	0,  // 19: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
+	19, // 20: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
+	19, // 21: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
+	20, // 22: chatcore.v1.ChatUpdate.kind:type_name -> chatcore.v1.ChatKind
+	19, // 23: chatcore.v1.ChatPolicy.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_event_proto_init() }
@@ -1309,6 +1392,7 @@ func file_chatcore_v1_event_proto_init() {
 		(*Event_Unknown)(nil),
 		(*Event_ChatPolicy)(nil),
 		(*Event_MemberRestriction)(nil),
+		(*Event_ChatMetadata)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1316,7 +1400,7 @@ func file_chatcore_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_event_proto_rawDesc), len(file_chatcore_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -71,6 +71,12 @@ const (
 	// ChatServiceRestrictMemberProcedure is the fully-qualified name of the ChatService's
 	// RestrictMember RPC.
 	ChatServiceRestrictMemberProcedure = "/chatcore.v1.ChatService/RestrictMember"
+	// ChatServiceUpdateChatMetadataProcedure is the fully-qualified name of the ChatService's
+	// UpdateChatMetadata RPC.
+	ChatServiceUpdateChatMetadataProcedure = "/chatcore.v1.ChatService/UpdateChatMetadata"
+	// ChatServiceGetChatMetadataProcedure is the fully-qualified name of the ChatService's
+	// GetChatMetadata RPC.
+	ChatServiceGetChatMetadataProcedure = "/chatcore.v1.ChatService/GetChatMetadata"
 	// ChatServiceListRestrictionsProcedure is the fully-qualified name of the ChatService's
 	// ListRestrictions RPC.
 	ChatServiceListRestrictionsProcedure = "/chatcore.v1.ChatService/ListRestrictions"
@@ -127,6 +133,10 @@ type ChatServiceClient interface {
 	SetChatPolicy(context.Context, *v1.SetChatPolicyRequest) (*v1.SetChatPolicyResponse, error)
 	// RestrictMember bans or mutes a user of a group, who need not be a member, or lifts that. An admin or owner may, unless the policy says otherwise.
 	RestrictMember(context.Context, *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error)
+	// UpdateChatMetadata sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise.
+	UpdateChatMetadata(context.Context, *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error)
+	// GetChatMetadata returns the metadata of a chat, as of now or as of a seq.
+	GetChatMetadata(context.Context, *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error)
 	// ListRestrictions returns a page of the bans and mutes of a chat that are in force, the latest first. A page may have fewer than page_size although more follow. A
 	// service, an admin or an owner may.
 	ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error)
@@ -252,6 +262,19 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("RestrictMember")),
 			connect.WithClientOptions(opts...),
 		),
+		updateChatMetadata: connect.NewClient[v1.UpdateChatMetadataRequest, v1.UpdateChatMetadataResponse](
+			httpClient,
+			baseURL+ChatServiceUpdateChatMetadataProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("UpdateChatMetadata")),
+			connect.WithClientOptions(opts...),
+		),
+		getChatMetadata: connect.NewClient[v1.GetChatMetadataRequest, v1.GetChatMetadataResponse](
+			httpClient,
+			baseURL+ChatServiceGetChatMetadataProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("GetChatMetadata")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listRestrictions: connect.NewClient[v1.ListRestrictionsRequest, v1.ListRestrictionsResponse](
 			httpClient,
 			baseURL+ChatServiceListRestrictionsProcedure,
@@ -319,30 +342,32 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // chatServiceClient implements ChatServiceClient.
 type chatServiceClient struct {
-	createChat       *connect.Client[v1.CreateChatRequest, v1.CreateChatResponse]
-	renameChat       *connect.Client[v1.RenameChatRequest, v1.RenameChatResponse]
-	archiveChat      *connect.Client[v1.ArchiveChatRequest, v1.ArchiveChatResponse]
-	unarchiveChat    *connect.Client[v1.UnarchiveChatRequest, v1.UnarchiveChatResponse]
-	addMember        *connect.Client[v1.AddMemberRequest, v1.AddMemberResponse]
-	removeMember     *connect.Client[v1.RemoveMemberRequest, v1.RemoveMemberResponse]
-	leaveChat        *connect.Client[v1.LeaveChatRequest, v1.LeaveChatResponse]
-	promoteMember    *connect.Client[v1.PromoteMemberRequest, v1.PromoteMemberResponse]
-	demoteMember     *connect.Client[v1.DemoteMemberRequest, v1.DemoteMemberResponse]
-	addMembers       *connect.Client[v1.AddMembersRequest, v1.AddMembersResponse]
-	joinChat         *connect.Client[v1.JoinChatRequest, v1.JoinChatResponse]
-	openDirectChat   *connect.Client[v1.OpenDirectChatRequest, v1.OpenDirectChatResponse]
-	blockUser        *connect.Client[v1.BlockUserRequest, v1.BlockUserResponse]
-	setChatPolicy    *connect.Client[v1.SetChatPolicyRequest, v1.SetChatPolicyResponse]
-	restrictMember   *connect.Client[v1.RestrictMemberRequest, v1.RestrictMemberResponse]
-	listRestrictions *connect.Client[v1.ListRestrictionsRequest, v1.ListRestrictionsResponse]
-	getDirectChat    *connect.Client[v1.GetDirectChatRequest, v1.GetDirectChatResponse]
-	getChat          *connect.Client[v1.GetChatRequest, v1.GetChatResponse]
-	getMember        *connect.Client[v1.GetMemberRequest, v1.GetMemberResponse]
-	listMembers      *connect.Client[v1.ListMembersRequest, v1.ListMembersResponse]
-	listChats        *connect.Client[v1.ListChatsRequest, v1.ListChatsResponse]
-	listChatIds      *connect.Client[v1.ListChatIdsRequest, v1.ListChatIdsResponse]
-	listContacts     *connect.Client[v1.ListContactsRequest, v1.ListContactsResponse]
-	forgetContacts   *connect.Client[v1.ForgetContactsRequest, v1.ForgetContactsResponse]
+	createChat         *connect.Client[v1.CreateChatRequest, v1.CreateChatResponse]
+	renameChat         *connect.Client[v1.RenameChatRequest, v1.RenameChatResponse]
+	archiveChat        *connect.Client[v1.ArchiveChatRequest, v1.ArchiveChatResponse]
+	unarchiveChat      *connect.Client[v1.UnarchiveChatRequest, v1.UnarchiveChatResponse]
+	addMember          *connect.Client[v1.AddMemberRequest, v1.AddMemberResponse]
+	removeMember       *connect.Client[v1.RemoveMemberRequest, v1.RemoveMemberResponse]
+	leaveChat          *connect.Client[v1.LeaveChatRequest, v1.LeaveChatResponse]
+	promoteMember      *connect.Client[v1.PromoteMemberRequest, v1.PromoteMemberResponse]
+	demoteMember       *connect.Client[v1.DemoteMemberRequest, v1.DemoteMemberResponse]
+	addMembers         *connect.Client[v1.AddMembersRequest, v1.AddMembersResponse]
+	joinChat           *connect.Client[v1.JoinChatRequest, v1.JoinChatResponse]
+	openDirectChat     *connect.Client[v1.OpenDirectChatRequest, v1.OpenDirectChatResponse]
+	blockUser          *connect.Client[v1.BlockUserRequest, v1.BlockUserResponse]
+	setChatPolicy      *connect.Client[v1.SetChatPolicyRequest, v1.SetChatPolicyResponse]
+	restrictMember     *connect.Client[v1.RestrictMemberRequest, v1.RestrictMemberResponse]
+	updateChatMetadata *connect.Client[v1.UpdateChatMetadataRequest, v1.UpdateChatMetadataResponse]
+	getChatMetadata    *connect.Client[v1.GetChatMetadataRequest, v1.GetChatMetadataResponse]
+	listRestrictions   *connect.Client[v1.ListRestrictionsRequest, v1.ListRestrictionsResponse]
+	getDirectChat      *connect.Client[v1.GetDirectChatRequest, v1.GetDirectChatResponse]
+	getChat            *connect.Client[v1.GetChatRequest, v1.GetChatResponse]
+	getMember          *connect.Client[v1.GetMemberRequest, v1.GetMemberResponse]
+	listMembers        *connect.Client[v1.ListMembersRequest, v1.ListMembersResponse]
+	listChats          *connect.Client[v1.ListChatsRequest, v1.ListChatsResponse]
+	listChatIds        *connect.Client[v1.ListChatIdsRequest, v1.ListChatIdsResponse]
+	listContacts       *connect.Client[v1.ListContactsRequest, v1.ListContactsResponse]
+	forgetContacts     *connect.Client[v1.ForgetContactsRequest, v1.ForgetContactsResponse]
 }
 
 // CreateChat calls chatcore.v1.ChatService.CreateChat.
@@ -480,6 +505,24 @@ func (c *chatServiceClient) RestrictMember(ctx context.Context, req *v1.Restrict
 	return nil, err
 }
 
+// UpdateChatMetadata calls chatcore.v1.ChatService.UpdateChatMetadata.
+func (c *chatServiceClient) UpdateChatMetadata(ctx context.Context, req *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error) {
+	response, err := c.updateChatMetadata.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetChatMetadata calls chatcore.v1.ChatService.GetChatMetadata.
+func (c *chatServiceClient) GetChatMetadata(ctx context.Context, req *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error) {
+	response, err := c.getChatMetadata.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListRestrictions calls chatcore.v1.ChatService.ListRestrictions.
 func (c *chatServiceClient) ListRestrictions(ctx context.Context, req *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error) {
 	response, err := c.listRestrictions.CallUnary(ctx, connect.NewRequest(req))
@@ -593,6 +636,10 @@ type ChatServiceHandler interface {
 	SetChatPolicy(context.Context, *v1.SetChatPolicyRequest) (*v1.SetChatPolicyResponse, error)
 	// RestrictMember bans or mutes a user of a group, who need not be a member, or lifts that. An admin or owner may, unless the policy says otherwise.
 	RestrictMember(context.Context, *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error)
+	// UpdateChatMetadata sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise.
+	UpdateChatMetadata(context.Context, *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error)
+	// GetChatMetadata returns the metadata of a chat, as of now or as of a seq.
+	GetChatMetadata(context.Context, *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error)
 	// ListRestrictions returns a page of the bans and mutes of a chat that are in force, the latest first. A page may have fewer than page_size although more follow. A
 	// service, an admin or an owner may.
 	ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error)
@@ -714,6 +761,19 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("RestrictMember")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceUpdateChatMetadataHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceUpdateChatMetadataProcedure,
+		svc.UpdateChatMetadata,
+		connect.WithSchema(chatServiceMethods.ByName("UpdateChatMetadata")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceGetChatMetadataHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceGetChatMetadataProcedure,
+		svc.GetChatMetadata,
+		connect.WithSchema(chatServiceMethods.ByName("GetChatMetadata")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	chatServiceListRestrictionsHandler := connect.NewUnaryHandlerSimple(
 		ChatServiceListRestrictionsProcedure,
 		svc.ListRestrictions,
@@ -808,6 +868,10 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceSetChatPolicyHandler.ServeHTTP(w, r)
 		case ChatServiceRestrictMemberProcedure:
 			chatServiceRestrictMemberHandler.ServeHTTP(w, r)
+		case ChatServiceUpdateChatMetadataProcedure:
+			chatServiceUpdateChatMetadataHandler.ServeHTTP(w, r)
+		case ChatServiceGetChatMetadataProcedure:
+			chatServiceGetChatMetadataHandler.ServeHTTP(w, r)
 		case ChatServiceListRestrictionsProcedure:
 			chatServiceListRestrictionsHandler.ServeHTTP(w, r)
 		case ChatServiceGetDirectChatProcedure:
@@ -893,6 +957,14 @@ func (UnimplementedChatServiceHandler) SetChatPolicy(context.Context, *v1.SetCha
 
 func (UnimplementedChatServiceHandler) RestrictMember(context.Context, *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.RestrictMember is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) UpdateChatMetadata(context.Context, *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.UpdateChatMetadata is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) GetChatMetadata(context.Context, *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.GetChatMetadata is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error) {

@@ -748,6 +748,142 @@ export declare type RestrictMemberResponse = Message<"chatcore.v1.RestrictMember
 export declare const RestrictMemberResponseSchema: GenMessage<RestrictMemberResponse>;
 
 /**
+ * UpdateChatMetadataRequest is the request of UpdateChatMetadata.
+ *
+ * @generated from message chatcore.v1.UpdateChatMetadataRequest
+ */
+export declare type UpdateChatMetadataRequest = Message<"chatcore.v1.UpdateChatMetadataRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * New values by key: JSON as text, at most 4 KiB each and 16 KiB in all. Keys are 1 to 64 letters, digits, dots, dashes and underscores.
+   *
+   * @generated from field: map<string, string> set = 4;
+   */
+  set: { [key: string]: string };
+
+  /**
+   * Keys to remove.
+   *
+   * @generated from field: repeated string unset = 5;
+   */
+  unset: string[];
+
+  /**
+   * Version that the metadata must still have; another one is aborted with reason "conflict". 0 for any.
+   *
+   * @generated from field: uint32 if_version = 6;
+   */
+  ifVersion: number;
+};
+
+/**
+ * Describes the message chatcore.v1.UpdateChatMetadataRequest.
+ * Use `create(UpdateChatMetadataRequestSchema)` to create a new message.
+ */
+export declare const UpdateChatMetadataRequestSchema: GenMessage<UpdateChatMetadataRequest>;
+
+/**
+ * UpdateChatMetadataResponse is the response of UpdateChatMetadata.
+ *
+ * @generated from message chatcore.v1.UpdateChatMetadataResponse
+ */
+export declare type UpdateChatMetadataResponse = Message<"chatcore.v1.UpdateChatMetadataResponse"> & {
+  /**
+   * Result of the command. Its seq is the version from then on.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.UpdateChatMetadataResponse.
+ * Use `create(UpdateChatMetadataResponseSchema)` to create a new message.
+ */
+export declare const UpdateChatMetadataResponseSchema: GenMessage<UpdateChatMetadataResponse>;
+
+/**
+ * GetChatMetadataRequest is the request of GetChatMetadata.
+ *
+ * @generated from message chatcore.v1.GetChatMetadataRequest
+ */
+export declare type GetChatMetadataRequest = Message<"chatcore.v1.GetChatMetadataRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * As of this seq. 0 for now.
+   *
+   * @generated from field: uint32 at_seq = 3;
+   */
+  atSeq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.GetChatMetadataRequest.
+ * Use `create(GetChatMetadataRequestSchema)` to create a new message.
+ */
+export declare const GetChatMetadataRequestSchema: GenMessage<GetChatMetadataRequest>;
+
+/**
+ * GetChatMetadataResponse is the response of GetChatMetadata.
+ *
+ * @generated from message chatcore.v1.GetChatMetadataResponse
+ */
+export declare type GetChatMetadataResponse = Message<"chatcore.v1.GetChatMetadataResponse"> & {
+  /**
+   * Version for UpdateChatMetadata. 0 if nothing was ever set.
+   *
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * Values by key: JSON as text.
+   *
+   * @generated from field: map<string, string> values = 2;
+   */
+  values: { [key: string]: string };
+};
+
+/**
+ * Describes the message chatcore.v1.GetChatMetadataResponse.
+ * Use `create(GetChatMetadataResponseSchema)` to create a new message.
+ */
+export declare const GetChatMetadataResponseSchema: GenMessage<GetChatMetadataResponse>;
+
+/**
  * ListRestrictionsRequest is the request of ListRestrictions.
  *
  * @generated from message chatcore.v1.ListRestrictionsRequest
@@ -1876,6 +2012,26 @@ export declare const ChatService: GenService<{
     methodKind: "unary";
     input: typeof RestrictMemberRequestSchema;
     output: typeof RestrictMemberResponseSchema;
+  },
+  /**
+   * UpdateChatMetadata sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise.
+   *
+   * @generated from rpc chatcore.v1.ChatService.UpdateChatMetadata
+   */
+  updateChatMetadata: {
+    methodKind: "unary";
+    input: typeof UpdateChatMetadataRequestSchema;
+    output: typeof UpdateChatMetadataResponseSchema;
+  },
+  /**
+   * GetChatMetadata returns the metadata of a chat, as of now or as of a seq.
+   *
+   * @generated from rpc chatcore.v1.ChatService.GetChatMetadata
+   */
+  getChatMetadata: {
+    methodKind: "unary";
+    input: typeof GetChatMetadataRequestSchema;
+    output: typeof GetChatMetadataResponseSchema;
   },
   /**
    * ListRestrictions returns a page of the bans and mutes of a chat that are in force, the latest first. A page may have fewer than page_size although more follow. A

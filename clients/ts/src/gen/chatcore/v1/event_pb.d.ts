@@ -175,6 +175,14 @@ export declare type Event = Message<"chatcore.v1.Event"> & {
      */
     value: MemberRestriction;
     case: "memberRestriction";
+  } | {
+    /**
+     * Of type chat:metadata.
+     *
+     * @generated from field: chatcore.v1.ChatMetadata chat_metadata = 32;
+     */
+    value: ChatMetadata;
+    case: "chatMetadata";
   } | { case: undefined; value?: undefined };
 };
 
@@ -415,6 +423,33 @@ export declare type ChatPolicy = Message<"chatcore.v1.ChatPolicy"> & {
  * Use `create(ChatPolicySchema)` to create a new message.
  */
 export declare const ChatPolicySchema: GenMessage<ChatPolicy>;
+
+/**
+ * ChatMetadata is a change of a chat's metadata. Event.actor_id is the user that changed it.
+ *
+ * @generated from message chatcore.v1.ChatMetadata
+ */
+export declare type ChatMetadata = Message<"chatcore.v1.ChatMetadata"> & {
+  /**
+   * New values by key: JSON as text.
+   *
+   * @generated from field: map<string, string> set = 1;
+   */
+  set: { [key: string]: string };
+
+  /**
+   * Keys that were removed.
+   *
+   * @generated from field: repeated string unset = 2;
+   */
+  unset: string[];
+};
+
+/**
+ * Describes the message chatcore.v1.ChatMetadata.
+ * Use `create(ChatMetadataSchema)` to create a new message.
+ */
+export declare const ChatMetadataSchema: GenMessage<ChatMetadata>;
 
 /**
  * MemberRestriction is a restriction that was set or lifted. Event.actor_id is the user that did it. A block is only in feeds of the user who blocks.
