@@ -23,6 +23,8 @@ var (
 	ErrLogLost = ports.ErrLogLost
 	// ErrNewerLog is returned when the log is at a level that only a newer program knows.
 	ErrNewerLog = ports.ErrNewerLog
+	// ErrLevel is returned when the log's level is too low for a command: older programs may use the log. See docs/upgrading.md.
+	ErrLevel = ports.ErrLevel
 	// ErrNewerVersion is returned when a decision or an answer depends on an event that only a newer program can read.
 	ErrNewerVersion = ports.ErrNewerVersion
 	// ErrForeignValue is returned when a key holds a value that another program wrote in another form.

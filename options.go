@@ -48,7 +48,11 @@ func WithLimiter(limiter ports.Limiter) Option {
 	return func(p *overrides) { p.stores.Limiter = limiter }
 }
 
-// WithGate asks gate before a command creates a chat, adds a member, sends a message or records a custom event; see [app.Gate]. Imports
+// WithDirectIDs names direct chats by a function of a team whose chats exist already; see [app.DirectIDs]. New returns a [*domain.InvalidError] for a function that cannot
+// be used. Defaults to [domain.DirectID].
+func WithDirectIDs(ids app.DirectIDs) Option { return func(p *overrides) { p.directIDs = ids } }
+
+// WithGate asks gate before a command creates a chat, opens a direct one, joins, adds a member, sends a message or records a custom event; see [app.Gate]. Imports
 // ([app.Chats.Backdated]) ask no gate.
 func WithGate(gate app.Gate) Option { return func(p *overrides) { p.gate = gate } }
 

@@ -23,6 +23,7 @@ type overrides struct {
 	ids       ports.IDs
 	contacts  app.ContactsOf
 	gate      app.Gate
+	directIDs app.DirectIDs
 	tracers   trace.TracerProvider
 	meters    metric.MeterProvider
 	upcasters []wireformat.Option
@@ -36,6 +37,9 @@ func newParts(options []Option) (overrides, error) {
 			return p, &domain.InvalidError{Field: "options", Problem: fmt.Sprintf("have nil as option %d", i+1), Allowed: "options such as WithClock"}
 		}
 		option(&p)
+	}
+	if err := p.directIDs.Check(); err != nil {
+		return p, err
 	}
 	if p.tracers == nil {
 		p.tracers = otel.GetTracerProvider()

@@ -99,13 +99,13 @@ func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 	return t.LiveBus(live.NewBus(publisher, codec, ids), wireformat.Type)
 }
 
-func newQueries(log app.Log, entities *entity.Loader, views projection.Views, p overrides) *app.Queries {
-	return app.NewQueries(log, entities, views).WithContacts(p.contacts)
+func newQueries(log app.Log, entities *entity.Loader, views projection.Views, clock ports.LogClock, p overrides) *app.Queries {
+	return app.NewQueries(log, entities, views).WithContacts(p.contacts).WithClock(clock).WithDirectIDs(p.directIDs)
 }
 
 func newPolicy(c Config, p overrides, views projection.Views) app.Policy {
 	policy := c.policy()
-	policy.Gate, policy.Views = p.gate, views
+	policy.Gate, policy.DirectIDs, policy.Views = p.gate, p.directIDs, views
 	return policy
 }
 

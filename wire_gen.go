@@ -86,7 +86,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := redisClock(log)
-	queries := newQueries(log, loader, views, p)
+	queries := newQueries(log, loader, views, logClock, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		cleanup2()
@@ -177,7 +177,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := memoryClock(clock)
-	queries := newQueries(log, loader, views, p)
+	queries := newQueries(log, loader, views, logClock, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
@@ -257,7 +257,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := customClock(eventLog, clock)
-	queries := newQueries(log, loader, views, p)
+	queries := newQueries(log, loader, views, logClock, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err

@@ -57,6 +57,7 @@ type Policy struct {
 	TypingTTL  time.Duration // lifetime of a typing mark. Defaults to domain.TypingTTL
 	Caps       Caps
 	Gate       Gate             // nil allows everything
+	DirectIDs  DirectIDs        // nil is domain.DirectID
 	Views      projection.Views // in whose Chats the chats of a user are counted
 }
 

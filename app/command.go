@@ -36,6 +36,9 @@ type command struct {
 	conditions []domain.Condition // of entities that are not loaded
 	endsTyping bool
 	append     appendFunc // of an append with events and nothing else than an append to the log; nil for the log's own
+	admits     bool       // the actor need not be a member
+	// again is called with the first result of a command that is given again, and the number of its events. It may be nil.
+	again func(s *state, done Done, events int)
 
 	gateAsked  bool
 	gateAnswer error // the gate's error, or nil
@@ -116,10 +119,15 @@ func (s *state) repeated(cmd *command) (Done, bool, error) {
 			Reason: domain.ErrCommandReused,
 			Detail: fmt.Sprintf("user %q gave commandId %q in chat %q to another command, or to %s with other arguments", cmd.by, cmd.id, cmd.chat, cmd.name),
 		}
-	case recorded.Command.Events == 0:
-		return Done{Duplicate: true}, true, nil
 	}
-	return Done{Seq: recorded.Version, Changed: true, Duplicate: true}, true, nil
+	done := Done{Duplicate: true}
+	if recorded.Command.Events > 0 {
+		done.Seq, done.Changed = recorded.Version, true
+	}
+	if cmd.again != nil {
+		cmd.again(s, done, recorded.Command.Events)
+	}
+	return done, true, nil
 }
 
 func (s *state) entity(e domain.Entity) *entity.Versioned {

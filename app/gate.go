@@ -8,9 +8,9 @@ import (
 	"chatcore/domain"
 )
 
-// Gate decides whether a user may create a chat, add a member, send a message or record a custom event. It is asked before the command decides, once
+// Gate decides whether a user may create a chat, open a direct chat, join, add a member, send a message or record a custom event. It is asked before the command decides, once
 // for each call: also for one that is given again, and for one that a rule then refuses. It is not asked about an actor that is not a member of the
-// chat, except for GateCreate: such a command is refused as if there were no gate. It returns nil to allow the command. To refuse it, it returns a
+// chat, except for GateCreate, GateDirect and GateJoin: such a command is refused as if there were no gate. It returns nil to allow the command. To refuse it, it returns a
 // [*GateError] (see [Refuse]) or another error that is [domain.ErrRefused]. Any other error is a failure of the gate: the command fails with
 // [ErrGateFailed] and that error, and is not refused. Nothing is recorded in either case. ctx is the caller's. Several calls may come at once.
 type Gate func(ctx context.Context, q GateQuestion) error
@@ -18,10 +18,10 @@ type Gate func(ctx context.Context, q GateQuestion) error
 // GateQuestion is the question to a gate.
 type GateQuestion struct {
 	Kind  GateKind
-	Actor domain.UserID // of GateCreate need not be known to anybody; otherwise a member, as far as this process knew
+	Actor domain.UserID // of GateCreate, GateDirect and GateJoin need not be known to anybody; otherwise a member, as far as this process knew
 	Chat  domain.ChatID // of GateCreate may be taken
-	// Targets are the users that the command is about, beside the actor: of GateCreate the first members, of GateAdd the new member, of GateSend the
-	// users that the message mentions. The gate must not change them.
+	// Targets are the users that the command is about, beside the actor: of GateCreate the first members, of GateDirect the other participant, of GateAdd
+	// the new members, of GateSend the users that the message mentions. The gate must not change them.
 	Targets []domain.UserID
 }
 
@@ -32,6 +32,8 @@ type GateKind string
 // only changes the actor's own message; [Policy.EditWindow] bounds it.
 const (
 	GateCreate GateKind = "create"
+	GateDirect GateKind = "direct" // a direct chat that does not exist yet, or one that a participant has left
+	GateJoin   GateKind = "join"   // of a public chat
 	GateAdd    GateKind = "add"
 	GateSend   GateKind = "send"
 	GateRecord GateKind = "record" // a custom event: members may see it like a message

@@ -50,6 +50,11 @@ func rangeOf(s domain.Span, most int) (ports.Range, error) {
 
 // Events returns a page of the chat's events, oldest first. It returns [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span domain.Span) ([]ports.Record, error) {
+	return q.eventsFor(ctx, chat, span, "")
+}
+
+// eventsFor is Events without those that a user must not see; "" sees all.
+func (q *Queries) eventsFor(ctx context.Context, chat domain.ChatID, span domain.Span, user domain.UserID) ([]ports.Record, error) {
 	r, err := rangeOf(span, MaxEvents)
 	if err := firstError(checkChat(chat), err); err != nil {
 		return nil, err
@@ -57,11 +62,35 @@ func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span domain.Sp
 	if r.Limit == 0 {
 		return nil, q.exists(ctx, chat)
 	}
-	page, err := q.read(ctx, chat, r)
-	if r.Backward {
-		slices.Reverse(page.Records)
+	var records []ports.Record
+	for limit := r.Limit; ; r.Limit = limit - len(records) {
+		page, err := q.read(ctx, chat, r)
+		if err != nil {
+			return nil, err
+		}
+		more := len(page.Records) == r.Limit
+		for _, record := range page.Records {
+			if r.From = record.Seq + 1; r.Backward {
+				r.From = record.Seq - 1
+			}
+			if visibleTo(user, record) {
+				records = append(records, record)
+			}
+		}
+		if !more || len(records) == limit || r.From == 0 {
+			break
+		}
 	}
-	return page.Records, err
+	if r.Backward {
+		slices.Reverse(records)
+	}
+	return records, nil
+}
+
+// visibleTo reports whether a user may see an event of a chat whose events the user may see; "" sees all.
+func visibleTo(user domain.UserID, r ports.Record) bool {
+	only := domain.Audience(r.Event)
+	return user == "" || only == "" || only == user
 }
 
 // MessageView is a message in its present state, with its reactions.

@@ -25,8 +25,11 @@ const (
 	LimitDelete     = "delete"       // taken by Chats.Delete
 	LimitRead       = "read"         // taken by Chats.MarkRead
 	LimitRecord     = "record"       // taken by Chats.Record
-	LimitCreate     = "create"       // taken by Chats.Create
-	LimitAdd        = "add"          // taken by Chats.Add
+	LimitCreate     = "create"       // taken by Chats.Create, and by Chats.OpenDirect for a new chat
+	LimitAdd        = "add"          // taken by Chats.Add and Chats.AddMembers
+	LimitMetadata   = "metadata"     // taken by Chats.UpdateMetadata
+	LimitJoin       = "join"         // taken by Chats.Join
+	LimitRestrict   = "restrict"     // taken by Chats.Restrict and Chats.Block
 	LimitLogin      = "login"        // attempts, per subject that the caller names
 )
 
@@ -51,6 +54,9 @@ func ServiceLimits() map[string]Limit {
 		LimitRecord:     perMinute(120, 30),
 		LimitCreate:     perHour(60, 20),
 		LimitAdd:        perHour(600, 100),
+		LimitMetadata:   perMinute(60, 20),
+		LimitJoin:       perHour(60, 20),
+		LimitRestrict:   perHour(600, 100),
 		LimitLogin:      {Rate: 10, Per: 15 * time.Minute},
 	}
 }

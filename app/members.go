@@ -47,6 +47,77 @@ func (c *Chats) Add(ctx context.Context, cmd domain.Add) (Done, error) {
 		})
 }
 
+// AddedMembers is the result of [Chats.AddMembers].
+type AddedMembers struct {
+	Done
+	Users []AddedMember // each user once, in the order of the command
+}
+
+// AddedMember says what became of a user.
+type AddedMember struct {
+	User      domain.UserID
+	Admission domain.Admission
+}
+
+// AddMembers makes users plain members, in one step and one round trip; one more if their memberships are not cached. Present members stay as they are, and
+// banned users are not added: the result says so. It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand] users, or one of them is in
+// [Caps.ChatsPerUser] chats. A command that is given again returns as added the users that joined with its events and are still members.
+func (c *Chats) AddMembers(ctx context.Context, cmd domain.AddMembers) (AddedMembers, error) {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkUsers(cmd.Users), checkCommand(cmd.Command)); err != nil {
+		return AddedMembers{}, err
+	}
+	if len(cmd.Users) == 0 {
+		return AddedMembers{}, &domain.InvalidError{Field: "userIds", Problem: "is empty", Allowed: "one user or more"}
+	}
+	if err := c.policy.Caps.checkMembers(cmd.Chat, "", cmd.Users); err != nil {
+		return AddedMembers{}, err
+	}
+	users := domain.EachOnce(cmd.Users)
+	result := AddedMembers{Users: make([]AddedMember, len(users))}
+	add := command{
+		name: "add-members", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
+		joins: users,
+		decide: func(s *state) ([]domain.Durable, error) {
+			targets := make([]domain.Member, len(users))
+			for i, user := range users {
+				targets[i] = s.member(user)
+			}
+			events, admissions, err := s.theChat().AddAll(s.member(cmd.Actor), targets, c.now())
+			for i, admission := range admissions {
+				result.Users[i] = AddedMember{users[i], admission}
+			}
+			return events, err
+		},
+		again: func(s *state, done Done, events int) {
+			for i, user := range users {
+				result.Users[i] = AddedMember{user, repeatedAdmission(s.member(user), done, events)}
+			}
+		},
+		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitAdd),
+		gate:   GateQuestion{Kind: GateAdd, Actor: cmd.Actor, Chat: cmd.Chat, Targets: users},
+		args:   arguments{userSet("", users)},
+	}
+	add.wants.addMembers(cmd.Actor, users)
+	var err error
+	result.Done, err = c.run(ctx, add)
+	if err != nil {
+		return AddedMembers{}, err
+	}
+	return result, nil
+}
+
+// repeatedAdmission returns what became of a user by a command that recorded a number of events up to done.Seq.
+func repeatedAdmission(m domain.Member, done Done, events int) domain.Admission {
+	switch {
+	case !m.Current():
+		return domain.NotAdmitted
+	case done.Changed && m.Since <= done.Seq && m.Since+domain.Seq(events) > done.Seq: //nolint:gosec // a count
+		return domain.Admitted
+	}
+	return domain.AlreadyMember
+}
+
 // Remove ends a user's membership. Not a member: it changes nothing.
 func (c *Chats) Remove(ctx context.Context, cmd domain.Remove) (Done, error) {
 	return c.about(ctx, "remove", cmd.Chat, cmd.Actor, cmd.User, domain.NoRole, cmd.Command,

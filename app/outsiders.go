@@ -19,10 +19,15 @@ func (s *state) outsider(by domain.UserID, unread map[int]*entity.Unreadable) bo
 	return false
 }
 
-// askGate asks the gate about a call, once, unless the actor is an outsider: the command's rules refuse those. It returns the gate's error. It reports
+// askGate asks the gate about a call, once, unless the actor is an outsider: the command's rules refuse those. About a command that admits outsiders it asks
+// if the rules allow it. It returns the gate's error. It reports
 // whether the entities must be loaded before anything is decided: cached entities may be stale, and a former member must not learn of the gate.
 func (c *Chats) askGate(ctx context.Context, cmd *command, s *state, fresh bool) (reload bool, err error) {
-	if s.outsider(cmd.by, nil) {
+	if cmd.admits {
+		if _, refusal := cmd.decide(s); refusal != nil {
+			return !fresh, nil
+		}
+	} else if s.outsider(cmd.by, nil) {
 		return !fresh, nil
 	}
 	if !cmd.gateAsked {

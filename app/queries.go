@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"chatcore/app/entity"
 	"chatcore/app/projection"
@@ -23,11 +24,35 @@ type Queries struct {
 	contacts ContactsOf              // nil: the users that share a chat
 	caches   *atomic.Pointer[Caches] // nil in it: nothing is answered from caches
 	until    domain.Seq              // 0: as of now
+	clock    ports.LogClock          // nil: the process's
+	directID DirectIDs               // nil: domain.DirectID
 }
 
 // NewQueries puts the queries on the given log, and on views of it.
 func NewQueries(log Log, entities *entity.Loader, views projection.Views) *Queries {
 	return &Queries{log: log, entities: entities, models: projection.NewModels(log, entities, views), caches: new(atomic.Pointer[Caches])}
+}
+
+// WithClock returns the same queries with another clock, by which restrictions end; nil is the process's.
+func (q *Queries) WithClock(clock ports.LogClock) *Queries {
+	other := *q
+	other.clock = clock
+	return &other
+}
+
+// now returns the present time.
+func (q *Queries) now() time.Time {
+	if q.clock == nil {
+		return time.Now()
+	}
+	return q.clock.Now()
+}
+
+// WithDirectIDs returns the same queries with another naming of direct chats; nil is [domain.DirectID].
+func (q *Queries) WithDirectIDs(ids DirectIDs) *Queries {
+	other := *q
+	other.directID = ids
+	return &other
 }
 
 // WithContacts returns the same queries with another source of contacts; nil: the users that share a chat.

@@ -66,6 +66,62 @@ func (u UserCommands) Add(ctx context.Context, cmd domain.Add) (Done, error) {
 	return u.chats.Add(ctx, cmd)
 }
 
+// OpenDirect is [Chats.OpenDirect] by the user.
+func (u UserCommands) OpenDirect(ctx context.Context, cmd domain.OpenDirect) (OpenedDirect, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return OpenedDirect{}, err
+	}
+	return u.chats.OpenDirect(ctx, cmd)
+}
+
+// Join is [Chats.Join] by the user.
+func (u UserCommands) Join(ctx context.Context, cmd domain.Join) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Join(ctx, cmd)
+}
+
+// SetPolicy is [Chats.SetPolicy] by the user.
+func (u UserCommands) SetPolicy(ctx context.Context, cmd domain.SetPolicy) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.SetPolicy(ctx, cmd)
+}
+
+// UpdateMetadata is [Chats.UpdateMetadata] by the user.
+func (u UserCommands) UpdateMetadata(ctx context.Context, cmd domain.UpdateMetadata) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.UpdateMetadata(ctx, cmd)
+}
+
+// Restrict is [Chats.Restrict] by the user.
+func (u UserCommands) Restrict(ctx context.Context, cmd domain.Restrict) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Restrict(ctx, cmd)
+}
+
+// Block is [Chats.Block] by the user.
+func (u UserCommands) Block(ctx context.Context, cmd domain.BlockUser) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Block(ctx, cmd)
+}
+
+// AddMembers is [Chats.AddMembers] by the user.
+func (u UserCommands) AddMembers(ctx context.Context, cmd domain.AddMembers) (AddedMembers, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return AddedMembers{}, err
+	}
+	return u.chats.AddMembers(ctx, cmd)
+}
+
 // Remove is [Chats.Remove] by the user.
 func (u UserCommands) Remove(ctx context.Context, cmd domain.Remove) (Done, error) {
 	if err := u.act(&cmd.Actor); err != nil {

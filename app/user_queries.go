@@ -128,13 +128,13 @@ func (u UserQueries) Unread(ctx context.Context, chat domain.ChatID) (domain.Ord
 }
 
 // Events is [Queries.Events], for a user that is owner or admin of the chat now. It returns [domain.ErrForbidden] for other users that may read the chat:
-// the events have the former contents of messages that were edited or deleted.
+// the events have the former contents of messages that were edited or deleted. Events for another user alone ([domain.Audience]) are left out.
 func (u UserQueries) Events(ctx context.Context, chat domain.ChatID, span domain.Span) ([]ports.Record, error) {
 	q, err := u.access.rawQueriesAt(ctx, chat, u.user, u.at)
 	if err != nil {
 		return nil, err
 	}
-	return q.Events(ctx, chat, span)
+	return q.eventsFor(ctx, chat, span, u.user)
 }
 
 // Audit is [Queries.Audit], for the users that [UserQueries.Events] is for. The role is checked when the iteration starts and after each
@@ -148,6 +148,9 @@ func (u UserQueries) Audit(ctx context.Context, chat domain.ChatID, about domain
 		}
 		n := 0
 		for record, err := range q.Audit(ctx, chat, about) {
+			if err == nil && !visibleTo(u.user, record) {
+				continue
+			}
 			if n > 0 && n%MaxEvents == 0 && err == nil {
 				if _, err = u.access.rawQueriesAt(ctx, chat, u.user, u.at); err != nil {
 					record = ports.Record{}
@@ -159,6 +162,24 @@ func (u UserQueries) Audit(ctx context.Context, chat domain.ChatID, about domain
 			n++
 		}
 	}
+}
+
+// Metadata is [Queries.Metadata] of a chat that the user may read.
+func (u UserQueries) Metadata(ctx context.Context, chat domain.ChatID) (MetadataView, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return MetadataView{}, err
+	}
+	return q.Metadata(ctx, chat)
+}
+
+// Restrictions is [Queries.Restrictions], for the users that [UserQueries.Events] is for.
+func (u UserQueries) Restrictions(ctx context.Context, chat domain.ChatID, page domain.Page) (List[Restricted], error) {
+	q, err := u.access.rawQueriesAt(ctx, chat, u.user, u.at)
+	if err != nil {
+		return List[Restricted]{}, err
+	}
+	return q.Restrictions(ctx, chat, page)
 }
 
 // UnreadOf is [Queries.UnreadOf] of the user.

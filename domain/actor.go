@@ -19,8 +19,23 @@ func Actor(e Durable) UserID {
 		return e.Actor
 	case ChatDeleted:
 		return e.By
+	case ChatPolicy:
+		return e.Actor
+	case MemberRestriction:
+		return e.Actor
+	case ChatMetadata:
+		return e.Actor
 	case Custom:
 		return e.Actor
+	}
+	return ""
+}
+
+// Audience returns the one user of a chat who may learn of an event, or "" if all members may. Such an event is in the log and is delivered to subscribers; it is not announced on
+// the channel of its type.
+func Audience(e Durable) UserID {
+	if r, ok := e.(MemberRestriction); ok && r.Kind == Block {
+		return r.Actor // the blocked user must not see who blocks
 	}
 	return ""
 }
@@ -41,6 +56,8 @@ func Deletes(e Durable) MessageID {
 func Concerns(e Durable, user UserID) bool {
 	switch e := e.(type) {
 	case ChatUpdate:
+		return e.Actor == user || e.User == user
+	case MemberRestriction:
 		return e.Actor == user || e.User == user
 	case Unknown:
 		return true

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Chat is a conversation: its title, its owners, and whether it is archived. Its other members are separate entities, so that a join does not
+// Chat is a conversation: its kind, title, owners and policy, and whether it is archived. Its other members are separate entities, so that a join does not
 // conflict with a send.
 //
-// Rights by role: a member leaves; an admin renames, adds members and removes plain members; an owner also removes admins and owners, changes roles,
-// archives and unarchives. A chat always has an owner.
+// Rights by role in a group: a member leaves; an owner removes admins and owners, changes roles, archives and unarchives, and changes the policy, which says what
+// all other actions take ([Action]). A group always has an owner. In a direct chat both participants are owners, and stay so.
 type Chat struct {
 	ID        ChatID
 	Title     Title
@@ -18,6 +18,12 @@ type Chat struct {
 	CreatedAt time.Time
 	Owners    map[UserID]struct{} // read-only
 	DeletedBy UserID              `json:",omitzero"` // "" unless the chat is deleted
+
+	Kind         ChatKind        `json:",omitzero"`
+	Participants [2]UserID       `json:",omitzero"` // of a direct chat
+	Blocks       []UserID        `json:",omitzero"` // participants who block the other one; read-only
+	Visibility   Visibility      `json:",omitzero"` // 0 is Private
+	Permissions  map[Action]Role `json:",omitzero"` // the roles of actions that are not the default; read-only
 }
 
 // Deleted reports whether the chat was deleted. A deleted chat exists: its id is taken.
@@ -28,18 +34,27 @@ func (c Chat) Exists() bool { return c.CreatedBy != "" }
 
 // Apply folds an event that moved the chat.
 func (c *Chat) Apply(_ Seq, e Durable) {
-	if deleted, ok := e.(ChatDeleted); ok {
-		c.DeletedBy, c.Title = deleted.By, ""
+	switch e := e.(type) {
+	case ChatUpdate:
+		c.applyUpdate(e)
+	case ChatPolicy:
+		c.applyPolicy(e)
+	case MemberRestriction:
+		c.applyBlock(e)
+	case ChatDeleted:
+		c.DeletedBy, c.Title = e.By, ""
 	}
-	u, ok := e.(ChatUpdate)
-	if !ok {
-		return
-	}
+}
+
+func (c *Chat) applyUpdate(u ChatUpdate) {
 	switch u.Change {
 	case Created:
 		*c = Chat{
-			ID: u.Chat, Title: u.Title, CreatedBy: u.Actor, CreatedAt: u.At,
+			ID: u.Chat, Kind: u.Kind, Title: u.Title, CreatedBy: u.Actor, CreatedAt: u.At,
 			Owners: map[UserID]struct{}{u.Actor: {}},
+		}
+		if c.Kind == Direct { // the other participant joins next
+			c.Participants = [2]UserID{u.Actor, u.Actor}
 		}
 	case Renamed:
 		c.Title = u.Title
@@ -51,6 +66,9 @@ func (c *Chat) Apply(_ Seq, e Durable) {
 		c.Owners = maps.Clone(c.Owners)
 		if c.Owners == nil {
 			c.Owners = map[UserID]struct{}{}
+		}
+		if c.Kind == Direct && c.Participants[0] == c.Participants[1] {
+			c.Participants[1] = u.User
 		}
 		if u.Role == RoleOwner {
 			c.Owners[u.User] = struct{}{}
@@ -79,7 +97,7 @@ func (c Chat) Create(id ChatID, title Title, by UserID, others []UserID, at time
 
 // Rename changes the title. The same title again: no event.
 func (c Chat) Rename(by Member, title Title, at time.Time) ([]Durable, error) {
-	if err := c.permit(by, RoleAdmin, "rename"); err != nil {
+	if err := firstOf(c.permit(by, NoRole, "rename"), c.notDirect("a title"), c.permit(by, c.RoleFor(ActionRename), "rename")); err != nil {
 		return nil, err
 	}
 	if c.Archived {
@@ -93,7 +111,7 @@ func (c Chat) Rename(by Member, title Title, at time.Time) ([]Durable, error) {
 
 // Archive closes the chat to new messages, reactions and members. Archived already: no event.
 func (c Chat) Archive(by Member, at time.Time) ([]Durable, error) {
-	if err := c.permit(by, RoleOwner, "archive"); err != nil || c.Archived {
+	if err := firstOf(c.permit(by, RoleOwner, "archive"), c.notDirect("an archiving")); err != nil || c.Archived {
 		return nil, err
 	}
 	return c.update(ChatUpdate{Actor: by.User, Change: Archived, At: at}), nil
@@ -101,24 +119,65 @@ func (c Chat) Archive(by Member, at time.Time) ([]Durable, error) {
 
 // Unarchive opens the chat again. Not archived: no event.
 func (c Chat) Unarchive(by Member, at time.Time) ([]Durable, error) {
-	if err := c.permit(by, RoleOwner, "unarchive"); err != nil || !c.Archived {
+	if err := firstOf(c.permit(by, RoleOwner, "unarchive"), c.notDirect("an archiving")); err != nil || !c.Archived {
 		return nil, err
 	}
 	return c.update(ChatUpdate{Actor: by.User, Change: Unarchived, At: at}), nil
 }
 
-// Add makes user a plain member. A member already, in any role: no event.
+// Add makes user a plain member. A member already, in any role: no event. A banned user is [ErrBanned].
 func (c Chat) Add(by, target Member, user UserID, at time.Time) ([]Durable, error) {
-	if err := c.permit(by, RoleAdmin, "add members to"); err != nil {
+	if err := c.mayAdd(by); err != nil {
 		return nil, err
-	}
-	if c.Archived {
-		return nil, refuse(ErrArchived, "chat %q takes no new members until it is unarchived", c.ID)
 	}
 	if target.Current() {
 		return nil, nil
 	}
+	if err := target.joinable(c.ID, at); err != nil {
+		return nil, err
+	}
 	return c.update(ChatUpdate{Actor: by.User, Change: MemberAdded, User: user, Role: RoleMember, At: at}), nil
+}
+
+func (c Chat) mayAdd(by Member) error {
+	if err := firstOf(c.permit(by, NoRole, "add members to"), c.notDirect("further members"), c.permit(by, c.RoleFor(ActionAdd), "add members to")); err != nil {
+		return err
+	}
+	if c.Archived {
+		return refuse(ErrArchived, "chat %q takes no new members until it is unarchived", c.ID)
+	}
+	return nil
+}
+
+// Admission is what became of a user in [Chat.AddAll].
+type Admission uint8
+
+// The admissions of users.
+const (
+	Admitted      Admission = iota + 1
+	AlreadyMember           // in any role
+	NotAdmitted             // the user is banned
+)
+
+// AddAll makes users plain members, in one step. It returns what became of each, in their order; of a user who is named twice only the first time counts.
+func (c Chat) AddAll(by Member, targets []Member, at time.Time) ([]Durable, []Admission, error) {
+	if err := c.mayAdd(by); err != nil {
+		return nil, nil, err
+	}
+	var events []Durable
+	admissions := make([]Admission, len(targets))
+	for i, target := range targets {
+		switch {
+		case target.Current():
+			admissions[i] = AlreadyMember
+		case target.joinable(c.ID, at) != nil:
+			admissions[i] = NotAdmitted
+		default:
+			admissions[i] = Admitted
+			events = append(events, ChatUpdate{Chat: c.ID, Actor: by.User, Change: MemberAdded, User: target.User, Role: RoleMember, At: at})
+		}
+	}
+	return events, admissions, nil
 }
 
 // Remove ends someone's membership. Not a member: no event.
@@ -126,11 +185,12 @@ func (c Chat) Remove(by, target Member, at time.Time) ([]Durable, error) {
 	if by.Current() && by.User == target.User {
 		return c.Leave(by, at)
 	}
-	needed := RoleAdmin
+	needed := c.RoleFor(ActionRemove)
 	if target.Role >= RoleAdmin {
 		needed = RoleOwner
 	}
-	if err := c.permit(by, needed, "remove a "+target.Role.String()+" from"); err != nil {
+	what := "remove a " + target.Role.String() + " from"
+	if err := firstOf(c.permit(by, NoRole, what), c.notDirect("a removal"), c.permit(by, needed, what)); err != nil {
 		return nil, err
 	}
 	return c.drop(by.User, target, at)
@@ -138,7 +198,7 @@ func (c Chat) Remove(by, target Member, at time.Time) ([]Durable, error) {
 
 // Leave ends the member's own membership. Not a member: [ErrNotMember].
 func (c Chat) Leave(who Member, at time.Time) ([]Durable, error) {
-	if err := c.permit(who, RoleMember, "leave"); err != nil {
+	if err := firstOf(c.permit(who, RoleMember, "leave"), c.notDirect("a departure")); err != nil {
 		return nil, err
 	}
 	return c.drop(who.User, who, at)
@@ -186,7 +246,7 @@ func (c Chat) Demote(by, target Member, role Role, at time.Time) ([]Durable, err
 }
 
 func (c Chat) mayChangeRole(by, target Member) error {
-	if err := c.permit(by, RoleOwner, "change roles in"); err != nil {
+	if err := firstOf(c.permit(by, RoleOwner, "change roles in"), c.notDirect("other roles")); err != nil {
 		return err
 	}
 	if !target.Current() {
@@ -214,6 +274,11 @@ func (c Chat) permit(by Member, needed Role, what string) error {
 		return refuse(ErrForbidden, "to %s chat %q takes %s, user %q is %s", what, c.ID, needed, by.User, by.Role)
 	}
 	return nil
+}
+
+// allow refuses an action of a user who is no member, restricted, or of too low a role: in this order.
+func (c Chat) allow(by Member, a Action, what string, at time.Time) error {
+	return firstOf(c.permit(by, NoRole, what), by.unmuted(c.ID, at), c.reachable(by), c.permit(by, c.RoleFor(a), what))
 }
 
 func (c Chat) keepsOwner(target Member) error {

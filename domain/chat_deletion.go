@@ -2,12 +2,12 @@ package domain
 
 import "time"
 
-// Delete closes the chat for good; an owner may. Deleted already, by the same user: no event.
+// Delete closes a group for good; an owner may. Deleted already, by the same user: no event.
 func (c Chat) Delete(by Member, reason Reason, at time.Time) ([]Durable, error) {
 	if c.Deleted() && c.DeletedBy == by.User {
 		return nil, nil
 	}
-	if err := c.permit(by, RoleOwner, "delete"); err != nil {
+	if err := firstOf(c.permit(by, RoleOwner, "delete"), c.notDirect("a deletion by a participant")); err != nil {
 		return nil, err
 	}
 	return c.DeleteTrusted(by.User, reason, at)

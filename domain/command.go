@@ -1,11 +1,73 @@
 package domain
 
+import "time"
+
 // Create starts a chat.
 type Create struct {
 	Chat    ChatID
 	Actor   UserID // becomes owner
 	Title   string
 	Members []UserID // become plain members
+	Command CommandID
+}
+
+// OpenDirect opens the direct chat of two users.
+type OpenDirect struct {
+	Actor UserID
+	With  UserID // the actor itself for notes
+}
+
+// Join makes the actor a plain member of a public chat.
+type Join struct {
+	Chat    ChatID
+	Actor   UserID
+	Command CommandID
+}
+
+// SetPolicy changes who may see and join a group, and which roles actions take.
+type SetPolicy struct {
+	Chat    ChatID
+	Actor   UserID
+	Policy  PolicyChange
+	Command CommandID
+}
+
+// UpdateMetadata changes the metadata of a chat.
+type UpdateMetadata struct {
+	Chat      ChatID
+	Actor     UserID
+	Set       map[string]string // key → JSON
+	Unset     []string
+	IfVersion Seq // the version that the metadata must still have; 0 for any
+	Command   CommandID
+}
+
+// Restrict bans or mutes a user of a group, or lifts that.
+type Restrict struct {
+	Chat    ChatID
+	Actor   UserID
+	User    UserID
+	Kind    RestrictionKind // Ban or Mute
+	Until   time.Time       // when it ends; zero if it has no end
+	Reason  string
+	Lift    bool
+	Command CommandID
+}
+
+// BlockUser has neither of two users reach the other in their direct chat, or lifts that. It opens the chat if there is none.
+type BlockUser struct {
+	Actor   UserID
+	User    UserID
+	Reason  string
+	Lift    bool
+	Command CommandID
+}
+
+// AddMembers makes users plain members, in one step.
+type AddMembers struct {
+	Chat    ChatID
+	Actor   UserID
+	Users   []UserID
 	Command CommandID
 }
 

@@ -26,7 +26,7 @@ func ParseCustomType(s string) (CustomType, error) {
 
 // Record decides on a custom event: a member may record it, in a chat that is not archived.
 func (c Chat) Record(by Member, e Custom, at time.Time) ([]Durable, error) {
-	if err := c.permit(by, RoleMember, "record "+string(e.Type)+" in"); err != nil {
+	if err := c.allow(by, ActionRecord, "record "+string(e.Type)+" in", at); err != nil {
 		return nil, err
 	}
 	if c.Archived {

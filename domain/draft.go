@@ -132,7 +132,7 @@ func (c Chat) Post(by Member, existing Message, d Draft, r Referred, at time.Tim
 	if existing.Exists() && existing.Sender == by.User {
 		return nil, nil
 	}
-	if err := c.permit(by, RoleMember, "post in"); err != nil {
+	if err := c.allow(by, ActionPost, "post in", at); err != nil {
 		return nil, err
 	}
 	if existing.Exists() {

@@ -14,18 +14,20 @@ type EntityKind uint8
 
 // The kinds of entities.
 const (
-	KindChat      EntityKind = iota + 1 // title, owners, archived or not
-	KindMember                          // one user's membership and role
-	KindMessage                         // one message: content, revisions, tombstone
-	KindReactions                       // the reactions to one message
-	KindRead                            // how far one user has read
-	KindCommand                         // a command that was carried out; no event moves it
-	KindCustom                          // a custom entity, which custom events move
-	KindReceipt                         // the read receipts of one user, without the messages that move the read mark too
+	KindChat         EntityKind = iota + 1 // title, owners, archived or not
+	KindMember                             // one user's membership and role
+	KindMessage                            // one message: content, revisions, tombstone
+	KindReactions                          // the reactions to one message
+	KindRead                               // how far one user has read
+	KindCommand                            // a command that was carried out; no event moves it
+	KindCustom                             // a custom entity, which custom events move
+	KindReceipt                            // the read receipts of one user, without the messages that move the read mark too
+	KindRestrictions                       // the bans and mutes of a chat
+	KindMetadata                           // what a team keeps about a chat
 )
 
 // Kinds is the number of kinds of entities, and the last kind.
-const Kinds = KindReceipt
+const Kinds = KindMetadata
 
 // ChatEntity is the chat itself.
 func ChatEntity() Entity { return Entity{Kind: KindChat} }
@@ -54,6 +56,12 @@ func CustomEntity(id CustomID) Entity { return Entity{KindCustom, string(id)} }
 // ReceiptEntity is the read receipts of one user.
 func ReceiptEntity(id UserID) Entity { return Entity{KindReceipt, string(id)} }
 
+// RestrictionsEntity is the bans and mutes of a chat. It has no state: its events are the record of who was restricted.
+func RestrictionsEntity() Entity { return Entity{Kind: KindRestrictions} }
+
+// MetadataEntity is the metadata of a chat.
+func MetadataEntity() Entity { return Entity{Kind: KindMetadata} }
+
 func (e Entity) String() string {
 	switch e.Kind {
 	case KindChat:
@@ -72,6 +80,10 @@ func (e Entity) String() string {
 		return "own/" + e.ID
 	case KindReceipt:
 		return "receipt/" + e.ID
+	case KindRestrictions:
+		return "restrictions"
+	case KindMetadata:
+		return "metadata"
 	}
 	return "unknown/" + e.ID
 }
@@ -108,6 +120,15 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 		}
 	case ChatDeleted:
 		return append(dst, ChatEntity())
+	case ChatPolicy:
+		return append(dst, ChatEntity())
+	case MemberRestriction:
+		if e.Kind == Block {
+			return append(dst, ChatEntity(), MemberEntity(e.User)) // a send depends on the chat, in either direction
+		}
+		return append(dst, MemberEntity(e.User), RestrictionsEntity())
+	case ChatMetadata:
+		return append(dst, MetadataEntity())
 	case Custom:
 		if e.Entity != "" {
 			return append(dst, CustomEntity(e.Entity))

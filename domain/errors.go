@@ -41,6 +41,16 @@ var (
 	ErrCommandReused = errors.New("command id used for another command")
 	// ErrRefused is returned when a gate refuses a command.
 	ErrRefused = errors.New("refused by the gate")
+	// ErrDirect is a command that direct chats do not take.
+	ErrDirect = errors.New("not in a direct chat")
+	// ErrPeerGone is a command in a direct chat that the other participant has left.
+	ErrPeerGone = errors.New("the other participant has left")
+	// ErrBanned is a command that would make a banned user a member; the error is a [*RestrictedError].
+	ErrBanned = errors.New("banned")
+	// ErrMuted is a command of a muted user; the error is a [*RestrictedError].
+	ErrMuted = errors.New("muted")
+	// ErrBlocked is a command in a direct chat in which one participant blocks the other; the error is a [*RestrictedError].
+	ErrBlocked = errors.New("blocked")
 	// ErrNoSession is returned for a token that opens no session: unknown, malformed, expired, closed or rotated. The error does not distinguish
 	// these.
 	ErrNoSession = errors.New("no such session")

@@ -105,10 +105,11 @@ type ChatUpdate struct {
 	Chat     ChatID
 	Actor    UserID
 	Change   Change
-	Title    Title  // created, renamed
-	User     UserID // member_added, member_removed, role_changed
-	Role     Role   // member_added, role_changed: the role from now on
-	Previous Role   // member_removed, role_changed: the role before
+	Kind     ChatKind // created
+	Title    Title    // created, renamed
+	User     UserID   // member_added, member_removed, role_changed
+	Role     Role     // member_added, role_changed: the role from now on
+	Previous Role     // member_removed, role_changed: the role before
 	At       time.Time
 }
 
@@ -116,6 +117,36 @@ type ChatUpdate struct {
 type ChatDeleted struct {
 	Chat   ChatID
 	By     UserID
+	Reason Reason
+	At     time.Time
+}
+
+// ChatPolicy changes who may see and join a chat, and which role an action takes. Fields that it does not have stay as they are.
+type ChatPolicy struct {
+	Chat        ChatID
+	Actor       UserID
+	Visibility  Visibility      // 0 if it stays as it is
+	Permissions map[Action]Role // the changed ones; NoRole is the default
+	At          time.Time
+}
+
+// ChatMetadata changes keys of a chat's metadata. Others stay as they are.
+type ChatMetadata struct {
+	Chat  ChatID
+	Actor UserID
+	Set   map[string]JSON
+	Unset []string // sorted
+	At    time.Time
+}
+
+// MemberRestriction forbids a user something in a chat, or lifts that again.
+type MemberRestriction struct {
+	Chat   ChatID
+	Actor  UserID
+	User   UserID
+	Kind   RestrictionKind
+	Until  time.Time // zero if it has no end
+	Lifted bool
 	Reason Reason
 	At     time.Time
 }
@@ -219,55 +250,67 @@ const (
 // Instant is t as events carry it: UTC, whole milliseconds.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-func (e MessageNew) OccurredAt() time.Time      { return e.At }
-func (e MessageEdit) OccurredAt() time.Time     { return e.At }
-func (e MessageDelete) OccurredAt() time.Time   { return e.At }
-func (e MessageErased) OccurredAt() time.Time   { return e.At }
-func (e MessageReaction) OccurredAt() time.Time { return e.At }
-func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
-func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
-func (e ChatDeleted) OccurredAt() time.Time     { return e.At }
-func (e Custom) OccurredAt() time.Time          { return e.At }
-func (e Unknown) OccurredAt() time.Time         { return e.At }
-func (e TypingStart) OccurredAt() time.Time     { return e.At }
-func (e TypingStop) OccurredAt() time.Time      { return e.At }
-func (e UserStatus) OccurredAt() time.Time      { return e.At }
+func (e MessageNew) OccurredAt() time.Time        { return e.At }
+func (e MessageEdit) OccurredAt() time.Time       { return e.At }
+func (e MessageDelete) OccurredAt() time.Time     { return e.At }
+func (e MessageErased) OccurredAt() time.Time     { return e.At }
+func (e ChatDeleted) OccurredAt() time.Time       { return e.At }
+func (e MessageReaction) OccurredAt() time.Time   { return e.At }
+func (e ReadReceipt) OccurredAt() time.Time       { return e.At }
+func (e ChatUpdate) OccurredAt() time.Time        { return e.At }
+func (e ChatPolicy) OccurredAt() time.Time        { return e.At }
+func (e MemberRestriction) OccurredAt() time.Time { return e.At }
+func (e ChatMetadata) OccurredAt() time.Time      { return e.At }
+func (e Custom) OccurredAt() time.Time            { return e.At }
+func (e Unknown) OccurredAt() time.Time           { return e.At }
+func (e TypingStart) OccurredAt() time.Time       { return e.At }
+func (e TypingStop) OccurredAt() time.Time        { return e.At }
+func (e UserStatus) OccurredAt() time.Time        { return e.At }
 
-func (e MessageNew) ChatID() ChatID      { return e.Chat }
-func (e MessageEdit) ChatID() ChatID     { return e.Chat }
-func (e MessageDelete) ChatID() ChatID   { return e.Chat }
-func (e MessageErased) ChatID() ChatID   { return e.Chat }
-func (e MessageReaction) ChatID() ChatID { return e.Chat }
-func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
-func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
-func (e ChatDeleted) ChatID() ChatID     { return e.Chat }
-func (e Custom) ChatID() ChatID          { return e.Chat }
-func (e Unknown) ChatID() ChatID         { return e.Chat }
+func (e MessageNew) ChatID() ChatID        { return e.Chat }
+func (e MessageEdit) ChatID() ChatID       { return e.Chat }
+func (e MessageDelete) ChatID() ChatID     { return e.Chat }
+func (e MessageErased) ChatID() ChatID     { return e.Chat }
+func (e ChatDeleted) ChatID() ChatID       { return e.Chat }
+func (e MessageReaction) ChatID() ChatID   { return e.Chat }
+func (e ReadReceipt) ChatID() ChatID       { return e.Chat }
+func (e ChatUpdate) ChatID() ChatID        { return e.Chat }
+func (e ChatPolicy) ChatID() ChatID        { return e.Chat }
+func (e MemberRestriction) ChatID() ChatID { return e.Chat }
+func (e ChatMetadata) ChatID() ChatID      { return e.Chat }
+func (e Custom) ChatID() ChatID            { return e.Chat }
+func (e Unknown) ChatID() ChatID           { return e.Chat }
 
-func (MessageNew) isEvent()      {}
-func (MessageEdit) isEvent()     {}
-func (MessageDelete) isEvent()   {}
-func (MessageErased) isEvent()   {}
-func (MessageReaction) isEvent() {}
-func (ReadReceipt) isEvent()     {}
-func (ChatUpdate) isEvent()      {}
-func (ChatDeleted) isEvent()     {}
-func (Custom) isEvent()          {}
-func (Unknown) isEvent()         {}
-func (TypingStart) isEvent()     {}
-func (TypingStop) isEvent()      {}
-func (UserStatus) isEvent()      {}
+func (MessageNew) isEvent()        {}
+func (MessageEdit) isEvent()       {}
+func (MessageDelete) isEvent()     {}
+func (MessageErased) isEvent()     {}
+func (ChatDeleted) isEvent()       {}
+func (MessageReaction) isEvent()   {}
+func (ReadReceipt) isEvent()       {}
+func (ChatUpdate) isEvent()        {}
+func (ChatPolicy) isEvent()        {}
+func (MemberRestriction) isEvent() {}
+func (ChatMetadata) isEvent()      {}
+func (Custom) isEvent()            {}
+func (Unknown) isEvent()           {}
+func (TypingStart) isEvent()       {}
+func (TypingStop) isEvent()        {}
+func (UserStatus) isEvent()        {}
 
-func (MessageNew) isDurable()      {}
-func (MessageEdit) isDurable()     {}
-func (MessageDelete) isDurable()   {}
-func (MessageErased) isDurable()   {}
-func (MessageReaction) isDurable() {}
-func (ReadReceipt) isDurable()     {}
-func (ChatUpdate) isDurable()      {}
-func (ChatDeleted) isDurable()     {}
-func (Custom) isDurable()          {}
-func (Unknown) isDurable()         {}
+func (MessageNew) isDurable()        {}
+func (MessageEdit) isDurable()       {}
+func (MessageDelete) isDurable()     {}
+func (MessageErased) isDurable()     {}
+func (ChatDeleted) isDurable()       {}
+func (MessageReaction) isDurable()   {}
+func (ReadReceipt) isDurable()       {}
+func (ChatUpdate) isDurable()        {}
+func (ChatPolicy) isDurable()        {}
+func (MemberRestriction) isDurable() {}
+func (ChatMetadata) isDurable()      {}
+func (Custom) isDurable()            {}
+func (Unknown) isDurable()           {}
 
 func (TypingStart) isEphemeral() {}
 func (TypingStop) isEphemeral()  {}

@@ -16,6 +16,23 @@ func (s Status) String() string { return name(s, Offline, "offline", "online", "
 // String returns "add" or "remove".
 func (a ReactionAction) String() string { return name(a, ReactionAdd, "add", "remove") }
 
+// String returns "group" or "direct".
+func (k ChatKind) String() string { return name(k, Group, "group", "direct") }
+
+// String returns "private" or "public".
+func (v Visibility) String() string { return name(v, Private, "private", "public") }
+
+// String returns "ban", "mute" or "block".
+func (k RestrictionKind) String() string { return name(k, Ban, "ban", "mute", "block") }
+
+// String returns "added", "member" or "banned".
+func (a Admission) String() string { return name(a, Admitted, "added", "member", "banned") }
+
+// String returns the name of the action, such as "mentionAll".
+func (a Action) String() string {
+	return name(a, ActionPost, "post", "reply", "react", "record", "mentionAll", "pin", "metadata", "rename", "add", "remove", "restrict")
+}
+
 // String returns the name of the change, such as "member_added".
 func (c Change) String() string {
 	return name(c, Created, "created", "renamed", "member_added", "member_removed", "role_changed", "archived", "unarchived")
@@ -23,5 +40,5 @@ func (c Change) String() string {
 
 // String returns the name of the kind, such as "reactions".
 func (k EntityKind) String() string {
-	return name(k, KindChat, "chat", "member", "message", "reactions", "read", "command", "custom", "receipt")
+	return name(k, KindChat, "chat", "member", "message", "reactions", "read", "command", "custom", "receipt", "restrictions", "metadata")
 }

@@ -181,7 +181,7 @@ func (r *Reactions) Groups() []ReactionGroup {
 
 // React puts a reaction. There already: no event.
 func (c Chat) React(by Member, m Message, r *Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
-	if err := c.seesMessage(by, m); err != nil {
+	if err := firstOf(c.allow(by, ActionReact, "react in", at), m.permit(by)); err != nil {
 		return nil, err
 	}
 	switch {
@@ -198,7 +198,7 @@ func (c Chat) React(by Member, m Message, r *Reactions, emoji Emoji, at time.Tim
 // Unreact takes the member's own reaction back, also in an archived chat. Not there: no event. A deletion has taken all reactions of the message
 // with it, so of a tombstone there is none.
 func (c Chat) Unreact(by Member, m Message, r *Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
-	if err := c.seesMessage(by, m); err != nil || m.Deleted() || !r.Has(by.User, emoji) {
+	if err := firstOf(c.permit(by, NoRole, "react in"), m.permit(by)); err != nil || m.Deleted() || !r.Has(by.User, emoji) {
 		return nil, err
 	}
 	return c.reacted(by, m, emoji, ReactionRemove, at), nil
@@ -206,12 +206,4 @@ func (c Chat) Unreact(by Member, m Message, r *Reactions, emoji Emoji, at time.T
 
 func (c Chat) reacted(by Member, m Message, emoji Emoji, action ReactionAction, at time.Time) []Durable {
 	return []Durable{MessageReaction{Chat: c.ID, Message: m.ID, User: by.User, Emoji: emoji, Action: action, At: at}}
-}
-
-// seesMessage refuses when the actor is no member, or the message does not exist: in this order, so that outsiders learn nothing.
-func (c Chat) seesMessage(by Member, m Message) error {
-	if err := c.permit(by, RoleMember, "react in"); err != nil {
-		return err
-	}
-	return m.permit(by)
 }

@@ -23,7 +23,7 @@ func (r Revision) Check() error {
 // Edit replaces the content and, if the revision has them, the mentions and the attachments. The author may, within window of the send (0: at any
 // time). Of the mentions it keeps those of members. If nothing changes, there is no event.
 func (m Message) Edit(by Member, to Revision, r Referred, window time.Duration, at time.Time) ([]Durable, error) {
-	switch err := m.permit(by); {
+	switch err := firstOf(m.permit(by), by.unmuted(m.Chat, at)); {
 	case err != nil:
 		return nil, err
 	case m.Sender != by.User:

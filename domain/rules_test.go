@@ -54,7 +54,7 @@ func (w *world) apply(e domain.Durable) {
 			entry(w.reactions, domain.MessageID(id), domain.Reactions{}).Apply(w.head, e)
 		case domain.KindRead:
 			entry(w.marks, domain.UserID(id), domain.ReadMark{}).Apply(w.head, e)
-		case domain.KindCommand, domain.KindCustom, domain.KindReceipt:
+		case domain.KindCommand, domain.KindCustom, domain.KindReceipt, domain.KindRestrictions, domain.KindMetadata:
 		}
 	}
 }

@@ -29,7 +29,9 @@ func NewState(chat ChatID, e Entity) State {
 		return &Reactions{}
 	case KindRead:
 		return &ReadMark{}
-	case KindCommand, KindCustom, KindReceipt:
+	case KindMetadata:
+		return &Metadata{}
+	case KindCommand, KindCustom, KindReceipt, KindRestrictions:
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (t *TypingMark) Apply(e Event) {
 
 // Start publishes that a member types. It returns no event within [TypingInterval] of the start before.
 func (t TypingMark) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
-	if err := c.permit(by, RoleMember, "type in"); err != nil {
+	if err := firstOf(c.permit(by, NoRole, "type in"), by.unmuted(c.ID, at), c.reachable(by)); err != nil {
 		return nil, err
 	}
 	if c.Archived {

@@ -374,6 +374,9 @@ var (
 	// ErrNewerLog is returned when the log is at a level that this program does not know; the error is a [*LogLevelError]. Nothing was appended.
 	// A newer program can make the same call.
 	ErrNewerLog = errors.New("the log is newer than this program")
+	// ErrLevel is returned for an append of an event that the log's level does not allow, because older programs may use the log; the error is a
+	// [*LevelError]. Nothing was appended. The same append succeeds once "core upgrade" has raised the level.
+	ErrLevel = errors.New("the log's level is too low")
 	// ErrNewerVersion is returned when an answer or a decision depends on an event that a newer program wrote: of a type, or in a version, that
 	// this program does not know. The error is a [*NewerVersionError]. Nothing was appended. A newer program can make the same call.
 	ErrNewerVersion = errors.New("newer event version")
@@ -404,6 +407,20 @@ func (e *LogLevelError) Error() string {
 
 // Is reports that a LogLevelError is [ErrNewerLog].
 func (e *LogLevelError) Is(target error) bool { return target == ErrNewerLog }
+
+// LevelError says which level an append needs.
+type LevelError struct {
+	Log    string // its id
+	Level  int
+	Needed int
+}
+
+func (e *LevelError) Error() string {
+	return fmt.Sprintf("%v: the log is at level %d, the command needs %d; once no older program uses the log, core upgrade raises it", ErrLevel, e.Level, e.Needed)
+}
+
+// Is reports that a LevelError is [ErrLevel].
+func (e *LevelError) Is(target error) bool { return target == ErrLevel }
 
 // NewerVersionError names an event that only a newer program can read.
 type NewerVersionError struct {

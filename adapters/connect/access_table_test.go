@@ -96,6 +96,15 @@ func ofUser(fields ...any) func(*place, string) object {
 	}
 }
 
+// withPeer returns a request about the direct chat of the acting user and a user of the place's own.
+func withPeer(p *place, actor string) object {
+	o := object{"user_id": fmt.Sprint("peer-", p.n)}
+	if actor != "" {
+		o["actor_id"] = actor
+	}
+	return o
+}
+
 func addChatRows(rows map[string]accessRow) {
 	write := func(name, member, admin, service string, request func(*place, string) object) {
 		rows["chatcore.v1.ChatService."+name] = accessRow{
@@ -111,6 +120,27 @@ func addChatRows(rows map[string]accessRow) {
 	write("LeaveChat", "", "", refused, command())
 	write("PromoteMember", denied, denied, "", command("user_id", (*place).other, "role", "ROLE_ADMIN"))
 	write("DemoteMember", denied, denied, "", command("user_id", (*place).admin, "role", "ROLE_MEMBER"))
+	write("AddMembers", denied, "", "", func(p *place, actor string) object {
+		o := command()(p, actor)
+		o["user_ids"] = []string{p.stranger()}
+		return o
+	})
+	write("UpdateChatMetadata", denied, "", "", command("set", object{"topic": "1"}))
+	write("SetChatPolicy", denied, denied, "", command("permissions", object{"pin": "ROLE_OWNER"}))
+	write("RestrictMember", denied, "", "", command("user_id", (*place).other, "restriction", "RESTRICTION_MUTE"))
+	rows["chatcore.v1.ChatService.JoinChat"] = accessRow{auth.ScopeChatsWrite, command(), (*place).owner, "", "", "", denied, absent}
+	rows["chatcore.v1.ChatService.ListRestrictions"] = accessRow{auth.ScopeChatsRead, query(), nil, "", denied, "", denied, absent}
+	rows["chatcore.v1.ChatService.OpenDirectChat"] = accessRow{scope: auth.ScopeChatsWrite, actor: (*place).owner, request: withPeer}
+	rows["chatcore.v1.ChatService.BlockUser"] = accessRow{
+		scope: auth.ScopeChatsWrite, actor: (*place).owner,
+		request: func(p *place, actor string) object {
+			o := withPeer(p, actor)
+			p.commands++
+			o["command_id"] = fmt.Sprint("k", p.n, "-", p.commands)
+			return o
+		},
+	}
+	rows["chatcore.v1.ChatService.GetDirectChat"] = accessRow{auth.ScopeChatsRead, withPeer, (*place).owner, absent, absent, absent, absent, absent}
 	rows["chatcore.v1.ChatService.CreateChat"] = accessRow{
 		scope: auth.ScopeChatsWrite, actor: (*place).owner,
 		request: func(p *place, actor string) object {
@@ -126,7 +156,7 @@ func addChatRows(rows map[string]accessRow) {
 		rows["chatcore.v1.ChatService."+name] = accessRow{scope: auth.ScopeChatsRead, request: ofUser(), actor: (*place).owner}
 	}
 	for name, request := range map[string]func(*place, string) object{
-		"GetChat": query(), "GetMember": query("user_id", (*place).owner), "ListMembers": query(),
+		"GetChat": query(), "GetMember": query("user_id", (*place).owner), "ListMembers": query(), "GetChatMetadata": query(),
 	} {
 		rows["chatcore.v1.ChatService."+name] = accessRow{auth.ScopeChatsRead, request, nil, "", "", "", "", absent}
 	}

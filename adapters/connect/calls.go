@@ -48,6 +48,8 @@ func userOf(ctx context.Context, field, named string) (domain.UserID, error) {
 type chatReader interface {
 	Chat(ctx context.Context, chat domain.ChatID) (domain.Chat, error)
 	Member(ctx context.Context, chat domain.ChatID, user domain.UserID) (domain.Member, error)
+	Metadata(ctx context.Context, chat domain.ChatID) (app.MetadataView, error)
+	Restrictions(ctx context.Context, chat domain.ChatID, page domain.Page) (app.List[app.Restricted], error)
 	MemberPage(ctx context.Context, chat domain.ChatID, page domain.Page) (app.List[domain.Member], error)
 	Message(ctx context.Context, chat domain.ChatID, id domain.MessageID) (app.MessageView, error)
 	History(ctx context.Context, chat domain.ChatID, span domain.Span) ([]app.MessageView, error)

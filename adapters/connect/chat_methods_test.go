@@ -102,6 +102,95 @@ func chatRows() map[string]row {
 			req := &v1.AddMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "eve"}
 			return recorded(req, func() bool { return w.roleNow(t, chat, "eve") == domain.RoleMember })
 		}},
+		service + "AddMembers": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.AddMembersRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserIds: []string{"bob", "eve"}}
+			return recorded(req, func() bool { return w.roleNow(t, chat, "eve") == domain.RoleMember })
+		}},
+		service + "JoinChat": {as: "eve", prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			public := domain.SetPolicy{Chat: chatID(chat), Actor: "ada", Policy: domain.PolicyChange{Visibility: domain.Public}}
+			if _, err := w.core.Chats.SetPolicy(t.Context(), public); err != nil {
+				t.Fatal(err)
+			}
+			return recorded(&v1.JoinChatRequest{ChatId: chat, CommandId: w.id("c")}, func() bool { return w.roleNow(t, chat, "eve") == domain.RoleMember })
+		}},
+		service + "SetChatPolicy": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.SetChatPolicyRequest{
+				ChatId: chat, ActorId: "ada", CommandId: w.id("c"), Visibility: v1.Visibility_VISIBILITY_PUBLIC, Permissions: map[string]v1.Role{"post": v1.Role_ROLE_ADMIN},
+			}
+			return recorded(req, func() bool {
+				c := w.chatNow(t, chat)
+				return c.IsPublic() && c.RoleFor(domain.ActionPost) == domain.RoleAdmin
+			})
+		}},
+		service + "UpdateChatMetadata": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.UpdateChatMetadataRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), Set: map[string]string{"topic": ` {"a": 1} `}}
+			return recorded(req, func() bool {
+				m, err := w.core.Queries.Metadata(t.Context(), chatID(chat))
+				return err == nil && m.Values["topic"] == `{"a":1}`
+			})
+		}},
+		service + "GetChatMetadata": {as: "bob", prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			done, err := w.core.Chats.UpdateMetadata(t.Context(), domain.UpdateMetadata{Chat: chatID(chat), Actor: "ada", Set: map[string]string{"topic": `"x"`}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return expect(&v1.GetChatMetadataRequest{ChatId: chat}, func(t *testing.T, res *v1.GetChatMetadataResponse) {
+				if domain.Seq(res.GetVersion()) != done.Seq || len(res.GetValues()) != 1 || res.GetValues()["topic"] != `"x"` {
+					t.Errorf("the metadata is %v", res)
+				}
+			})
+		}},
+		service + "RestrictMember": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.RestrictMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "bob", Restriction: v1.Restriction_RESTRICTION_BAN, Reason: "spam"}
+			return recorded(req, func() bool { return w.roleNow(t, chat, "bob") == domain.NoRole })
+		}},
+		service + "ListRestrictions": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			mute := domain.Restrict{Chat: chatID(chat), Actor: "ada", User: "bob", Kind: domain.Mute, Reason: "spam"}
+			if _, err := w.core.Chats.Restrict(t.Context(), mute); err != nil {
+				t.Fatal(err)
+			}
+			return expect(&v1.ListRestrictionsRequest{ChatId: chat}, func(t *testing.T, res *v1.ListRestrictionsResponse) {
+				if len(res.GetRestrictions()) != 1 {
+					t.Fatalf("the restrictions are %v", res)
+				}
+				r := res.GetRestrictions()[0]
+				if r.GetUserId() != "bob" || r.GetRestriction() != v1.Restriction_RESTRICTION_MUTE || r.GetByUserId() != "ada" || r.GetReason() != "spam" || r.GetSince() == nil || r.GetUntil() != nil {
+					t.Errorf("the restriction is %v", r)
+				}
+			})
+		}},
+		service + "OpenDirectChat": {as: "ada", prepare: func(_ *testing.T, w *world) prepared {
+			peer := w.id("peer")
+			return expect(&v1.OpenDirectChatRequest{UserId: peer}, func(t *testing.T, res *v1.OpenDirectChatResponse) {
+				if want := string(domain.DirectID("ada", domain.UserID(peer))); res.GetChatId() != want || w.roleNow(t, want, peer) != domain.RoleOwner {
+					t.Errorf("the chat is %v, want %s", res, want)
+				}
+			})
+		}},
+		service + "GetDirectChat": {as: "ada", prepare: func(t *testing.T, w *world) prepared {
+			peer := w.id("peer")
+			if _, err := w.core.Chats.OpenDirect(t.Context(), domain.OpenDirect{Actor: domain.UserID(peer), With: "ada"}); err != nil {
+				t.Fatal(err)
+			}
+			return expect(&v1.GetDirectChatRequest{UserId: peer}, func(t *testing.T, res *v1.GetDirectChatResponse) {
+				if c := res.GetChat(); c.GetKind() != v1.ChatKind_CHAT_KIND_DIRECT || !slices.Equal(c.GetParticipantIds(), []string{"ada", peer}) {
+					t.Errorf("the chat is %v", c)
+				}
+			})
+		}},
+		service + "BlockUser": {as: "ada", prepare: func(t *testing.T, w *world) prepared {
+			peer := w.id("peer")
+			return recorded(&v1.BlockUserRequest{UserId: peer, CommandId: w.id("c")}, func() bool {
+				return len(w.chatNow(t, string(domain.DirectID("ada", domain.UserID(peer)))).Blocks) == 1
+			})
+		}},
 		service + "RemoveMember": {prepare: func(t *testing.T, w *world) prepared {
 			chat := w.chat(t)
 			req := &v1.RemoveMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "bob"}

@@ -53,6 +53,48 @@ func (s *chatService) ListMembers(ctx context.Context, req *v1.ListMembersReques
 	return answer(&out, &v1.ListMembersResponse{Members: each(list.Items, out.member), NextPageToken: tokens.token(list.Next)})
 }
 
+func (s *chatService) GetChatMetadata(ctx context.Context, req *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error) {
+	in := s.read(ctx)
+	chat, reader := in.chat(req.GetChatId()), in.reader(req.GetActorId(), req.GetAtSeq())
+	if in.err != nil {
+		return nil, in.err
+	}
+	found, err := reader.Metadata(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.GetChatMetadataResponse{Version: out.seq(found.Version), Values: valuesOf(found.Values)})
+}
+
+func (s *chatService) ListRestrictions(ctx context.Context, req *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error) {
+	in := s.read(ctx)
+	chat, reader := in.chat(req.GetChatId()), in.reader(req.GetActorId(), 0)
+	tokens := tokensOf("ListRestrictions", req.GetChatId(), req.GetActorId())
+	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
+	if in.err != nil {
+		return nil, in.err
+	}
+	list, err := reader.Restrictions(ctx, chat, page)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.ListRestrictionsResponse{Restrictions: each(list.Items, restrictedOf), NextPageToken: tokens.token(list.Next)}, nil
+}
+
+func (s *chatService) GetDirectChat(ctx context.Context, req *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error) {
+	in := s.read(ctx)
+	actor, user := in.actor(req.GetActorId()), in.user("user_id", req.GetUserId())
+	if in.err != nil {
+		return nil, in.err
+	}
+	chat, err := s.core.Queries.Direct(ctx, actor, user)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.GetDirectChatResponse{Chat: chatOf(chat)}, nil
+}
+
 // ListChats shortens a page of large last messages to [maxPageBytes]: it reads a page of as many chats as fit.
 func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (*v1.ListChatsResponse, error) {
 	in := s.read(ctx)

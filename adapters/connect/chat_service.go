@@ -2,7 +2,9 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"chatcore/app"
 	"chatcore/domain"
@@ -110,6 +112,99 @@ func (s *chatService) DemoteMember(ctx context.Context, req *v1.DemoteMemberRequ
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Demote(ctx, cmd) })
 	return &v1.DemoteMemberResponse{Result: result}, err
+}
+
+func (s *chatService) AddMembers(ctx context.Context, req *v1.AddMembersRequest) (*v1.AddMembersResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.AddMembers{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Users: in.users("user_ids", req.GetUserIds()), Command: in.command(req.GetCommandId()),
+	}
+	var users []*v1.AddedMember
+	result, err := command(in, func() (app.Done, error) {
+		added, err := s.core.Chats.AddMembers(ctx, cmd)
+		for _, u := range added.Users {
+			users = append(users, &v1.AddedMember{UserId: string(u.User), Admission: admissionOf(u.Admission)})
+		}
+		return added.Done, err
+	})
+	return &v1.AddMembersResponse{Result: result, Users: users}, err
+}
+
+func (s *chatService) JoinChat(ctx context.Context, req *v1.JoinChatRequest) (*v1.JoinChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Join{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Command: in.command(req.GetCommandId())}
+	result, err := command(in, func() (app.Done, error) {
+		done, err := s.core.Chats.Join(ctx, cmd)
+		if errors.Is(err, domain.ErrForbidden) || errors.Is(err, domain.ErrDirect) { // of a chat that outsiders must not learn of
+			err = s.hidden(ctx, cmd.Chat, err)
+		}
+		return done, err
+	})
+	return &v1.JoinChatResponse{Result: result}, err
+}
+
+func (s *chatService) OpenDirectChat(ctx context.Context, req *v1.OpenDirectChatRequest) (*v1.OpenDirectChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.OpenDirect{Actor: in.actor(req.GetActorId()), With: in.user("user_id", req.GetUserId())}
+	if in.err != nil {
+		return nil, in.err
+	}
+	opened, err := s.core.Chats.OpenDirect(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.OpenDirectChatResponse{ChatId: string(opened.Chat), Created: opened.Created, Seq: out.seq(opened.Seq)})
+}
+
+func (s *chatService) BlockUser(ctx context.Context, req *v1.BlockUserRequest) (*v1.BlockUserResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.BlockUser{
+		Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Reason: req.GetReason(), Lift: req.GetLift(), Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Block(ctx, cmd) })
+	return &v1.BlockUserResponse{Result: result}, err
+}
+
+func (s *chatService) SetChatPolicy(ctx context.Context, req *v1.SetChatPolicyRequest) (*v1.SetChatPolicyResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.SetPolicy{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Command: in.command(req.GetCommandId()),
+		Policy: domain.PolicyChange{Visibility: in.visibility(req.GetVisibility()), Permissions: in.permissions(req.GetPermissions())},
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.SetPolicy(ctx, cmd) })
+	return &v1.SetChatPolicyResponse{Result: result}, err
+}
+
+func (s *chatService) UpdateChatMetadata(ctx context.Context, req *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.UpdateMetadata{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Set: req.GetSet(), Unset: req.GetUnset(), IfVersion: domain.Seq(req.GetIfVersion()),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) {
+		done, err := s.core.Chats.UpdateMetadata(ctx, cmd)
+		return done, ofMetadata(err)
+	})
+	return &v1.UpdateChatMetadataResponse{Result: result}, err
+}
+
+// ofMetadata returns an error about metadata with the name that the field has in the request.
+func ofMetadata(err error) error {
+	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok && strings.HasPrefix(invalid.Field, "metadata") {
+		return inField("set"+strings.TrimPrefix(invalid.Field, "metadata"), err)
+	}
+	return err
+}
+
+func (s *chatService) RestrictMember(ctx context.Context, req *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Restrict{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Kind: in.restriction(req.GetRestriction()),
+		Until: in.optionalTime("until", req.GetUntil()), Reason: req.GetReason(), Lift: req.GetLift(), Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Restrict(ctx, cmd) })
+	return &v1.RestrictMemberResponse{Result: result}, err
 }
 
 // maxForgotten is the most users of one ForgetContacts.

@@ -102,6 +102,7 @@ func chatOf(c domain.Chat) *v1.Chat {
 	slices.Sort(owners)
 	return &v1.Chat{
 		Id: string(c.ID), Title: string(c.Title), Archived: c.Archived, CreatedBy: string(c.CreatedBy), CreatedAt: timeOf(c.CreatedAt), OwnerIds: owners,
+		Kind: chatKindOf(c.Kind), ParticipantIds: participantsOf(c), Visibility: visibilityOf(max(c.Visibility, domain.Private)), Permissions: permissionsOf(c.Permissions),
 	}
 }
 

@@ -32,7 +32,15 @@ func (o *output) event(r ports.Record) *v1.Event {
 		event.Event = &v1.Event_ReadReceipt{ReadReceipt: &v1.ReadReceipt{MessageId: string(e.Message), ReadSeq: o.seq(e.ReadSeq)}}
 	case domain.ChatUpdate:
 		event.Event = &v1.Event_ChatUpdate{ChatUpdate: &v1.ChatUpdate{
-			Change: changeOf(e.Change), Title: string(e.Title), UserId: string(e.User), Role: roleOf(e.Role), PreviousRole: roleOf(e.Previous),
+			Change: changeOf(e.Change), Kind: createdKind(e), Title: string(e.Title), UserId: string(e.User), Role: roleOf(e.Role), PreviousRole: roleOf(e.Previous),
+		}}
+	case domain.ChatPolicy:
+		event.Event = &v1.Event_ChatPolicy{ChatPolicy: &v1.ChatPolicy{Visibility: visibilityOf(e.Visibility), Permissions: permissionsOf(e.Permissions)}}
+	case domain.ChatMetadata:
+		event.Event = &v1.Event_ChatMetadata{ChatMetadata: &v1.ChatMetadata{Set: valuesOf(e.Set), Unset: e.Unset}}
+	case domain.MemberRestriction:
+		event.Event = &v1.Event_MemberRestriction{MemberRestriction: &v1.MemberRestriction{
+			UserId: string(e.User), Restriction: restrictionOf(e.Kind), Until: timeOf(e.Until), Lifted: e.Lifted, Reason: string(e.Reason),
 		}}
 	case domain.Custom:
 		event.Event = &v1.Event_Custom{Custom: &v1.CustomEvent{TypeVersion: o.version(e.Version), EntityId: string(e.Entity), Data: e.Data}}
@@ -58,6 +66,14 @@ func (o *output) messageEdit(e domain.MessageEdit) *v1.MessageEdit {
 
 // version returns the version of an event's data.
 func (o *output) version(v int) uint32 { return o.number("type_version", uint64(max(0, v))) }
+
+// createdKind returns the kind of a chat that was created.
+func createdKind(e domain.ChatUpdate) v1.ChatKind {
+	if e.Change != domain.Created {
+		return v1.ChatKind_CHAT_KIND_UNSPECIFIED
+	}
+	return chatKindOf(e.Kind)
+}
 
 // changeOf returns a change of a chat.
 func changeOf(change domain.Change) v1.ChatChange {

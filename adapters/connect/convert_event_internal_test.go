@@ -27,7 +27,10 @@ func TestEvent_EveryKind(t *testing.T) {
 		domain.ChatDeleted{Chat: "c", By: "ada", Reason: "r", At: at},
 		domain.MessageReaction{Chat: "c", Message: "m", User: "ada", Emoji: "👍", Action: domain.ReactionRemove, At: at},
 		domain.ReadReceipt{Chat: "c", User: "ada", Message: "m", ReadSeq: 2, At: at},
-		domain.ChatUpdate{Chat: "c", Actor: "ada", Change: domain.RoleChanged, Title: "T", User: "bob", Role: domain.RoleAdmin, Previous: domain.RoleMember, At: at},
+		domain.ChatUpdate{Chat: "c", Actor: "ada", Change: domain.Created, Kind: domain.Direct, Title: "T", User: "bob", Role: domain.RoleAdmin, Previous: domain.RoleMember, At: at},
+		domain.ChatPolicy{Chat: "c", Actor: "ada", Visibility: domain.Public, Permissions: map[domain.Action]domain.Role{domain.ActionPin: domain.RoleOwner}, At: at},
+		domain.ChatMetadata{Chat: "c", Actor: "ada", Set: map[string]domain.JSON{"topic": "1"}, Unset: []string{"old"}, At: at},
+		domain.MemberRestriction{Chat: "c", Actor: "ada", User: "bob", Kind: domain.Ban, Until: at.Add(time.Hour), Lifted: true, Reason: "r", At: at},
 		domain.Custom{Chat: "c", Actor: "ada", Type: "poll:voted", Version: 2, Entity: "p", Data: "{}", At: at},
 		domain.Unknown{Chat: "c", Type: "message:new", Version: 9, Newer: true, Data: "{}", At: at},
 	} {

@@ -133,6 +133,10 @@ func fillDetail(d *v1.ErrorDetail, class errorClass, err error) {
 		if beyond, ok := errors.AsType[*domain.SeqRangeError](err); ok {
 			d.HeadSeq = clampSeq(beyond.Head)
 		}
+	case "banned", "muted":
+		if restricted, ok := errors.AsType[*domain.RestrictedError](err); ok {
+			d.Until = timeOf(restricted.Until)
+		}
 	case "rate_limited":
 		if limited, ok := errors.AsType[*ports.LimitedError](err); ok {
 			d.Limit, d.RetryAfter = limited.Kind, durationpb.New(limited.RetryAfter)

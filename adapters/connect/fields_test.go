@@ -29,6 +29,9 @@ func hasField(d protoreflect.MessageDescriptor, path string) bool {
 		if field == nil {
 			return false
 		}
+		if field.IsMap() { // a key may follow
+			return true
+		}
 		d = field.Message()
 	}
 	return true
@@ -61,12 +64,21 @@ func spoil(root proto.Message, in protoreflect.Message, path string, try func(pa
 		if strings.Count(place, ".") > 3 {
 			continue
 		}
-		had, before := in.Has(f), in.Get(f)
+		had, before := in.Has(f), copied(in, f)
 		for _, v := range badValues(f) {
 			in.Set(f, v)
 			try(place)
 		}
 		switch {
+		case f.IsMap():
+			for _, v := range badValues(f.MapValue()) {
+				for _, key := range []string{"post", "", "a b", "\u200b"} {
+					entries := in.NewField(f)
+					entries.Map().Set(protoreflect.ValueOfString(key).MapKey(), v)
+					in.Set(f, entries)
+					try(place + "." + key)
+				}
+			}
 		case f.Message() != nil && f.IsList():
 			list := in.NewField(f)
 			spoil(root, list.List().AppendMutable().Message(), place, func(p string) { in.Set(f, list); try(p) })
@@ -80,6 +92,19 @@ func spoil(root proto.Message, in protoreflect.Message, path string, try func(pa
 			in.Set(f, before)
 		}
 	}
+}
+
+// copied returns the value of a field. A map is copied, because clearing the field clears it.
+func copied(in protoreflect.Message, f protoreflect.FieldDescriptor) protoreflect.Value {
+	if !f.IsMap() {
+		return in.Get(f)
+	}
+	entries := in.NewField(f)
+	in.Get(f).Map().Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
+		entries.Map().Set(key, v)
+		return true
+	})
+	return entries
 }
 
 // badValues returns values of a field that a caller may give by mistake, or on purpose.

@@ -64,6 +64,8 @@ func fill(m protoreflect.Message, depth int) {
 		switch {
 		case f.Message() != nil && depth == 0:
 			continue
+		case f.IsMap():
+			continue
 		case f.Message() != nil && f.IsList():
 			list := m.NewField(f)
 			fill(list.List().AppendMutable().Message(), depth-1)

@@ -105,6 +105,9 @@ func (w *jsonWalk) message(path string, message protoreflect.MessageDescriptor, 
 
 // value walks through the value of a field.
 func (w *jsonWalk) value(path string, field protoreflect.FieldDescriptor, depth int) error {
+	if field.IsMap() {
+		return w.entries(path, field, depth)
+	}
 	if !field.IsList() {
 		return w.single(path, field, depth)
 	}
@@ -117,6 +120,35 @@ func (w *jsonWalk) value(path string, field protoreflect.FieldDescriptor, depth 
 	}
 	for i := 0; w.decoder.More(); i++ {
 		if err := w.single(fmt.Sprintf("%s[%d]", path, i), field, depth); err != nil {
+			return err
+		}
+	}
+	_, err = w.decoder.Token()
+	return err
+}
+
+// entries walks through the entries of a map, whose keys are texts.
+func (w *jsonWalk) entries(path string, field protoreflect.FieldDescriptor, depth int) error {
+	token, err := w.decoder.Token()
+	if err != nil || token == nil {
+		return err
+	}
+	if token != json.Delim('{') {
+		return w.stop(path, "is "+kindOf(token), "a JSON object")
+	}
+	given := make(map[string]bool)
+	for w.decoder.More() {
+		token, err := w.decoder.Token()
+		if err != nil {
+			return err
+		}
+		key, _ := token.(string)
+		place := join(path, key)
+		if given[key] {
+			return w.stop(place, "is given twice", "each key once")
+		}
+		given[key] = true
+		if err := w.single(place, field.MapValue(), depth); err != nil {
 			return err
 		}
 	}

@@ -43,7 +43,7 @@ type command struct {
 }
 
 type notification struct {
-	typ string
+	typ string // "" for an event that is not announced
 	ports.Notice
 }
 
@@ -51,7 +51,9 @@ type notification struct {
 func (l *Log) notify(notifications []notification) {
 	if l.announce != nil {
 		for _, n := range notifications {
-			l.announce(n.typ, n.JSON)
+			if n.typ != "" {
+				l.announce(n.typ, n.JSON)
+			}
 		}
 	}
 	if len(l.observers) == 0 || len(notifications) == 0 {
@@ -137,8 +139,12 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		r := chat.add(e)
 		l.feed = append(l.feed, r)
 		appended.Last, appended.Ordinal = r.Seq, r.Ordinal
+		typ := ""
+		if domain.Audience(e.Event) == "" {
+			typ = wireformat.Type(e.Event)
+		}
 		notifications = append(notifications, notification{
-			typ: wireformat.Type(e.Event), Notice: ports.Notice{Chat: c.Chat, Seq: r.Seq, JSON: c.events[i].Splice(r.Seq, r.Ordinal)},
+			typ: typ, Notice: ports.Notice{Chat: c.Chat, Seq: r.Seq, JSON: c.events[i].Splice(r.Seq, r.Ordinal)},
 		})
 	}
 	if c.Command != (domain.Entity{}) {
@@ -156,7 +162,7 @@ const manyEvents = 256
 func (c *chat) due(events []ports.NewEvent) domain.Entity {
 	for _, e := range events {
 		for _, m := range e.Moves {
-			if n := len(c.moves[m]); n > 0 && n%manyEvents == 0 && m.Kind != domain.KindRead && m.Kind != domain.KindReceipt {
+			if n := len(c.moves[m]); n > 0 && n%manyEvents == 0 && m.Kind != domain.KindRead && m.Kind != domain.KindReceipt && m.Kind != domain.KindRestrictions {
 				return m
 			}
 		}

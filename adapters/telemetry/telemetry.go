@@ -153,6 +153,7 @@ func Outcome(err error) string {
 		{ports.ErrOverflow, "overflow"},
 		{ports.ErrLogLost, "log_lost"},
 		{ports.ErrNewerLog, "newer_log"},
+		{ports.ErrLevel, "log_level"},
 		{ports.ErrNewerVersion, "newer_version"},
 		{ports.ErrCorrupt, "corrupt"},
 		{domain.ErrInvalid, "invalid"},

@@ -67,9 +67,22 @@ func samples() map[string]domain.Event {
 		"chat_archived":         chat(domain.Archived, nil),
 		"chat_unarchived":       chat(domain.Unarchived, nil),
 		"chat_deleted":          domain.ChatDeleted{Chat: "room-1", By: "ada", Reason: "request 7", At: at},
-		"user_status":           domain.UserStatus{User: "ben", Status: domain.Away, LastSeen: at.Add(-time.Minute), At: at},
-		"typing_start":          domain.TypingStart{Chat: "room-1", User: "ben", ExpiresAt: at.Add(5 * time.Second), At: at},
-		"typing_stop":           domain.TypingStop{Chat: "room-1", User: "ben", At: at},
+		"chat_direct":           chat(domain.Created, func(u *domain.ChatUpdate) { u.Kind = domain.Direct }),
+		"chat_policy": domain.ChatPolicy{
+			Chat: "room-1", Actor: "ada", Visibility: domain.Public,
+			Permissions: map[domain.Action]domain.Role{domain.ActionRestrict: domain.RoleOwner, domain.ActionPost: domain.RoleAdmin, domain.ActionRename: domain.NoRole}, At: at,
+		},
+		"chat_policy_private": domain.ChatPolicy{Chat: "room-1", Actor: "ada", Visibility: domain.Private, At: at},
+		"chat_metadata": domain.ChatMetadata{
+			Chat: "room-1", Actor: "ada", Set: map[string]domain.JSON{"topic": `"Rele\u0061ses <b>"`, "limits": `{"a":[1,2.50]}`}, Unset: []string{"avatarUrl", "old"}, At: at,
+		},
+		"chat_metadata_unset": domain.ChatMetadata{Chat: "room-1", Actor: "ada", Unset: []string{"topic"}, At: at},
+		"member_ban":          domain.MemberRestriction{Chat: "room-1", Actor: "ada", User: "ben", Kind: domain.Ban, Reason: "spam", At: at},
+		"member_mute":         domain.MemberRestriction{Chat: "room-1", Actor: "ada", User: "ben", Kind: domain.Mute, Until: at.Add(time.Hour), At: at},
+		"member_unblock":      domain.MemberRestriction{Chat: "room-1", Actor: "ada", User: "ben", Kind: domain.Block, Lifted: true, At: at},
+		"user_status":         domain.UserStatus{User: "ben", Status: domain.Away, LastSeen: at.Add(-time.Minute), At: at},
+		"typing_start":        domain.TypingStart{Chat: "room-1", User: "ben", ExpiresAt: at.Add(5 * time.Second), At: at},
+		"typing_stop":         domain.TypingStop{Chat: "room-1", User: "ben", At: at},
 	}
 }
 

@@ -2,8 +2,12 @@ package wireformat
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"chatcore/domain"
 )
@@ -73,6 +77,9 @@ func (w *writer) durable(e domain.Durable) {
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
 		w.name("change", changeName(e.Change), names(domain.Created, changeName))
+		if e.Kind != domain.Group {
+			w.name("kind", kindName(e.Kind), names(domain.Group, kindName))
+		}
 		if e.Change == domain.Created || e.Change == domain.Renamed {
 			w.text("title", string(e.Title))
 		}
@@ -83,6 +90,37 @@ func (w *writer) durable(e domain.Durable) {
 		w.id("chatId", string(e.Chat))
 		w.id("deletedBy", string(e.By))
 		w.optional("reason", string(e.Reason))
+	case domain.ChatPolicy:
+		w.id("chatId", string(e.Chat))
+		w.id("actorId", string(e.Actor))
+		if e.Visibility != 0 {
+			w.name("visibility", visibilityName(e.Visibility), names(domain.Private, visibilityName))
+		}
+		if len(e.Permissions) > 0 {
+			w.permissions(e.Permissions)
+		}
+	case domain.MemberRestriction:
+		w.id("chatId", string(e.Chat))
+		w.id("actorId", string(e.Actor))
+		w.id("userId", string(e.User))
+		w.name("restriction", restrictionName(e.Kind), names(domain.Ban, restrictionName))
+		if !e.Until.IsZero() {
+			w.instant("until", e.Until)
+		}
+		if e.Lifted {
+			w.key("lifted")
+			w.buf = append(w.buf, "true"...)
+		}
+		w.optional("reason", string(e.Reason))
+	case domain.ChatMetadata:
+		w.id("chatId", string(e.Chat))
+		w.id("actorId", string(e.Actor))
+		if len(e.Set) > 0 {
+			w.values("set", e.Set)
+		}
+		if len(e.Unset) > 0 {
+			w.keys("unset", e.Unset)
+		}
 	case domain.Custom:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
@@ -119,6 +157,55 @@ func (w *writer) ephemeral(e domain.Ephemeral) {
 		w.id("chatId", string(e.Chat))
 		w.id("userId", string(e.User))
 	}
+}
+
+// permissions writes the roles of actions in the order of the actions; the default is null.
+func (w *writer) permissions(roles map[domain.Action]domain.Role) {
+	w.key("permissions")
+	w.buf = append(w.buf, '{')
+	for i, action := range slices.Sorted(maps.Keys(roles)) {
+		w.comma(i)
+		if permissionName(action) == "" {
+			w.refuse("permissions", "has the action "+action.String(), strings.Join(ActionNames(), ", "))
+		}
+		w.quoted("permissions", permissionName(action))
+		w.buf = append(w.buf, ':')
+		switch role := roles[action]; {
+		case role == domain.NoRole:
+			w.buf = append(w.buf, "null"...)
+		case roleName(role) == "":
+			w.refuse("permissions", "has the role "+strconv.Itoa(int(role)), "member, admin, owner, or none for the default")
+		default:
+			w.quoted("permissions", roleName(role))
+		}
+	}
+	w.buf = append(w.buf, '}')
+}
+
+// values writes an object of JSON values, ordered by key.
+func (w *writer) values(name string, values map[string]domain.JSON) {
+	w.key(name)
+	w.buf = append(w.buf, '{')
+	for i, key := range slices.Sorted(maps.Keys(values)) {
+		w.comma(i)
+		w.quoted(name, key)
+		if !json.Valid([]byte(values[key])) || !utf8.ValidString(string(values[key])) {
+			w.refuse(name, "has a value that is no JSON", "one JSON value")
+		}
+		w.buf = append(append(w.buf, ':'), values[key]...)
+	}
+	w.buf = append(w.buf, '}')
+}
+
+// keys writes an array of strings.
+func (w *writer) keys(name string, all []string) {
+	w.key(name)
+	w.buf = append(w.buf, '[')
+	for i, key := range all {
+		w.comma(i)
+		w.quoted(name, key)
+	}
+	w.buf = append(w.buf, ']')
 }
 
 func (w *writer) mentions(users []domain.UserID) {
@@ -193,12 +280,24 @@ func (r *reader) event(at, now time.Time) domain.Event {
 	case TypeChatUpdate:
 		return domain.ChatUpdate{
 			Chat: chat(), Actor: user("actorId"), Change: enum(r, "change", true, domain.Created, changeName),
+			Kind:  enum(r, "kind", false, domain.Group, kindName),
 			Title: optional(r, "title", domain.NewTitle), User: optional(r, "userId", domain.ParseUserID),
 			Role:     enum(r, "role", false, domain.RoleMember, roleName),
 			Previous: enum(r, "previousRole", false, domain.RoleMember, roleName), At: at,
 		}
 	case TypeChatDeleted:
 		return domain.ChatDeleted{Chat: chat(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), At: at}
+	case TypeChatPolicy:
+		return domain.ChatPolicy{
+			Chat: chat(), Actor: user("actorId"), Visibility: enum(r, "visibility", false, domain.Private, visibilityName), Permissions: r.permissions(), At: at,
+		}
+	case TypeChatMetadata:
+		return domain.ChatMetadata{Chat: chat(), Actor: user("actorId"), Set: r.values("set"), Unset: array[string](r, "unset"), At: at}
+	case TypeMemberRestriction:
+		return domain.MemberRestriction{
+			Chat: chat(), Actor: user("actorId"), User: user("userId"), Kind: enum(r, "restriction", true, domain.Ban, restrictionName),
+			Until: r.optionalInstant("until"), Lifted: r.flag("lifted"), Reason: optional(r, "reason", domain.NewReason), At: at,
+		}
 	case TypeUserStatus:
 		return domain.UserStatus{
 			User: user("userId"), Status: enum(r, "status", true, domain.Offline, statusName), LastSeen: r.instant("lastSeen", at), At: at,
@@ -253,6 +352,58 @@ func (r *reader) messageEdit(e domain.MessageEdit) domain.MessageEdit {
 		e.Content = checked(r, "content", content, domain.NewContent)
 	}
 	return e
+}
+
+// permissions reads the roles of actions. A role that is null is the default.
+func (r *reader) permissions() map[domain.Action]domain.Role {
+	raw, there := r.raw("permissions")
+	if !there {
+		return nil
+	}
+	var texts map[string]*string
+	if err := json.Unmarshal(raw, &texts); err != nil {
+		r.absent("permissions", true, false, "an object of strings and null")
+		return nil
+	}
+	roles := make(map[domain.Action]domain.Role, len(texts))
+	for text, of := range texts {
+		action, ok := ParseAction(text)
+		if !ok {
+			r.refuse(r.wrong("permissions", "has the action "+strconv.Quote(text), strings.Join(ActionNames(), ", ")))
+		}
+		role := domain.NoRole
+		if of != nil {
+			if role, ok = ParseRole(*of); !ok {
+				r.refuse(r.wrong("permissions", "has the role "+strconv.Quote(*of), strings.Join(names(domain.RoleMember, roleName), ", ")))
+			}
+		}
+		roles[action] = role
+	}
+	if len(roles) == 0 {
+		return nil
+	}
+	return roles
+}
+
+// values reads an object of JSON values as they stand. An empty one is nil.
+func (r *reader) values(field string) map[string]domain.JSON {
+	raw, there := r.raw(field)
+	if !there {
+		return nil
+	}
+	var texts map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &texts); err != nil {
+		r.absent(field, true, false, "an object")
+		return nil
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	values := make(map[string]domain.JSON, len(texts))
+	for key, value := range texts {
+		values[key] = domain.JSON(value)
+	}
+	return values
 }
 
 func (r *reader) mentions() (all []domain.UserID) {

@@ -9,17 +9,20 @@ import (
 
 // The types of events. Each is also the name of the channel on which the event is announced.
 const (
-	TypeMessageNew      = "message:new"
-	TypeMessageEdit     = "message:edit"
-	TypeMessageDelete   = "message:delete"
-	TypeMessageErased   = "message:erased"
-	TypeMessageReaction = "message:reaction"
-	TypeReadReceipt     = "read:receipt"
-	TypeChatUpdate      = "chat:update"
-	TypeChatDeleted     = "chat:deleted"
-	TypeUserStatus      = "user:status"
-	TypeTypingStart     = "typing:start"
-	TypeTypingStop      = "typing:stop"
+	TypeMessageNew        = "message:new"
+	TypeMessageEdit       = "message:edit"
+	TypeMessageDelete     = "message:delete"
+	TypeMessageErased     = "message:erased"
+	TypeMessageReaction   = "message:reaction"
+	TypeReadReceipt       = "read:receipt"
+	TypeChatUpdate        = "chat:update"
+	TypeChatDeleted       = "chat:deleted"
+	TypeChatPolicy        = "chat:policy"
+	TypeMemberRestriction = "member:restriction"
+	TypeChatMetadata      = "chat:metadata"
+	TypeUserStatus        = "user:status"
+	TypeTypingStart       = "typing:start"
+	TypeTypingStop        = "typing:stop"
 )
 
 // Type is the name of an event's type, "" for an event that is none of package domain's values. Custom events have names of their own.
@@ -41,6 +44,12 @@ func Type(e domain.Event) string {
 		return TypeChatUpdate
 	case domain.ChatDeleted:
 		return TypeChatDeleted
+	case domain.ChatPolicy:
+		return TypeChatPolicy
+	case domain.MemberRestriction:
+		return TypeMemberRestriction
+	case domain.ChatMetadata:
+		return TypeChatMetadata
 	case domain.UserStatus:
 		return TypeUserStatus
 	case domain.TypingStart:
@@ -59,6 +68,7 @@ func Type(e domain.Event) string {
 func DurableTypes() []string {
 	return []string{
 		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted,
+		TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata,
 	}
 }
 
@@ -95,7 +105,8 @@ func known(typ string) bool { return durable(typ) || ephemeral(typ) }
 
 func durable(typ string) bool {
 	switch typ {
-	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted:
+	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted,
+		TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata:
 		return true
 	}
 	return false
@@ -137,6 +148,45 @@ func changeName(c domain.Change) string {
 		return "archived"
 	case domain.Unarchived:
 		return "unarchived"
+	}
+	return ""
+}
+
+func kindName(k domain.ChatKind) string {
+	switch k {
+	case domain.Group:
+		return "group"
+	case domain.Direct:
+		return "direct"
+	}
+	return ""
+}
+
+func visibilityName(v domain.Visibility) string {
+	switch v {
+	case domain.Private:
+		return "private"
+	case domain.Public:
+		return "public"
+	}
+	return ""
+}
+
+func permissionName(a domain.Action) string {
+	if a < domain.ActionPost || a > domain.Actions {
+		return ""
+	}
+	return a.String()
+}
+
+func restrictionName(k domain.RestrictionKind) string {
+	switch k {
+	case domain.Ban:
+		return "ban"
+	case domain.Mute:
+		return "mute"
+	case domain.Block:
+		return "block"
 	}
 	return ""
 }
@@ -185,6 +235,33 @@ func names[T ~uint8](first T, nameOf func(T) string) []string {
 		all = append(all, nameOf(v))
 	}
 	return all
+}
+
+// VisibilityName is how the visibility of a chat is written, "" for none.
+func VisibilityName(v domain.Visibility) string { return visibilityName(v) }
+
+// ParseVisibility reads the name of a visibility.
+func ParseVisibility(name string) (domain.Visibility, bool) {
+	return named(name, domain.Private, visibilityName)
+}
+
+// ActionName is how an action of a policy is written, "" for none.
+func ActionName(a domain.Action) string { return permissionName(a) }
+
+// ParseAction reads the name of an action.
+func ParseAction(name string) (domain.Action, bool) {
+	return named(name, domain.ActionPost, permissionName)
+}
+
+// ActionNames are the names of all actions.
+func ActionNames() []string { return names(domain.ActionPost, permissionName) }
+
+// RestrictionName is how the kind of a restriction is written, "" for none.
+func RestrictionName(k domain.RestrictionKind) string { return restrictionName(k) }
+
+// ParseRestriction reads the name of a kind of restriction.
+func ParseRestriction(name string) (domain.RestrictionKind, bool) {
+	return named(name, domain.Ban, restrictionName)
 }
 
 // StatusName is how a status is written.

@@ -65,6 +65,7 @@ const (
 	anArray kind = "an array"
 	aNumber kind = "a whole number"
 	aTime   kind = allowedInstant
+	aFlag   kind = "true or false"
 )
 
 // absent handles a field that is missing or of another kind.
@@ -194,6 +195,23 @@ func (r *reader) instant(field string, otherwise time.Time) time.Time {
 		r.absent(field, there, true, aTime)
 	}
 	return otherwise
+}
+
+// optionalInstant reads a time that need not be there: zero then.
+func (r *reader) optionalInstant(field string) time.Time {
+	if _, there := r.raw(field); !there {
+		return time.Time{}
+	}
+	return r.instant(field, time.Time{})
+}
+
+// flag reads true, false, or nothing, which is false.
+func (r *reader) flag(field string) bool {
+	raw, there := r.raw(field)
+	if there && string(raw) != "true" && string(raw) != "false" {
+		r.absent(field, true, false, aFlag)
+	}
+	return string(raw) == "true"
 }
 
 // array reads an array whose elements fit T. An empty one is nil.

@@ -135,12 +135,28 @@ func eventSchemas() map[string]object {
 	add(wireformat.TypeChatUpdate, "The chat or its members changed", true, chat,
 		required("actorId", idSchema, "Id of the user that changed it."),
 		required("change", named("created", "renamed", "member_added", "member_removed", "role_changed", "archived", "unarchived"), "What changed."),
+		optional("kind", named("group", "direct"), "Kind of the chat, of created. Without it the chat is a group."),
 		optional("title", textSchema, "Title, of created and renamed, at most 256 bytes."),
 		optional("userId", idSchema, "Id of the member that was added, removed or given a role."),
 		optional("role", roles, "Role from now on, of member_added and role_changed."),
 		optional("previousRole", roles, "Role until now, of member_removed and role_changed."))
 	add(wireformat.TypeChatDeleted, "The chat was deleted", true, chat,
 		required("deletedBy", idSchema, "Id of the user or service that deleted it."),
+		optional("reason", textSchema, "Why, at most 1 KiB."))
+	add(wireformat.TypeChatPolicy, "The policy of the chat changed", true, chat,
+		required("actorId", idSchema, "Id of the user that changed it."),
+		optional("visibility", named("private", "public"), "Who may see and join the chat from now on. Without it that stays."),
+		optional("permissions", permissionsSchema(), "Roles that actions take from now on; null is the default. Actions that are missing stay."))
+	add(wireformat.TypeChatMetadata, "The metadata of the chat changed", true, chat,
+		required("actorId", idSchema, "Id of the user that changed it."),
+		optional("set", object{"type": "object", "maxProperties": domain.MaxMetadataKeys}, "New values by key: any JSON."),
+		optional("unset", object{"type": "array", "items": textSchema, "maxItems": domain.MaxMetadataKeys}, "Keys that are removed."))
+	add(wireformat.TypeMemberRestriction, "A user was restricted, or a restriction was lifted", true, chat,
+		required("actorId", idSchema, "Id of the user that restricted the other one."),
+		user,
+		required("restriction", named("ban", "mute", "block"), "What is forbidden: to be a member, to write, or in a direct chat to reach each other."),
+		optional("until", instantSchema, "When it ends by itself. Without it there is no such time."),
+		optional("lifted", object{"type": "boolean"}, "Whether the restriction ended with this event."),
 		optional("reason", textSchema, "Why, at most 1 KiB."))
 	add(wireformat.TypeUserStatus, "The status of a user changed", false, user,
 		required("status", named("online", "away", "busy", "offline"), "The status."),
@@ -150,6 +166,15 @@ func eventSchemas() map[string]object {
 	add(wireformat.TypeTypingStop, "A user no longer types", false, chat, user)
 	all["custom.json"] = customSchema(chat)
 	return all
+}
+
+func permissionsSchema() object {
+	roles := object{"enum": []any{"member", "admin", "owner", nil}}
+	actions := object{}
+	for _, action := range wireformat.ActionNames() {
+		actions[action] = roles
+	}
+	return object{"type": "object", "properties": actions}
 }
 
 // customSchema is the schema of custom events, whose types are defined by a team.

@@ -25,11 +25,12 @@ func stateVersionOf(k domain.EntityKind) int {
 
 // state is a snapshot as it is written: one of its fields is there.
 type state struct {
-	V         int             `json:"v"`
-	Chat      *domain.Chat    `json:"chat,omitempty"`
-	Member    *domain.Member  `json:"member,omitempty"`
-	Message   *domain.Message `json:"message,omitempty"`
-	Reactions *reactions      `json:"reactions,omitempty"`
+	V         int              `json:"v"`
+	Chat      *domain.Chat     `json:"chat,omitempty"`
+	Member    *domain.Member   `json:"member,omitempty"`
+	Message   *domain.Message  `json:"message,omitempty"`
+	Reactions *reactions       `json:"reactions,omitempty"`
+	Metadata  *domain.Metadata `json:"metadata,omitempty"`
 }
 
 // reactions are grouped by emoji: users and the seqs of their events.
@@ -45,6 +46,8 @@ func EncodeState(s domain.State) ([]byte, error) {
 		out.Member = s
 	case *domain.Message:
 		out.Message = s
+	case *domain.Metadata:
+		out.Metadata = s
 	case *domain.Reactions:
 		all := make(reactions)
 		for r, seq := range s.All() {
@@ -55,7 +58,7 @@ func EncodeState(s domain.State) ([]byte, error) {
 		}
 		out.V, out.Reactions = reactionsVersion, &all
 	default:
-		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions"}
+		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions, metadata"}
 	}
 	return json.Marshal(out)
 }
@@ -89,6 +92,8 @@ func DecodeState(chat domain.ChatID, e domain.Entity, raw []byte) (domain.State,
 		return in.Member, nil
 	case e.Kind == domain.KindMessage && in.Message != nil && in.Message.Chat == chat && string(in.Message.ID) == e.ID:
 		return in.Message, nil
+	case e.Kind == domain.KindMetadata && in.Metadata != nil:
+		return in.Metadata, nil
 	case e.Kind == domain.KindReactions && in.Reactions != nil:
 		set := make(map[domain.Reaction]domain.Seq)
 		for emoji, users := range *in.Reactions {

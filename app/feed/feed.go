@@ -175,7 +175,7 @@ func (f *Feed) takeQueued() (Message, bool) {
 	}
 }
 
-// give returns an event as the reader gets it. It reports false for one that the reader has.
+// give returns an event as the reader gets it. It reports false for one that the reader has or may not see.
 func (f *Feed) give(s *follower, e *Event) (Message, bool) {
 	seq := e.Record.Seq
 	if s.has(flagLeft) || seq != s.pos+1 {
@@ -188,6 +188,9 @@ func (f *Feed) give(s *follower, e *Event) (Message, bool) {
 		e = e.forUser()
 	}
 	s.pos = seq
+	if user := domain.Audience(e.Record.Event); f.user != "" && user != "" && user != f.user {
+		return Message{}, false
+	}
 	if f.user != "" && seq > s.since && e.removes(f.user) {
 		f.leave(s)
 	}

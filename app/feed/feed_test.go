@@ -71,3 +71,26 @@ func TestFeed_AllChats(t *testing.T) {
 		expect(t, f, "joined a 4", "event a 5", "caught_up a 5")
 	})
 }
+
+// TestFeed_EventsForOneUser blocks a user, while feeds are live and before they catch up: the feed of the user who blocks has the event, as that of a service does, and the
+// feed of the blocked user goes on behind it.
+func TestFeed_EventsForOneUser(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		direct := domain.ChatUpdate{Chat: "d", Actor: "ada", Change: domain.Created, Kind: domain.Direct, At: at()}
+		block := domain.MemberRestriction{Chat: "d", Actor: "ada", User: "bob", Kind: domain.Block, At: at()}
+		unblock := block
+		unblock.Lifted = true
+		r.append(direct, added("d", "bob"), block)
+		feeds := make(map[domain.UserID]*feed.Feed)
+		for _, user := range []domain.UserID{"ada", "bob", ""} {
+			feeds[user] = r.open(named(user, from("d", 0)))
+		}
+		expect(t, feeds["ada"], events("d", 1, 3, "caught_up d 3")...)
+		expect(t, feeds["bob"], events("d", 1, 2, "caught_up d 3")...)
+		expect(t, feeds[""], events("d", 1, 3, "caught_up d 3")...)
+		r.append(unblock, sent("d", "m"))
+		expect(t, feeds["ada"], events("d", 4, 5)...)
+		expect(t, feeds["bob"], events("d", 5, 5)...)
+		expect(t, feeds[""], events("d", 4, 5)...)
+	})
+}

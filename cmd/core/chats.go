@@ -16,7 +16,11 @@ import (
 func (c *cli) chat() *cobra.Command {
 	one, member, role := []argument{chatArg}, []argument{chatArg, userArg}, []argument{chatArg, userArg, roleArg}
 	cmd := parent("chat", "Create, list and change chats and their members",
-		c.chatCreate(), c.chatList(), c.chatMembers(),
+		c.chatCreate(), c.chatDirect(), c.chatList(), c.chatMembers(), c.chatAddMany(), c.chatPolicy(),
+		c.change("join", "Join a public chat", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			return core.Chats.Join(cmd.Context(), domain.Join{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
+		}),
+		c.chatRestrict(domain.Ban, "Ban a user from a chat, and remove a member"), c.chatRestrict(domain.Mute, "Mute a user in a chat"), c.chatLift(), c.chatRestrictions(),
 		c.change("rename", "Change the title of a chat", []argument{chatArg, titleArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Rename(cmd.Context(), domain.Rename{Chat: ch.chat(), Actor: ch.by(), Title: ch.text(titleArg), Command: ch.commandID()})
 		}),

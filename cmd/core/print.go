@@ -114,6 +114,10 @@ func sentence(e domain.Event) string {
 		return fmt.Sprintf("%s has read up to seq %d", e.User, e.ReadSeq)
 	case domain.ChatUpdate:
 		return updated(e)
+	case domain.ChatPolicy:
+		return policyText(e)
+	case domain.MemberRestriction:
+		return restrictionText(e)
 	case domain.Unknown:
 		return fmt.Sprintf("v%d, which this program cannot read; a newer one can", e.Version)
 	case domain.Custom:
@@ -134,6 +138,9 @@ func sentence(e domain.Event) string {
 func updated(e domain.ChatUpdate) string {
 	switch e.Change {
 	case domain.Created:
+		if e.Kind == domain.Direct {
+			return fmt.Sprintf("%s opens the direct chat", e.Actor)
+		}
 		return fmt.Sprintf("%s creates the chat %q", e.Actor, e.Title)
 	case domain.Renamed:
 		return fmt.Sprintf("%s renames the chat to %q", e.Actor, e.Title)

@@ -52,7 +52,7 @@ func TestUpgrade_OnTheCommandLine(t *testing.T) {
 	}
 	atLevel1(t, client, tags...)
 
-	if out := s.do("doctor"); !strings.Contains(out, "at level 1; this program knows up to 3") || !strings.Contains(out, "core upgrade, once every program") {
+	if out := s.do("doctor"); !strings.Contains(out, "at level 1; this program knows up to 4") || !strings.Contains(out, "core upgrade, once every program") {
 		t.Errorf("the doctor says:\n%s", out)
 	}
 	if _, _, err := s.try("upgrade", "--rewrite"); !errors.Is(err, domain.ErrInvalid) {
@@ -60,25 +60,25 @@ func TestUpgrade_OnTheCommandLine(t *testing.T) {
 	}
 	s.do("send", "c", "on level 1", "--as", "ada") // it finds the number of partitions
 	out, errs, err := s.try("upgrade")
-	if !errors.Is(err, errNotConfirmed) || !strings.Contains(out, "partition 1: level 1 to 3") || !strings.Contains(errs, "do not know level 3") {
+	if !errors.Is(err, errNotConfirmed) || !strings.Contains(out, "partition 1: level 1 to 4") || !strings.Contains(errs, "do not know level 4") {
 		t.Errorf("%v\n%s%s", err, out, errs)
 	}
 	if strings.Contains(client.Get(t.Context(), keys[0]).Val(), ";") {
 		t.Error("something was raised without --yes")
 	}
 	// It is interrupted after the first partition.
-	raised := client.Get(t.Context(), keys[0]).Val() + ";3;2;fnv1a-64;"
+	raised := client.Get(t.Context(), keys[0]).Val() + ";4;2;fnv1a-64;"
 	client.Set(t.Context(), keys[0], raised, 0)
 	if out := s.do("upgrade", "--yes"); strings.Count(out, "\n") != 1 || client.Get(t.Context(), keys[1]).Val() != raised {
 		t.Errorf("the rest: %s", out)
 	}
-	if _, errs, err := s.try("upgrade", "--yes"); err != nil || !strings.Contains(errs, "is at level 3 already") {
+	if _, errs, err := s.try("upgrade", "--yes"); err != nil || !strings.Contains(errs, "is at level 4 already") {
 		t.Errorf("once more: %v, %s", err, errs)
 	}
 	if _, _, err := s.try("upgrade", "--to", "1", "--yes"); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("to a lower level: %v", err)
 	}
-	if out := s.do("doctor", "--json"); !strings.Contains(out, `"level":3`) {
+	if out := s.do("doctor", "--json"); !strings.Contains(out, `"level":4`) {
 		t.Errorf("the doctor says:\n%s", out)
 	}
 

@@ -66,7 +66,7 @@ func fieldKind(field string) string {
 func fieldEntity(field string) domain.Entity {
 	kinds := map[string]domain.EntityKind{
 		"c": domain.KindChat, "u": domain.KindMember, "x": domain.KindReactions, "r": domain.KindRead, "k": domain.KindCommand, "o": domain.KindCustom,
-		"v": domain.KindReceipt,
+		"v": domain.KindReceipt, "b": domain.KindRestrictions, "d": domain.KindMetadata,
 	}
 	switch {
 	case strings.HasPrefix(field, " ") && len(field) > 1:

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"chatcore/adapters/redis/keyspace"
+	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -18,13 +19,28 @@ import (
 //	1  partitions carry the log id alone; names are not compared
 //	2  partitions carry the whole identity
 //	3  lists have events in the compact form; heads, read marks and messages have more parts, see docs/wire.md
-const Level = 3
+//	4  chats may be direct, and have policies and restrictions, whose rules every program must apply
+const Level = 4
 
 const (
 	bareLevel    = 1 // of a partition that carries the log id alone
 	compactLevel = 3 // from which on events are stored in the compact form
+	rulesLevel   = 4 // from which on chats may have policies, restrictions and two participants
 	identityEnd  = ";"
 )
+
+// levelFor returns the level that a log must have for an event.
+func levelFor(e domain.Durable) int {
+	switch e := e.(type) {
+	case domain.ChatPolicy, domain.MemberRestriction, domain.ChatMetadata:
+		return rulesLevel
+	case domain.ChatUpdate:
+		if e.Kind != domain.Group {
+			return rulesLevel
+		}
+	}
+	return bareLevel
+}
 
 // levelOf returns the level of a partition, as far as this process knows.
 func (l *Log) levelOf(partition int) int {

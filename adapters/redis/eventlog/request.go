@@ -60,8 +60,12 @@ func (l *Log) newRequest(a ports.Append, plain bool, erased ...erasedEntry) (*re
 	if len(a.Takes) > 0 && l.keys.Cluster() {
 		return nil, &domain.InvalidError{Field: "takes", Problem: fmt.Sprintf("has %d limits", len(a.Takes)), Allowed: "none on a Cluster, where limits are in other slots"}
 	}
+	partition := l.keys.Partition(a.Chat)
+	if err := l.checkLevel(partition, a.Events); err != nil {
+		return nil, err
+	}
 	r, _ := requests.Get().(*request)
-	r.append, r.partition, r.erased = a, l.keys.Partition(a.Chat), erased
+	r.append, r.partition, r.erased = a, partition, erased
 	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
 	write := l.write
 	if r.plain = plain; plain {
@@ -72,6 +76,18 @@ func (l *Log) newRequest(a ports.Append, plain bool, erased ...erasedEntry) (*re
 		return nil, err
 	}
 	return r, nil
+}
+
+// checkLevel returns a [*ports.LevelError] if the partition's level is too low for an event.
+func (l *Log) checkLevel(partition int, events []ports.NewEvent) error {
+	for _, e := range events {
+		if needed := levelFor(e.Event); needed > bareLevel {
+			if level := l.levelOf(partition); level < needed {
+				return &ports.LevelError{Log: l.id, Level: level, Needed: needed}
+			}
+		}
+	}
+	return nil
 }
 
 // free puts the request back into the pool. No reference to it may remain.
@@ -132,7 +148,7 @@ func (l *Log) write(r *request) error {
 
 func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 	r.text(string(e.ID))
-	if l.announce {
+	if l.announce && domain.Audience(e.Event) == "" {
 		r.buf = l.keys.AppendChannel(r.buf, wireformat.Type(e.Event))
 	}
 	r.end()
@@ -317,6 +333,10 @@ func kindCode(k domain.EntityKind) string {
 		return "o"
 	case domain.KindReceipt:
 		return "v"
+	case domain.KindRestrictions:
+		return "b"
+	case domain.KindMetadata:
+		return "d"
 	}
 	return "?"
 }

@@ -37,6 +37,26 @@ export class Chats extends Service {
   readonly promoteMember = this.part(chat.promoteMember, "result", "chatId", "userId", "role");
   /** Lowers a member's role. An owner may; the last owner cannot be demoted. */
   readonly demoteMember = this.part(chat.demoteMember, "result", "chatId", "userId", "role");
+  /** Makes users plain members, in one step. users says what became of each. */
+  readonly addMembers = this.repeatable(chat.addMembers, "chatId", "userIds");
+  /** Makes the actor a plain member of a public chat. Throws not_found for a chat that is not public. */
+  readonly join = this.part(chat.joinChat, "result", "chatId");
+  /** Opens the direct chat of the actor and another user. Returns the same chat however often it is called. */
+  readonly openDirect = this.repeatable(chat.openDirectChat, "userId");
+  /** Returns the direct chat of the actor and another user. Throws not_found if they have none. */
+  readonly getDirect = this.part(chat.getDirectChat, "chat", "userId");
+  /** Has neither the actor nor another user reach the other in their direct chat; or lifts that. */
+  readonly block = this.part(chat.blockUser, "result", "userId");
+  /** Changes who may see and join a group, and which roles actions take. An owner may. */
+  readonly setPolicy = this.part(chat.setChatPolicy, "result", "chatId");
+  /** Sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise. */
+  readonly updateMetadata = this.part(chat.updateChatMetadata, "result", "chatId");
+  /** Returns the metadata of a chat, as of now or as of a seq. */
+  readonly getMetadata = this.repeatable(chat.getChatMetadata, "chatId");
+  /** Bans or mutes a user of a group, or lifts that. An admin or owner may, unless the policy says otherwise. */
+  readonly restrict = this.part(chat.restrictMember, "result", "chatId", "userId", "restriction");
+  /** Lists the bans and mutes of a chat that are in force, the latest first. */
+  readonly listRestrictions = this.pages(chat.listRestrictions, "restrictions", "chatId");
   /** Returns a chat, as of now or as of a seq. */
   readonly get = this.part(chat.getChat, "chat", "chatId");
   /** Returns one current member. Throws not_found for anyone else. */

@@ -24,6 +24,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Admission is what becomes of a user whom AddMembers names.
+type Admission int32
+
+const (
+	// A result that this version of the API does not know.
+	Admission_ADMISSION_UNSPECIFIED Admission = 0
+	// The user is a member now.
+	Admission_ADMISSION_ADDED Admission = 1
+	// The user was a member already.
+	Admission_ADMISSION_MEMBER Admission = 2
+	// The user is banned.
+	Admission_ADMISSION_BANNED Admission = 3
+)
+
+// Enum value maps for Admission.
+var (
+	Admission_name = map[int32]string{
+		0: "ADMISSION_UNSPECIFIED",
+		1: "ADMISSION_ADDED",
+		2: "ADMISSION_MEMBER",
+		3: "ADMISSION_BANNED",
+	}
+	Admission_value = map[string]int32{
+		"ADMISSION_UNSPECIFIED": 0,
+		"ADMISSION_ADDED":       1,
+		"ADMISSION_MEMBER":      2,
+		"ADMISSION_BANNED":      3,
+	}
+)
+
+func (x Admission) Enum() *Admission {
+	p := new(Admission)
+	*p = x
+	return p
+}
+
+func (x Admission) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Admission) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_chat_proto_enumTypes[0].Descriptor()
+}
+
+func (Admission) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_chat_proto_enumTypes[0]
+}
+
+func (x Admission) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Admission.Descriptor instead.
+func (Admission) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{0}
+}
+
 // CreateChatRequest is the request of CreateChat.
 type CreateChatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -747,6 +804,1405 @@ func (x *AddMemberResponse) GetResult() *CommandResult {
 	return nil
 }
 
+// AddMembersRequest is the request of AddMembers.
+type AddMembersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Ids of the users, at least one and at most the server's cap (256 by default). Repetitions count once.
+	UserIds       []string `protobuf:"bytes,4,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMembersRequest) Reset() {
+	*x = AddMembersRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMembersRequest) ProtoMessage() {}
+
+func (x *AddMembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMembersRequest.ProtoReflect.Descriptor instead.
+func (*AddMembersRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AddMembersRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *AddMembersRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *AddMembersRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *AddMembersRequest) GetUserIds() []string {
+	if x != nil {
+		return x.UserIds
+	}
+	return nil
+}
+
+// AddMembersResponse is the response of AddMembers.
+type AddMembersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// The result for each user, in the order of the request.
+	Users         []*AddedMember `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMembersResponse) Reset() {
+	*x = AddMembersResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMembersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMembersResponse) ProtoMessage() {}
+
+func (x *AddMembersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMembersResponse.ProtoReflect.Descriptor instead.
+func (*AddMembersResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AddMembersResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *AddMembersResponse) GetUsers() []*AddedMember {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+// AddedMember says what became of a user.
+type AddedMember struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The result.
+	Admission     Admission `protobuf:"varint,2,opt,name=admission,proto3,enum=chatcore.v1.Admission" json:"admission,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddedMember) Reset() {
+	*x = AddedMember{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddedMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddedMember) ProtoMessage() {}
+
+func (x *AddedMember) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddedMember.ProtoReflect.Descriptor instead.
+func (*AddedMember) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AddedMember) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *AddedMember) GetAdmission() Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return Admission_ADMISSION_UNSPECIFIED
+}
+
+// JoinChatRequest is the request of JoinChat.
+type JoinChatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId     string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinChatRequest) Reset() {
+	*x = JoinChatRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinChatRequest) ProtoMessage() {}
+
+func (x *JoinChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinChatRequest.ProtoReflect.Descriptor instead.
+func (*JoinChatRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *JoinChatRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *JoinChatRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *JoinChatRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+// JoinChatResponse is the response of JoinChat.
+type JoinChatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinChatResponse) Reset() {
+	*x = JoinChatResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinChatResponse) ProtoMessage() {}
+
+func (x *JoinChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinChatResponse.ProtoReflect.Descriptor instead.
+func (*JoinChatResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *JoinChatResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// OpenDirectChatRequest is the request of OpenDirectChat. It needs no command_id.
+type OpenDirectChatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the other user; the actor's own for notes. Required.
+	UserId        string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenDirectChatRequest) Reset() {
+	*x = OpenDirectChatRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenDirectChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenDirectChatRequest) ProtoMessage() {}
+
+func (x *OpenDirectChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenDirectChatRequest.ProtoReflect.Descriptor instead.
+func (*OpenDirectChatRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *OpenDirectChatRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *OpenDirectChatRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// OpenDirectChatResponse is the response of OpenDirectChat.
+type OpenDirectChatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Whether this call created it.
+	Created bool `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
+	// Last seq that this call recorded. 0 if the chat was open.
+	Seq           uint32 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenDirectChatResponse) Reset() {
+	*x = OpenDirectChatResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenDirectChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenDirectChatResponse) ProtoMessage() {}
+
+func (x *OpenDirectChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenDirectChatResponse.ProtoReflect.Descriptor instead.
+func (*OpenDirectChatResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *OpenDirectChatResponse) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *OpenDirectChatResponse) GetCreated() bool {
+	if x != nil {
+		return x.Created
+	}
+	return false
+}
+
+func (x *OpenDirectChatResponse) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+// BlockUserRequest is the request of BlockUser.
+type BlockUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,2,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Id of the other user. Required.
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Why, at most 1 KiB. May be empty.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Lifts the actor's block.
+	Lift          bool `protobuf:"varint,5,opt,name=lift,proto3" json:"lift,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockUserRequest) Reset() {
+	*x = BlockUserRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockUserRequest) ProtoMessage() {}
+
+func (x *BlockUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockUserRequest.ProtoReflect.Descriptor instead.
+func (*BlockUserRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *BlockUserRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *BlockUserRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *BlockUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *BlockUserRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockUserRequest) GetLift() bool {
+	if x != nil {
+		return x.Lift
+	}
+	return false
+}
+
+// BlockUserResponse is the response of BlockUser.
+type BlockUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockUserResponse) Reset() {
+	*x = BlockUserResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockUserResponse) ProtoMessage() {}
+
+func (x *BlockUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockUserResponse.ProtoReflect.Descriptor instead.
+func (*BlockUserResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BlockUserResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// SetChatPolicyRequest is the request of SetChatPolicy.
+type SetChatPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// The visibility from now on. Unspecified leaves that as it is.
+	Visibility Visibility `protobuf:"varint,4,opt,name=visibility,proto3,enum=chatcore.v1.Visibility" json:"visibility,omitempty"`
+	// Roles from now on, by the name of the action (see Chat.permissions); unspecified is the default. Actions that are missing stay as they are.
+	Permissions   map[string]Role `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=chatcore.v1.Role"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChatPolicyRequest) Reset() {
+	*x = SetChatPolicyRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChatPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChatPolicyRequest) ProtoMessage() {}
+
+func (x *SetChatPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChatPolicyRequest.ProtoReflect.Descriptor instead.
+func (*SetChatPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *SetChatPolicyRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *SetChatPolicyRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *SetChatPolicyRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *SetChatPolicyRequest) GetVisibility() Visibility {
+	if x != nil {
+		return x.Visibility
+	}
+	return Visibility_VISIBILITY_UNSPECIFIED
+}
+
+func (x *SetChatPolicyRequest) GetPermissions() map[string]Role {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+// SetChatPolicyResponse is the response of SetChatPolicy.
+type SetChatPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChatPolicyResponse) Reset() {
+	*x = SetChatPolicyResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChatPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChatPolicyResponse) ProtoMessage() {}
+
+func (x *SetChatPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChatPolicyResponse.ProtoReflect.Descriptor instead.
+func (*SetChatPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SetChatPolicyResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// RestrictMemberRequest is the request of RestrictMember.
+type RestrictMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Id of the user. Required.
+	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// RESTRICTION_BAN or RESTRICTION_MUTE. Required.
+	Restriction Restriction `protobuf:"varint,5,opt,name=restriction,proto3,enum=chatcore.v1.Restriction" json:"restriction,omitempty"`
+	// When it ends by itself, in the future. Missing if it has no end.
+	Until *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	// Why, at most 1 KiB. May be empty.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Lifts the restriction.
+	Lift          bool `protobuf:"varint,8,opt,name=lift,proto3" json:"lift,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestrictMemberRequest) Reset() {
+	*x = RestrictMemberRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestrictMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestrictMemberRequest) ProtoMessage() {}
+
+func (x *RestrictMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestrictMemberRequest.ProtoReflect.Descriptor instead.
+func (*RestrictMemberRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RestrictMemberRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *RestrictMemberRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *RestrictMemberRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *RestrictMemberRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RestrictMemberRequest) GetRestriction() Restriction {
+	if x != nil {
+		return x.Restriction
+	}
+	return Restriction_RESTRICTION_UNSPECIFIED
+}
+
+func (x *RestrictMemberRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *RestrictMemberRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RestrictMemberRequest) GetLift() bool {
+	if x != nil {
+		return x.Lift
+	}
+	return false
+}
+
+// RestrictMemberResponse is the response of RestrictMember.
+type RestrictMemberResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestrictMemberResponse) Reset() {
+	*x = RestrictMemberResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestrictMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestrictMemberResponse) ProtoMessage() {}
+
+func (x *RestrictMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestrictMemberResponse.ProtoReflect.Descriptor instead.
+func (*RestrictMemberResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RestrictMemberResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// UpdateChatMetadataRequest is the request of UpdateChatMetadata.
+type UpdateChatMetadataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// New values by key: JSON as text, at most 4 KiB each and 16 KiB in all. Keys are 1 to 64 letters, digits, dots, dashes and underscores.
+	Set map[string]string `protobuf:"bytes,4,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Keys to remove.
+	Unset []string `protobuf:"bytes,5,rep,name=unset,proto3" json:"unset,omitempty"`
+	// Version that the metadata must still have; another one is aborted with reason "conflict". 0 for any.
+	IfVersion     uint32 `protobuf:"varint,6,opt,name=if_version,json=ifVersion,proto3" json:"if_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateChatMetadataRequest) Reset() {
+	*x = UpdateChatMetadataRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateChatMetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateChatMetadataRequest) ProtoMessage() {}
+
+func (x *UpdateChatMetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateChatMetadataRequest.ProtoReflect.Descriptor instead.
+func (*UpdateChatMetadataRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *UpdateChatMetadataRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *UpdateChatMetadataRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *UpdateChatMetadataRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *UpdateChatMetadataRequest) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *UpdateChatMetadataRequest) GetUnset() []string {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
+}
+
+func (x *UpdateChatMetadataRequest) GetIfVersion() uint32 {
+	if x != nil {
+		return x.IfVersion
+	}
+	return 0
+}
+
+// UpdateChatMetadataResponse is the response of UpdateChatMetadata.
+type UpdateChatMetadataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command. Its seq is the version from then on.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateChatMetadataResponse) Reset() {
+	*x = UpdateChatMetadataResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateChatMetadataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateChatMetadataResponse) ProtoMessage() {}
+
+func (x *UpdateChatMetadataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateChatMetadataResponse.ProtoReflect.Descriptor instead.
+func (*UpdateChatMetadataResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *UpdateChatMetadataResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// GetChatMetadataRequest is the request of GetChatMetadata.
+type GetChatMetadataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// As of this seq. 0 for now.
+	AtSeq         uint32 `protobuf:"varint,3,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChatMetadataRequest) Reset() {
+	*x = GetChatMetadataRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChatMetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChatMetadataRequest) ProtoMessage() {}
+
+func (x *GetChatMetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChatMetadataRequest.ProtoReflect.Descriptor instead.
+func (*GetChatMetadataRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetChatMetadataRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *GetChatMetadataRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *GetChatMetadataRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+// GetChatMetadataResponse is the response of GetChatMetadata.
+type GetChatMetadataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version for UpdateChatMetadata. 0 if nothing was ever set.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Values by key: JSON as text.
+	Values        map[string]string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChatMetadataResponse) Reset() {
+	*x = GetChatMetadataResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChatMetadataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChatMetadataResponse) ProtoMessage() {}
+
+func (x *GetChatMetadataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChatMetadataResponse.ProtoReflect.Descriptor instead.
+func (*GetChatMetadataResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GetChatMetadataResponse) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *GetChatMetadataResponse) GetValues() map[string]string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// ListRestrictionsRequest is the request of ListRestrictions.
+type ListRestrictionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Restrictions on a page, 1 to 256. Defaults to 50.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before. Empty for the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRestrictionsRequest) Reset() {
+	*x = ListRestrictionsRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRestrictionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRestrictionsRequest) ProtoMessage() {}
+
+func (x *ListRestrictionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRestrictionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRestrictionsRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListRestrictionsRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *ListRestrictionsRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ListRestrictionsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRestrictionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRestrictionsResponse is the response of ListRestrictions.
+type ListRestrictionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The restrictions.
+	Restrictions []*RestrictedUser `protobuf:"bytes,1,rep,name=restrictions,proto3" json:"restrictions,omitempty"`
+	// Token of the next page. Empty after the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRestrictionsResponse) Reset() {
+	*x = ListRestrictionsResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRestrictionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRestrictionsResponse) ProtoMessage() {}
+
+func (x *ListRestrictionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRestrictionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRestrictionsResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListRestrictionsResponse) GetRestrictions() []*RestrictedUser {
+	if x != nil {
+		return x.Restrictions
+	}
+	return nil
+}
+
+func (x *ListRestrictionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// RestrictedUser is a restriction that is in force.
+type RestrictedUser struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The restriction.
+	Restriction Restriction `protobuf:"varint,2,opt,name=restriction,proto3,enum=chatcore.v1.Restriction" json:"restriction,omitempty"`
+	// Id of the user that set it.
+	ByUserId string `protobuf:"bytes,3,opt,name=by_user_id,json=byUserId,proto3" json:"by_user_id,omitempty"`
+	// When it was set, in milliseconds.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// When it ends by itself. Missing if it has no end.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// Why. May be empty.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestrictedUser) Reset() {
+	*x = RestrictedUser{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestrictedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestrictedUser) ProtoMessage() {}
+
+func (x *RestrictedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestrictedUser.ProtoReflect.Descriptor instead.
+func (*RestrictedUser) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RestrictedUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RestrictedUser) GetRestriction() Restriction {
+	if x != nil {
+		return x.Restriction
+	}
+	return Restriction_RESTRICTION_UNSPECIFIED
+}
+
+func (x *RestrictedUser) GetByUserId() string {
+	if x != nil {
+		return x.ByUserId
+	}
+	return ""
+}
+
+func (x *RestrictedUser) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *RestrictedUser) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *RestrictedUser) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// GetDirectChatRequest is the request of GetDirectChat.
+type GetDirectChatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user that asks. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the other user. Required.
+	UserId        string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDirectChatRequest) Reset() {
+	*x = GetDirectChatRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDirectChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDirectChatRequest) ProtoMessage() {}
+
+func (x *GetDirectChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDirectChatRequest.ProtoReflect.Descriptor instead.
+func (*GetDirectChatRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetDirectChatRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *GetDirectChatRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// GetDirectChatResponse is the response of GetDirectChat.
+type GetDirectChatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The chat.
+	Chat          *Chat `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDirectChatResponse) Reset() {
+	*x = GetDirectChatResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDirectChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDirectChatResponse) ProtoMessage() {}
+
+func (x *GetDirectChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDirectChatResponse.ProtoReflect.Descriptor instead.
+func (*GetDirectChatResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *GetDirectChatResponse) GetChat() *Chat {
+	if x != nil {
+		return x.Chat
+	}
+	return nil
+}
+
 // RemoveMemberRequest is the request of RemoveMember.
 type RemoveMemberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -764,7 +2220,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +2232,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[12]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +2245,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{12}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveMemberRequest) GetChatId() string {
@@ -831,7 +2287,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +2299,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[13]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +2312,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{13}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemoveMemberResponse) GetResult() *CommandResult {
@@ -881,7 +2337,7 @@ type LeaveChatRequest struct {
 
 func (x *LeaveChatRequest) Reset() {
 	*x = LeaveChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +2349,7 @@ func (x *LeaveChatRequest) String() string {
 func (*LeaveChatRequest) ProtoMessage() {}
 
 func (x *LeaveChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[14]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +2362,7 @@ func (x *LeaveChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveChatRequest.ProtoReflect.Descriptor instead.
 func (*LeaveChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{14}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LeaveChatRequest) GetChatId() string {
@@ -941,7 +2397,7 @@ type LeaveChatResponse struct {
 
 func (x *LeaveChatResponse) Reset() {
 	*x = LeaveChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +2409,7 @@ func (x *LeaveChatResponse) String() string {
 func (*LeaveChatResponse) ProtoMessage() {}
 
 func (x *LeaveChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[15]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +2422,7 @@ func (x *LeaveChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveChatResponse.ProtoReflect.Descriptor instead.
 func (*LeaveChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{15}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LeaveChatResponse) GetResult() *CommandResult {
@@ -995,7 +2451,7 @@ type PromoteMemberRequest struct {
 
 func (x *PromoteMemberRequest) Reset() {
 	*x = PromoteMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +2463,7 @@ func (x *PromoteMemberRequest) String() string {
 func (*PromoteMemberRequest) ProtoMessage() {}
 
 func (x *PromoteMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[16]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +2476,7 @@ func (x *PromoteMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteMemberRequest.ProtoReflect.Descriptor instead.
 func (*PromoteMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{16}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PromoteMemberRequest) GetChatId() string {
@@ -1069,7 +2525,7 @@ type PromoteMemberResponse struct {
 
 func (x *PromoteMemberResponse) Reset() {
 	*x = PromoteMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +2537,7 @@ func (x *PromoteMemberResponse) String() string {
 func (*PromoteMemberResponse) ProtoMessage() {}
 
 func (x *PromoteMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[17]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +2550,7 @@ func (x *PromoteMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteMemberResponse.ProtoReflect.Descriptor instead.
 func (*PromoteMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{17}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PromoteMemberResponse) GetResult() *CommandResult {
@@ -1123,7 +2579,7 @@ type DemoteMemberRequest struct {
 
 func (x *DemoteMemberRequest) Reset() {
 	*x = DemoteMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +2591,7 @@ func (x *DemoteMemberRequest) String() string {
 func (*DemoteMemberRequest) ProtoMessage() {}
 
 func (x *DemoteMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[18]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +2604,7 @@ func (x *DemoteMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemoteMemberRequest.ProtoReflect.Descriptor instead.
 func (*DemoteMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{18}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DemoteMemberRequest) GetChatId() string {
@@ -1197,7 +2653,7 @@ type DemoteMemberResponse struct {
 
 func (x *DemoteMemberResponse) Reset() {
 	*x = DemoteMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +2665,7 @@ func (x *DemoteMemberResponse) String() string {
 func (*DemoteMemberResponse) ProtoMessage() {}
 
 func (x *DemoteMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[19]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +2678,7 @@ func (x *DemoteMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemoteMemberResponse.ProtoReflect.Descriptor instead.
 func (*DemoteMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{19}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DemoteMemberResponse) GetResult() *CommandResult {
@@ -1247,7 +2703,7 @@ type GetChatRequest struct {
 
 func (x *GetChatRequest) Reset() {
 	*x = GetChatRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +2715,7 @@ func (x *GetChatRequest) String() string {
 func (*GetChatRequest) ProtoMessage() {}
 
 func (x *GetChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[20]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +2728,7 @@ func (x *GetChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatRequest.ProtoReflect.Descriptor instead.
 func (*GetChatRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{20}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetChatRequest) GetChatId() string {
@@ -1307,7 +2763,7 @@ type GetChatResponse struct {
 
 func (x *GetChatResponse) Reset() {
 	*x = GetChatResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +2775,7 @@ func (x *GetChatResponse) String() string {
 func (*GetChatResponse) ProtoMessage() {}
 
 func (x *GetChatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[21]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +2788,7 @@ func (x *GetChatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatResponse.ProtoReflect.Descriptor instead.
 func (*GetChatResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{21}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetChatResponse) GetChat() *Chat {
@@ -1359,7 +2815,7 @@ type GetMemberRequest struct {
 
 func (x *GetMemberRequest) Reset() {
 	*x = GetMemberRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +2827,7 @@ func (x *GetMemberRequest) String() string {
 func (*GetMemberRequest) ProtoMessage() {}
 
 func (x *GetMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[22]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +2840,7 @@ func (x *GetMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemberRequest.ProtoReflect.Descriptor instead.
 func (*GetMemberRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{22}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetMemberRequest) GetChatId() string {
@@ -1426,7 +2882,7 @@ type GetMemberResponse struct {
 
 func (x *GetMemberResponse) Reset() {
 	*x = GetMemberResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +2894,7 @@ func (x *GetMemberResponse) String() string {
 func (*GetMemberResponse) ProtoMessage() {}
 
 func (x *GetMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[23]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +2907,7 @@ func (x *GetMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemberResponse.ProtoReflect.Descriptor instead.
 func (*GetMemberResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{23}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetMemberResponse) GetMember() *Member {
@@ -1480,7 +2936,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +2948,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[24]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +2961,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{24}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListMembersRequest) GetChatId() string {
@@ -1556,7 +3012,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +3024,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[25]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +3037,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{25}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -1623,7 +3079,7 @@ type ListedChat struct {
 
 func (x *ListedChat) Reset() {
 	*x = ListedChat{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +3091,7 @@ func (x *ListedChat) String() string {
 func (*ListedChat) ProtoMessage() {}
 
 func (x *ListedChat) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[26]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +3104,7 @@ func (x *ListedChat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedChat.ProtoReflect.Descriptor instead.
 func (*ListedChat) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{26}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListedChat) GetId() string {
@@ -1722,7 +3178,7 @@ type ListChatsRequest struct {
 
 func (x *ListChatsRequest) Reset() {
 	*x = ListChatsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +3190,7 @@ func (x *ListChatsRequest) String() string {
 func (*ListChatsRequest) ProtoMessage() {}
 
 func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[27]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +3203,7 @@ func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{27}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListChatsRequest) GetUserId() string {
@@ -1784,7 +3240,7 @@ type ListChatsResponse struct {
 
 func (x *ListChatsResponse) Reset() {
 	*x = ListChatsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +3252,7 @@ func (x *ListChatsResponse) String() string {
 func (*ListChatsResponse) ProtoMessage() {}
 
 func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[28]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +3265,7 @@ func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{28}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListChatsResponse) GetChats() []*ListedChat {
@@ -1841,7 +3297,7 @@ type ListChatIdsRequest struct {
 
 func (x *ListChatIdsRequest) Reset() {
 	*x = ListChatIdsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +3309,7 @@ func (x *ListChatIdsRequest) String() string {
 func (*ListChatIdsRequest) ProtoMessage() {}
 
 func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[29]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +3322,7 @@ func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatIdsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{29}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListChatIdsRequest) GetUserId() string {
@@ -1903,7 +3359,7 @@ type ListChatIdsResponse struct {
 
 func (x *ListChatIdsResponse) Reset() {
 	*x = ListChatIdsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +3371,7 @@ func (x *ListChatIdsResponse) String() string {
 func (*ListChatIdsResponse) ProtoMessage() {}
 
 func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[30]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +3384,7 @@ func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatIdsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{30}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListChatIdsResponse) GetChatIds() []string {
@@ -1960,7 +3416,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +3428,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[31]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +3441,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{31}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Contact) GetUserId() string {
@@ -2024,7 +3480,7 @@ type ListContactsRequest struct {
 
 func (x *ListContactsRequest) Reset() {
 	*x = ListContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +3492,7 @@ func (x *ListContactsRequest) String() string {
 func (*ListContactsRequest) ProtoMessage() {}
 
 func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[32]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +3505,7 @@ func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsRequest.ProtoReflect.Descriptor instead.
 func (*ListContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{32}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListContactsRequest) GetUserId() string {
@@ -2086,7 +3542,7 @@ type ListContactsResponse struct {
 
 func (x *ListContactsResponse) Reset() {
 	*x = ListContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +3554,7 @@ func (x *ListContactsResponse) String() string {
 func (*ListContactsResponse) ProtoMessage() {}
 
 func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[33]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +3567,7 @@ func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsResponse.ProtoReflect.Descriptor instead.
 func (*ListContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{33}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListContactsResponse) GetContacts() []*Contact {
@@ -2139,7 +3595,7 @@ type ForgetContactsRequest struct {
 
 func (x *ForgetContactsRequest) Reset() {
 	*x = ForgetContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +3607,7 @@ func (x *ForgetContactsRequest) String() string {
 func (*ForgetContactsRequest) ProtoMessage() {}
 
 func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[34]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +3620,7 @@ func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsRequest.ProtoReflect.Descriptor instead.
 func (*ForgetContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{34}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ForgetContactsRequest) GetUserIds() []string {
@@ -2183,7 +3639,7 @@ type ForgetContactsResponse struct {
 
 func (x *ForgetContactsResponse) Reset() {
 	*x = ForgetContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +3651,7 @@ func (x *ForgetContactsResponse) String() string {
 func (*ForgetContactsResponse) ProtoMessage() {}
 
 func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[35]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +3664,7 @@ func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsResponse.ProtoReflect.Descriptor instead.
 func (*ForgetContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{35}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{57}
 }
 
 var File_chatcore_v1_chat_proto protoreflect.FileDescriptor
@@ -2266,6 +3722,113 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\auser_id\x18\x04 \x01(\tR\x06userId\"G\n" +
 	"\x11AddMemberResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x81\x01\n" +
+	"\x11AddMembersRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x19\n" +
+	"\buser_ids\x18\x04 \x03(\tR\auserIds\"x\n" +
+	"\x12AddMembersResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\x12.\n" +
+	"\x05users\x18\x02 \x03(\v2\x18.chatcore.v1.AddedMemberR\x05users\"\\\n" +
+	"\vAddedMember\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x124\n" +
+	"\tadmission\x18\x02 \x01(\x0e2\x16.chatcore.v1.AdmissionR\tadmission\"d\n" +
+	"\x0fJoinChatRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\"F\n" +
+	"\x10JoinChatResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"K\n" +
+	"\x15OpenDirectChatRequest\x12\x19\n" +
+	"\bactor_id\x18\x01 \x01(\tR\aactorId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\"]\n" +
+	"\x16OpenDirectChatResponse\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\rR\x03seq\"\x91\x01\n" +
+	"\x10BlockUserRequest\x12\x19\n" +
+	"\bactor_id\x18\x01 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x02 \x01(\tR\tcommandId\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04lift\x18\x05 \x01(\bR\x04lift\"G\n" +
+	"\x11BlockUserResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\xcb\x02\n" +
+	"\x14SetChatPolicyRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x127\n" +
+	"\n" +
+	"visibility\x18\x04 \x01(\x0e2\x17.chatcore.v1.VisibilityR\n" +
+	"visibility\x12T\n" +
+	"\vpermissions\x18\x05 \x03(\v22.chatcore.v1.SetChatPolicyRequest.PermissionsEntryR\vpermissions\x1aQ\n" +
+	"\x10PermissionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x11.chatcore.v1.RoleR\x05value:\x028\x01\"K\n" +
+	"\x15SetChatPolicyResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x9d\x02\n" +
+	"\x15RestrictMemberRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\tR\x06userId\x12:\n" +
+	"\vrestriction\x18\x05 \x01(\x0e2\x18.chatcore.v1.RestrictionR\vrestriction\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x12\n" +
+	"\x04lift\x18\b \x01(\bR\x04lift\"L\n" +
+	"\x16RestrictMemberResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x9e\x02\n" +
+	"\x19UpdateChatMetadataRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12A\n" +
+	"\x03set\x18\x04 \x03(\v2/.chatcore.v1.UpdateChatMetadataRequest.SetEntryR\x03set\x12\x14\n" +
+	"\x05unset\x18\x05 \x03(\tR\x05unset\x12\x1d\n" +
+	"\n" +
+	"if_version\x18\x06 \x01(\rR\tifVersion\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\x1aUpdateChatMetadataResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"c\n" +
+	"\x16GetChatMetadataRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x15\n" +
+	"\x06at_seq\x18\x03 \x01(\rR\x05atSeq\"\xb8\x01\n" +
+	"\x17GetChatMetadataResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12H\n" +
+	"\x06values\x18\x02 \x03(\v20.chatcore.v1.GetChatMetadataResponse.ValuesEntryR\x06values\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x89\x01\n" +
+	"\x17ListRestrictionsRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x83\x01\n" +
+	"\x18ListRestrictionsResponse\x12?\n" +
+	"\frestrictions\x18\x01 \x03(\v2\x1b.chatcore.v1.RestrictedUserR\frestrictions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xff\x01\n" +
+	"\x0eRestrictedUser\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12:\n" +
+	"\vrestriction\x18\x02 \x01(\x0e2\x18.chatcore.v1.RestrictionR\vrestriction\x12\x1c\n" +
+	"\n" +
+	"by_user_id\x18\x03 \x01(\tR\bbyUserId\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"J\n" +
+	"\x14GetDirectChatRequest\x12\x19\n" +
+	"\bactor_id\x18\x01 \x01(\tR\aactorId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\">\n" +
+	"\x15GetDirectChatResponse\x12%\n" +
+	"\x04chat\x18\x01 \x01(\v2\x11.chatcore.v1.ChatR\x04chat\"\x81\x01\n" +
 	"\x13RemoveMemberRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
@@ -2362,7 +3925,12 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n" +
 	"\x15ForgetContactsRequest\x12\x19\n" +
 	"\buser_ids\x18\x01 \x03(\tR\auserIds\"\x18\n" +
-	"\x16ForgetContactsResponse2\x8e\v\n" +
+	"\x16ForgetContactsResponse*g\n" +
+	"\tAdmission\x12\x19\n" +
+	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fADMISSION_ADDED\x10\x01\x12\x14\n" +
+	"\x10ADMISSION_MEMBER\x10\x02\x12\x14\n" +
+	"\x10ADMISSION_BANNED\x10\x032\x8d\x12\n" +
 	"\vChatService\x12M\n" +
 	"\n" +
 	"CreateChat\x12\x1e.chatcore.v1.CreateChatRequest\x1a\x1f.chatcore.v1.CreateChatResponse\x12M\n" +
@@ -2376,7 +3944,18 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\fRemoveMember\x12 .chatcore.v1.RemoveMemberRequest\x1a!.chatcore.v1.RemoveMemberResponse\x12J\n" +
 	"\tLeaveChat\x12\x1d.chatcore.v1.LeaveChatRequest\x1a\x1e.chatcore.v1.LeaveChatResponse\x12V\n" +
 	"\rPromoteMember\x12!.chatcore.v1.PromoteMemberRequest\x1a\".chatcore.v1.PromoteMemberResponse\x12S\n" +
-	"\fDemoteMember\x12 .chatcore.v1.DemoteMemberRequest\x1a!.chatcore.v1.DemoteMemberResponse\x12I\n" +
+	"\fDemoteMember\x12 .chatcore.v1.DemoteMemberRequest\x1a!.chatcore.v1.DemoteMemberResponse\x12M\n" +
+	"\n" +
+	"AddMembers\x12\x1e.chatcore.v1.AddMembersRequest\x1a\x1f.chatcore.v1.AddMembersResponse\x12G\n" +
+	"\bJoinChat\x12\x1c.chatcore.v1.JoinChatRequest\x1a\x1d.chatcore.v1.JoinChatResponse\x12Y\n" +
+	"\x0eOpenDirectChat\x12\".chatcore.v1.OpenDirectChatRequest\x1a#.chatcore.v1.OpenDirectChatResponse\x12J\n" +
+	"\tBlockUser\x12\x1d.chatcore.v1.BlockUserRequest\x1a\x1e.chatcore.v1.BlockUserResponse\x12V\n" +
+	"\rSetChatPolicy\x12!.chatcore.v1.SetChatPolicyRequest\x1a\".chatcore.v1.SetChatPolicyResponse\x12Y\n" +
+	"\x0eRestrictMember\x12\".chatcore.v1.RestrictMemberRequest\x1a#.chatcore.v1.RestrictMemberResponse\x12e\n" +
+	"\x12UpdateChatMetadata\x12&.chatcore.v1.UpdateChatMetadataRequest\x1a'.chatcore.v1.UpdateChatMetadataResponse\x12a\n" +
+	"\x0fGetChatMetadata\x12#.chatcore.v1.GetChatMetadataRequest\x1a$.chatcore.v1.GetChatMetadataResponse\"\x03\x90\x02\x01\x12d\n" +
+	"\x10ListRestrictions\x12$.chatcore.v1.ListRestrictionsRequest\x1a%.chatcore.v1.ListRestrictionsResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\rGetDirectChat\x12!.chatcore.v1.GetDirectChatRequest\x1a\".chatcore.v1.GetDirectChatResponse\"\x03\x90\x02\x01\x12I\n" +
 	"\aGetChat\x12\x1b.chatcore.v1.GetChatRequest\x1a\x1c.chatcore.v1.GetChatResponse\"\x03\x90\x02\x01\x12O\n" +
 	"\tGetMember\x12\x1d.chatcore.v1.GetMemberRequest\x1a\x1e.chatcore.v1.GetMemberResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\vListMembers\x12\x1f.chatcore.v1.ListMembersRequest\x1a .chatcore.v1.ListMembersResponse\"\x03\x90\x02\x01\x12O\n" +
@@ -2397,112 +3976,181 @@ func file_chatcore_v1_chat_proto_rawDescGZIP() []byte {
 	return file_chatcore_v1_chat_proto_rawDescData
 }
 
-var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_chatcore_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_chatcore_v1_chat_proto_goTypes = []any{
-	(*CreateChatRequest)(nil),      // 0: chatcore.v1.CreateChatRequest
-	(*CreateChatResponse)(nil),     // 1: chatcore.v1.CreateChatResponse
-	(*RenameChatRequest)(nil),      // 2: chatcore.v1.RenameChatRequest
-	(*RenameChatResponse)(nil),     // 3: chatcore.v1.RenameChatResponse
-	(*ArchiveChatRequest)(nil),     // 4: chatcore.v1.ArchiveChatRequest
-	(*ArchiveChatResponse)(nil),    // 5: chatcore.v1.ArchiveChatResponse
-	(*DeleteChatRequest)(nil),      // 6: chatcore.v1.DeleteChatRequest
-	(*DeleteChatResponse)(nil),     // 7: chatcore.v1.DeleteChatResponse
-	(*UnarchiveChatRequest)(nil),   // 8: chatcore.v1.UnarchiveChatRequest
-	(*UnarchiveChatResponse)(nil),  // 9: chatcore.v1.UnarchiveChatResponse
-	(*AddMemberRequest)(nil),       // 10: chatcore.v1.AddMemberRequest
-	(*AddMemberResponse)(nil),      // 11: chatcore.v1.AddMemberResponse
-	(*RemoveMemberRequest)(nil),    // 12: chatcore.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),   // 13: chatcore.v1.RemoveMemberResponse
-	(*LeaveChatRequest)(nil),       // 14: chatcore.v1.LeaveChatRequest
-	(*LeaveChatResponse)(nil),      // 15: chatcore.v1.LeaveChatResponse
-	(*PromoteMemberRequest)(nil),   // 16: chatcore.v1.PromoteMemberRequest
-	(*PromoteMemberResponse)(nil),  // 17: chatcore.v1.PromoteMemberResponse
-	(*DemoteMemberRequest)(nil),    // 18: chatcore.v1.DemoteMemberRequest
-	(*DemoteMemberResponse)(nil),   // 19: chatcore.v1.DemoteMemberResponse
-	(*GetChatRequest)(nil),         // 20: chatcore.v1.GetChatRequest
-	(*GetChatResponse)(nil),        // 21: chatcore.v1.GetChatResponse
-	(*GetMemberRequest)(nil),       // 22: chatcore.v1.GetMemberRequest
-	(*GetMemberResponse)(nil),      // 23: chatcore.v1.GetMemberResponse
-	(*ListMembersRequest)(nil),     // 24: chatcore.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),    // 25: chatcore.v1.ListMembersResponse
-	(*ListedChat)(nil),             // 26: chatcore.v1.ListedChat
-	(*ListChatsRequest)(nil),       // 27: chatcore.v1.ListChatsRequest
-	(*ListChatsResponse)(nil),      // 28: chatcore.v1.ListChatsResponse
-	(*ListChatIdsRequest)(nil),     // 29: chatcore.v1.ListChatIdsRequest
-	(*ListChatIdsResponse)(nil),    // 30: chatcore.v1.ListChatIdsResponse
-	(*Contact)(nil),                // 31: chatcore.v1.Contact
-	(*ListContactsRequest)(nil),    // 32: chatcore.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),   // 33: chatcore.v1.ListContactsResponse
-	(*ForgetContactsRequest)(nil),  // 34: chatcore.v1.ForgetContactsRequest
-	(*ForgetContactsResponse)(nil), // 35: chatcore.v1.ForgetContactsResponse
-	(*CommandResult)(nil),          // 36: chatcore.v1.CommandResult
-	(Role)(0),                      // 37: chatcore.v1.Role
-	(*Chat)(nil),                   // 38: chatcore.v1.Chat
-	(*Member)(nil),                 // 39: chatcore.v1.Member
-	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
-	(*Message)(nil),                // 41: chatcore.v1.Message
+	(Admission)(0),                     // 0: chatcore.v1.Admission
+	(*CreateChatRequest)(nil),          // 1: chatcore.v1.CreateChatRequest
+	(*CreateChatResponse)(nil),         // 2: chatcore.v1.CreateChatResponse
+	(*RenameChatRequest)(nil),          // 3: chatcore.v1.RenameChatRequest
+	(*RenameChatResponse)(nil),         // 4: chatcore.v1.RenameChatResponse
+	(*ArchiveChatRequest)(nil),         // 5: chatcore.v1.ArchiveChatRequest
+	(*ArchiveChatResponse)(nil),        // 6: chatcore.v1.ArchiveChatResponse
+	(*DeleteChatRequest)(nil),          // 7: chatcore.v1.DeleteChatRequest
+	(*DeleteChatResponse)(nil),         // 8: chatcore.v1.DeleteChatResponse
+	(*UnarchiveChatRequest)(nil),       // 9: chatcore.v1.UnarchiveChatRequest
+	(*UnarchiveChatResponse)(nil),      // 10: chatcore.v1.UnarchiveChatResponse
+	(*AddMemberRequest)(nil),           // 11: chatcore.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),          // 12: chatcore.v1.AddMemberResponse
+	(*AddMembersRequest)(nil),          // 13: chatcore.v1.AddMembersRequest
+	(*AddMembersResponse)(nil),         // 14: chatcore.v1.AddMembersResponse
+	(*AddedMember)(nil),                // 15: chatcore.v1.AddedMember
+	(*JoinChatRequest)(nil),            // 16: chatcore.v1.JoinChatRequest
+	(*JoinChatResponse)(nil),           // 17: chatcore.v1.JoinChatResponse
+	(*OpenDirectChatRequest)(nil),      // 18: chatcore.v1.OpenDirectChatRequest
+	(*OpenDirectChatResponse)(nil),     // 19: chatcore.v1.OpenDirectChatResponse
+	(*BlockUserRequest)(nil),           // 20: chatcore.v1.BlockUserRequest
+	(*BlockUserResponse)(nil),          // 21: chatcore.v1.BlockUserResponse
+	(*SetChatPolicyRequest)(nil),       // 22: chatcore.v1.SetChatPolicyRequest
+	(*SetChatPolicyResponse)(nil),      // 23: chatcore.v1.SetChatPolicyResponse
+	(*RestrictMemberRequest)(nil),      // 24: chatcore.v1.RestrictMemberRequest
+	(*RestrictMemberResponse)(nil),     // 25: chatcore.v1.RestrictMemberResponse
+	(*UpdateChatMetadataRequest)(nil),  // 26: chatcore.v1.UpdateChatMetadataRequest
+	(*UpdateChatMetadataResponse)(nil), // 27: chatcore.v1.UpdateChatMetadataResponse
+	(*GetChatMetadataRequest)(nil),     // 28: chatcore.v1.GetChatMetadataRequest
+	(*GetChatMetadataResponse)(nil),    // 29: chatcore.v1.GetChatMetadataResponse
+	(*ListRestrictionsRequest)(nil),    // 30: chatcore.v1.ListRestrictionsRequest
+	(*ListRestrictionsResponse)(nil),   // 31: chatcore.v1.ListRestrictionsResponse
+	(*RestrictedUser)(nil),             // 32: chatcore.v1.RestrictedUser
+	(*GetDirectChatRequest)(nil),       // 33: chatcore.v1.GetDirectChatRequest
+	(*GetDirectChatResponse)(nil),      // 34: chatcore.v1.GetDirectChatResponse
+	(*RemoveMemberRequest)(nil),        // 35: chatcore.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),       // 36: chatcore.v1.RemoveMemberResponse
+	(*LeaveChatRequest)(nil),           // 37: chatcore.v1.LeaveChatRequest
+	(*LeaveChatResponse)(nil),          // 38: chatcore.v1.LeaveChatResponse
+	(*PromoteMemberRequest)(nil),       // 39: chatcore.v1.PromoteMemberRequest
+	(*PromoteMemberResponse)(nil),      // 40: chatcore.v1.PromoteMemberResponse
+	(*DemoteMemberRequest)(nil),        // 41: chatcore.v1.DemoteMemberRequest
+	(*DemoteMemberResponse)(nil),       // 42: chatcore.v1.DemoteMemberResponse
+	(*GetChatRequest)(nil),             // 43: chatcore.v1.GetChatRequest
+	(*GetChatResponse)(nil),            // 44: chatcore.v1.GetChatResponse
+	(*GetMemberRequest)(nil),           // 45: chatcore.v1.GetMemberRequest
+	(*GetMemberResponse)(nil),          // 46: chatcore.v1.GetMemberResponse
+	(*ListMembersRequest)(nil),         // 47: chatcore.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 48: chatcore.v1.ListMembersResponse
+	(*ListedChat)(nil),                 // 49: chatcore.v1.ListedChat
+	(*ListChatsRequest)(nil),           // 50: chatcore.v1.ListChatsRequest
+	(*ListChatsResponse)(nil),          // 51: chatcore.v1.ListChatsResponse
+	(*ListChatIdsRequest)(nil),         // 52: chatcore.v1.ListChatIdsRequest
+	(*ListChatIdsResponse)(nil),        // 53: chatcore.v1.ListChatIdsResponse
+	(*Contact)(nil),                    // 54: chatcore.v1.Contact
+	(*ListContactsRequest)(nil),        // 55: chatcore.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),       // 56: chatcore.v1.ListContactsResponse
+	(*ForgetContactsRequest)(nil),      // 57: chatcore.v1.ForgetContactsRequest
+	(*ForgetContactsResponse)(nil),     // 58: chatcore.v1.ForgetContactsResponse
+	nil,                                // 59: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	nil,                                // 60: chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	nil,                                // 61: chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	(*CommandResult)(nil),              // 62: chatcore.v1.CommandResult
+	(Visibility)(0),                    // 63: chatcore.v1.Visibility
+	(Restriction)(0),                   // 64: chatcore.v1.Restriction
+	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
+	(*Chat)(nil),                       // 66: chatcore.v1.Chat
+	(Role)(0),                          // 67: chatcore.v1.Role
+	(*Member)(nil),                     // 68: chatcore.v1.Member
+	(*Message)(nil),                    // 69: chatcore.v1.Message
 }
 var file_chatcore_v1_chat_proto_depIdxs = []int32{
-	36, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 3: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 4: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 5: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 6: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 7: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	37, // 8: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
-	36, // 9: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	37, // 10: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
-	36, // 11: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	38, // 12: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
-	39, // 13: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
-	39, // 14: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
-	37, // 15: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
-	40, // 16: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
-	40, // 17: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
-	41, // 18: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
-	26, // 19: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
-	31, // 20: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
-	0,  // 21: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
-	2,  // 22: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
-	4,  // 23: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
-	8,  // 24: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
-	6,  // 25: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
-	10, // 26: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
-	12, // 27: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
-	14, // 28: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
-	16, // 29: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
-	18, // 30: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
-	20, // 31: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
-	22, // 32: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
-	24, // 33: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
-	27, // 34: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
-	29, // 35: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
-	32, // 36: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
-	34, // 37: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
-	1,  // 38: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
-	3,  // 39: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
-	5,  // 40: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
-	9,  // 41: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
-	7,  // 42: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
-	11, // 43: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
-	13, // 44: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
-	15, // 45: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
-	17, // 46: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
-	19, // 47: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
-	21, // 48: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
-	23, // 49: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
-	25, // 50: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
-	28, // 51: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
-	30, // 52: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
-	33, // 53: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
-	35, // 54: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
-	38, // [38:55] is the sub-list for method output_type
-	21, // [21:38] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	62, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 3: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 4: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 5: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 6: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
+	15, // 7: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
+	0,  // 8: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
+	62, // 9: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 10: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
+	63, // 11: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
+	59, // 12: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	62, // 13: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
+	64, // 14: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
+	65, // 15: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
+	62, // 16: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	60, // 17: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	62, // 18: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
+	61, // 19: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	32, // 20: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
+	64, // 21: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
+	65, // 22: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
+	65, // 23: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
+	66, // 24: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
+	62, // 25: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	62, // 26: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	67, // 27: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
+	62, // 28: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	67, // 29: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
+	62, // 30: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 31: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
+	68, // 32: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
+	68, // 33: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
+	67, // 34: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
+	65, // 35: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
+	65, // 36: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
+	69, // 37: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
+	49, // 38: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
+	54, // 39: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
+	67, // 40: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	1,  // 41: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
+	3,  // 42: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
+	5,  // 43: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
+	9,  // 44: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
+	7,  // 45: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
+	11, // 46: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
+	35, // 47: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
+	37, // 48: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
+	39, // 49: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
+	41, // 50: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
+	13, // 51: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
+	16, // 52: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
+	18, // 53: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
+	20, // 54: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
+	22, // 55: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
+	24, // 56: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
+	26, // 57: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
+	28, // 58: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
+	30, // 59: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
+	33, // 60: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
+	43, // 61: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
+	45, // 62: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
+	47, // 63: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
+	50, // 64: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
+	52, // 65: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
+	55, // 66: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
+	57, // 67: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
+	2,  // 68: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
+	4,  // 69: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
+	6,  // 70: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
+	10, // 71: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
+	8,  // 72: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
+	12, // 73: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
+	36, // 74: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
+	38, // 75: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
+	40, // 76: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
+	42, // 77: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
+	14, // 78: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
+	17, // 79: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
+	19, // 80: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
+	21, // 81: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
+	23, // 82: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
+	25, // 83: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
+	27, // 84: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
+	29, // 85: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
+	31, // 86: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
+	34, // 87: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
+	44, // 88: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
+	46, // 89: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
+	48, // 90: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
+	51, // 91: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
+	53, // 92: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
+	56, // 93: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
+	58, // 94: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
+	68, // [68:95] is the sub-list for method output_type
+	41, // [41:68] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_chat_proto_init() }
@@ -2516,13 +4164,14 @@ func file_chatcore_v1_chat_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_chat_proto_rawDesc), len(file_chatcore_v1_chat_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   36,
+			NumEnums:      1,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_chatcore_v1_chat_proto_goTypes,
 		DependencyIndexes: file_chatcore_v1_chat_proto_depIdxs,
+		EnumInfos:         file_chatcore_v1_chat_proto_enumTypes,
 		MessageInfos:      file_chatcore_v1_chat_proto_msgTypes,
 	}.Build()
 	File_chatcore_v1_chat_proto = out.File

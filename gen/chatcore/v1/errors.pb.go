@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -48,7 +49,9 @@ type ErrorDetail struct {
 	// Kind of the limit that refused the call, such as "send". Set for reason "rate_limited".
 	Limit string `protobuf:"bytes,10,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Whether the call is safe to give again with the same id: it is carried out once, also if it was carried out already.
-	Retryable     bool `protobuf:"varint,11,opt,name=retryable,proto3" json:"retryable,omitempty"`
+	Retryable bool `protobuf:"varint,11,opt,name=retryable,proto3" json:"retryable,omitempty"`
+	// When the restriction ends that forbids the call. Set for reasons "banned" and "muted" if it has an end.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -160,11 +163,18 @@ func (x *ErrorDetail) GetRetryable() bool {
 	return false
 }
 
+func (x *ErrorDetail) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 var File_chatcore_v1_errors_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x18chatcore/v1/errors.proto\x12\vchatcore.v1\x1a\x1egoogle/protobuf/duration.proto\"\xcd\x02\n" +
+	"\x18chatcore/v1/errors.proto\x12\vchatcore.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x02\n" +
 	"\vErrorDetail\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
@@ -179,7 +189,8 @@ const file_chatcore_v1_errors_proto_rawDesc = "" +
 	"incidentId\x12\x14\n" +
 	"\x05limit\x18\n" +
 	" \x01(\tR\x05limit\x12\x1c\n" +
-	"\tretryable\x18\v \x01(\bR\tretryableB%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
+	"\tretryable\x18\v \x01(\bR\tretryable\x120\n" +
+	"\x05until\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05untilB%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
 
 var (
 	file_chatcore_v1_errors_proto_rawDescOnce sync.Once
@@ -195,16 +206,18 @@ func file_chatcore_v1_errors_proto_rawDescGZIP() []byte {
 
 var file_chatcore_v1_errors_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_chatcore_v1_errors_proto_goTypes = []any{
-	(*ErrorDetail)(nil),         // 0: chatcore.v1.ErrorDetail
-	(*durationpb.Duration)(nil), // 1: google.protobuf.Duration
+	(*ErrorDetail)(nil),           // 0: chatcore.v1.ErrorDetail
+	(*durationpb.Duration)(nil),   // 1: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
 }
 var file_chatcore_v1_errors_proto_depIdxs = []int32{
 	1, // 0: chatcore.v1.ErrorDetail.retry_after:type_name -> google.protobuf.Duration
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 1: chatcore.v1.ErrorDetail.until:type_name -> google.protobuf.Timestamp
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_errors_proto_init() }

@@ -136,6 +136,9 @@ type Event struct {
 	//	*Event_Unknown
 	//	*Event_MessageErased
 	//	*Event_ChatDeleted
+	//	*Event_ChatPolicy
+	//	*Event_MemberRestriction
+	//	*Event_ChatMetadata
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,6 +348,33 @@ func (x *Event) GetChatDeleted() *ChatDeleted {
 	return nil
 }
 
+func (x *Event) GetChatPolicy() *ChatPolicy {
+	if x != nil {
+		if x, ok := x.Event.(*Event_ChatPolicy); ok {
+			return x.ChatPolicy
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetMemberRestriction() *MemberRestriction {
+	if x != nil {
+		if x, ok := x.Event.(*Event_MemberRestriction); ok {
+			return x.MemberRestriction
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetChatMetadata() *ChatMetadata {
+	if x != nil {
+		if x, ok := x.Event.(*Event_ChatMetadata); ok {
+			return x.ChatMetadata
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -399,6 +429,21 @@ type Event_ChatDeleted struct {
 	ChatDeleted *ChatDeleted `protobuf:"bytes,29,opt,name=chat_deleted,json=chatDeleted,proto3,oneof"`
 }
 
+type Event_ChatPolicy struct {
+	// Of type chat:policy.
+	ChatPolicy *ChatPolicy `protobuf:"bytes,30,opt,name=chat_policy,json=chatPolicy,proto3,oneof"`
+}
+
+type Event_MemberRestriction struct {
+	// Of type member:restriction.
+	MemberRestriction *MemberRestriction `protobuf:"bytes,31,opt,name=member_restriction,json=memberRestriction,proto3,oneof"`
+}
+
+type Event_ChatMetadata struct {
+	// Of type chat:metadata.
+	ChatMetadata *ChatMetadata `protobuf:"bytes,32,opt,name=chat_metadata,json=chatMetadata,proto3,oneof"`
+}
+
 func (*Event_MessageNew) isEvent_Event() {}
 
 func (*Event_MessageEdit) isEvent_Event() {}
@@ -418,6 +463,12 @@ func (*Event_Unknown) isEvent_Event() {}
 func (*Event_MessageErased) isEvent_Event() {}
 
 func (*Event_ChatDeleted) isEvent_Event() {}
+
+func (*Event_ChatPolicy) isEvent_Event() {}
+
+func (*Event_MemberRestriction) isEvent_Event() {}
+
+func (*Event_ChatMetadata) isEvent_Event() {}
 
 // MessageNew is a message that was sent. Event.actor_id is the sender.
 type MessageNew struct {
@@ -894,6 +945,198 @@ func (x *ReadReceipt) GetReadSeq() uint32 {
 	return 0
 }
 
+// ChatPolicy is a change of who may see and join a chat, and of the roles that actions take. Event.actor_id is the user that changed it.
+type ChatPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The visibility from now on. Unspecified if that stays.
+	Visibility Visibility `protobuf:"varint,1,opt,name=visibility,proto3,enum=chatcore.v1.Visibility" json:"visibility,omitempty"`
+	// Roles from now on, by the name of the action; unspecified is the default. Actions that are missing stay.
+	Permissions   map[string]Role `protobuf:"bytes,2,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=chatcore.v1.Role"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatPolicy) Reset() {
+	*x = ChatPolicy{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatPolicy) ProtoMessage() {}
+
+func (x *ChatPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatPolicy.ProtoReflect.Descriptor instead.
+func (*ChatPolicy) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ChatPolicy) GetVisibility() Visibility {
+	if x != nil {
+		return x.Visibility
+	}
+	return Visibility_VISIBILITY_UNSPECIFIED
+}
+
+func (x *ChatPolicy) GetPermissions() map[string]Role {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+// ChatMetadata is a change of a chat's metadata. Event.actor_id is the user that changed it.
+type ChatMetadata struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// New values by key: JSON as text.
+	Set map[string]string `protobuf:"bytes,1,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Keys that were removed.
+	Unset         []string `protobuf:"bytes,2,rep,name=unset,proto3" json:"unset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatMetadata) Reset() {
+	*x = ChatMetadata{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatMetadata) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatMetadata) ProtoMessage() {}
+
+func (x *ChatMetadata) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatMetadata.ProtoReflect.Descriptor instead.
+func (*ChatMetadata) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ChatMetadata) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *ChatMetadata) GetUnset() []string {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
+}
+
+// MemberRestriction is a restriction that was set or lifted. Event.actor_id is the user that did it. A block is only in feeds of the user who blocks.
+type MemberRestriction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the restricted user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The restriction.
+	Restriction Restriction `protobuf:"varint,2,opt,name=restriction,proto3,enum=chatcore.v1.Restriction" json:"restriction,omitempty"`
+	// When it ends by itself. Missing if it has no end.
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Whether the restriction ended with this event.
+	Lifted bool `protobuf:"varint,4,opt,name=lifted,proto3" json:"lifted,omitempty"`
+	// Why. May be empty.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberRestriction) Reset() {
+	*x = MemberRestriction{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberRestriction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberRestriction) ProtoMessage() {}
+
+func (x *MemberRestriction) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberRestriction.ProtoReflect.Descriptor instead.
+func (*MemberRestriction) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *MemberRestriction) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *MemberRestriction) GetRestriction() Restriction {
+	if x != nil {
+		return x.Restriction
+	}
+	return Restriction_RESTRICTION_UNSPECIFIED
+}
+
+func (x *MemberRestriction) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *MemberRestriction) GetLifted() bool {
+	if x != nil {
+		return x.Lifted
+	}
+	return false
+}
+
+func (x *MemberRestriction) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // ChatUpdate is a change of a chat or of its members.
 type ChatUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -906,14 +1149,16 @@ type ChatUpdate struct {
 	// Role from now on, of member_added and role_changed.
 	Role Role `protobuf:"varint,4,opt,name=role,proto3,enum=chatcore.v1.Role" json:"role,omitempty"`
 	// Role before, of member_removed and role_changed.
-	PreviousRole  Role `protobuf:"varint,5,opt,name=previous_role,json=previousRole,proto3,enum=chatcore.v1.Role" json:"previous_role,omitempty"`
+	PreviousRole Role `protobuf:"varint,5,opt,name=previous_role,json=previousRole,proto3,enum=chatcore.v1.Role" json:"previous_role,omitempty"`
+	// Kind of the chat, of created.
+	Kind          ChatKind `protobuf:"varint,6,opt,name=kind,proto3,enum=chatcore.v1.ChatKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatUpdate) Reset() {
 	*x = ChatUpdate{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1170,7 @@ func (x *ChatUpdate) String() string {
 func (*ChatUpdate) ProtoMessage() {}
 
 func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[8]
+	mi := &file_chatcore_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1183,7 @@ func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatUpdate.ProtoReflect.Descriptor instead.
 func (*ChatUpdate) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{8}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ChatUpdate) GetChange() ChatChange {
@@ -976,6 +1221,13 @@ func (x *ChatUpdate) GetPreviousRole() Role {
 	return Role_ROLE_UNSPECIFIED
 }
 
+func (x *ChatUpdate) GetKind() ChatKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChatKind_CHAT_KIND_UNSPECIFIED
+}
+
 // CustomEvent is an event of a type that the team defined.
 type CustomEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -991,7 +1243,7 @@ type CustomEvent struct {
 
 func (x *CustomEvent) Reset() {
 	*x = CustomEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[9]
+	mi := &file_chatcore_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1255,7 @@ func (x *CustomEvent) String() string {
 func (*CustomEvent) ProtoMessage() {}
 
 func (x *CustomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[9]
+	mi := &file_chatcore_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1268,7 @@ func (x *CustomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomEvent.ProtoReflect.Descriptor instead.
 func (*CustomEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{9}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CustomEvent) GetTypeVersion() uint32 {
@@ -1053,7 +1305,7 @@ type UnknownEvent struct {
 
 func (x *UnknownEvent) Reset() {
 	*x = UnknownEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	mi := &file_chatcore_v1_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1317,7 @@ func (x *UnknownEvent) String() string {
 func (*UnknownEvent) ProtoMessage() {}
 
 func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	mi := &file_chatcore_v1_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1330,7 @@ func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnknownEvent.ProtoReflect.Descriptor instead.
 func (*UnknownEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UnknownEvent) GetTypeVersion() uint32 {
@@ -1099,7 +1351,7 @@ var File_chatcore_v1_event_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\a\n" +
+	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\t\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -1125,7 +1377,11 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\x06custom\x18\x1a \x01(\v2\x18.chatcore.v1.CustomEventH\x00R\x06custom\x125\n" +
 	"\aunknown\x18\x1b \x01(\v2\x19.chatcore.v1.UnknownEventH\x00R\aunknown\x12C\n" +
 	"\x0emessage_erased\x18\x1c \x01(\v2\x1a.chatcore.v1.MessageErasedH\x00R\rmessageErased\x12=\n" +
-	"\fchat_deleted\x18\x1d \x01(\v2\x18.chatcore.v1.ChatDeletedH\x00R\vchatDeletedB\a\n" +
+	"\fchat_deleted\x18\x1d \x01(\v2\x18.chatcore.v1.ChatDeletedH\x00R\vchatDeleted\x12:\n" +
+	"\vchat_policy\x18\x1e \x01(\v2\x17.chatcore.v1.ChatPolicyH\x00R\n" +
+	"chatPolicy\x12O\n" +
+	"\x12member_restriction\x18\x1f \x01(\v2\x1e.chatcore.v1.MemberRestrictionH\x00R\x11memberRestriction\x12@\n" +
+	"\rchat_metadata\x18  \x01(\v2\x19.chatcore.v1.ChatMetadataH\x00R\fchatMetadataB\a\n" +
 	"\x05event\"\xd8\x01\n" +
 	"\n" +
 	"MessageNew\x12\x1d\n" +
@@ -1166,14 +1422,36 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\vReadReceipt\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x19\n" +
-	"\bread_seq\x18\x02 \x01(\rR\areadSeq\"\xcb\x01\n" +
+	"\bread_seq\x18\x02 \x01(\rR\areadSeq\"\xe4\x01\n" +
+	"\n" +
+	"ChatPolicy\x127\n" +
+	"\n" +
+	"visibility\x18\x01 \x01(\x0e2\x17.chatcore.v1.VisibilityR\n" +
+	"visibility\x12J\n" +
+	"\vpermissions\x18\x02 \x03(\v2(.chatcore.v1.ChatPolicy.PermissionsEntryR\vpermissions\x1aQ\n" +
+	"\x10PermissionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x11.chatcore.v1.RoleR\x05value:\x028\x01\"\x92\x01\n" +
+	"\fChatMetadata\x124\n" +
+	"\x03set\x18\x01 \x03(\v2\".chatcore.v1.ChatMetadata.SetEntryR\x03set\x12\x14\n" +
+	"\x05unset\x18\x02 \x03(\tR\x05unset\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x01\n" +
+	"\x11MemberRestriction\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12:\n" +
+	"\vrestriction\x18\x02 \x01(\x0e2\x18.chatcore.v1.RestrictionR\vrestriction\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06lifted\x18\x04 \x01(\bR\x06lifted\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xf6\x01\n" +
 	"\n" +
 	"ChatUpdate\x12/\n" +
 	"\x06change\x18\x01 \x01(\x0e2\x17.chatcore.v1.ChatChangeR\x06change\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x17\n" +
 	"\auser_id\x18\x03 \x01(\tR\x06userId\x12%\n" +
 	"\x04role\x18\x04 \x01(\x0e2\x11.chatcore.v1.RoleR\x04role\x126\n" +
-	"\rprevious_role\x18\x05 \x01(\x0e2\x11.chatcore.v1.RoleR\fpreviousRole\"a\n" +
+	"\rprevious_role\x18\x05 \x01(\x0e2\x11.chatcore.v1.RoleR\fpreviousRole\x12)\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x15.chatcore.v1.ChatKindR\x04kind\"a\n" +
 	"\vCustomEvent\x12!\n" +
 	"\ftype_version\x18\x01 \x01(\rR\vtypeVersion\x12\x1b\n" +
 	"\tentity_id\x18\x02 \x01(\tR\bentityId\x12\x12\n" +
@@ -1205,7 +1483,7 @@ func file_chatcore_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_chatcore_v1_event_proto_goTypes = []any{
 	(ChatChange)(0),               // 0: chatcore.v1.ChatChange
 	(*Event)(nil),                 // 1: chatcore.v1.Event
@@ -1216,35 +1494,53 @@ var file_chatcore_v1_event_proto_goTypes = []any{
 	(*ChatDeleted)(nil),           // 6: chatcore.v1.ChatDeleted
 	(*MessageReaction)(nil),       // 7: chatcore.v1.MessageReaction
 	(*ReadReceipt)(nil),           // 8: chatcore.v1.ReadReceipt
-	(*ChatUpdate)(nil),            // 9: chatcore.v1.ChatUpdate
-	(*CustomEvent)(nil),           // 10: chatcore.v1.CustomEvent
-	(*UnknownEvent)(nil),          // 11: chatcore.v1.UnknownEvent
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Attachment)(nil),            // 13: chatcore.v1.Attachment
-	(Role)(0),                     // 14: chatcore.v1.Role
+	(*ChatPolicy)(nil),            // 9: chatcore.v1.ChatPolicy
+	(*ChatMetadata)(nil),          // 10: chatcore.v1.ChatMetadata
+	(*MemberRestriction)(nil),     // 11: chatcore.v1.MemberRestriction
+	(*ChatUpdate)(nil),            // 12: chatcore.v1.ChatUpdate
+	(*CustomEvent)(nil),           // 13: chatcore.v1.CustomEvent
+	(*UnknownEvent)(nil),          // 14: chatcore.v1.UnknownEvent
+	nil,                           // 15: chatcore.v1.ChatPolicy.PermissionsEntry
+	nil,                           // 16: chatcore.v1.ChatMetadata.SetEntry
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Attachment)(nil),            // 18: chatcore.v1.Attachment
+	(Visibility)(0),               // 19: chatcore.v1.Visibility
+	(Restriction)(0),              // 20: chatcore.v1.Restriction
+	(Role)(0),                     // 21: chatcore.v1.Role
+	(ChatKind)(0),                 // 22: chatcore.v1.ChatKind
 }
 var file_chatcore_v1_event_proto_depIdxs = []int32{
-	12, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	17, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Event.message_new:type_name -> chatcore.v1.MessageNew
 	3,  // 2: chatcore.v1.Event.message_edit:type_name -> chatcore.v1.MessageEdit
 	4,  // 3: chatcore.v1.Event.message_delete:type_name -> chatcore.v1.MessageDelete
 	7,  // 4: chatcore.v1.Event.message_reaction:type_name -> chatcore.v1.MessageReaction
 	8,  // 5: chatcore.v1.Event.read_receipt:type_name -> chatcore.v1.ReadReceipt
-	9,  // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
-	10, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
-	11, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
+	12, // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
+	13, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
+	14, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
 	5,  // 9: chatcore.v1.Event.message_erased:type_name -> chatcore.v1.MessageErased
 	6,  // 10: chatcore.v1.Event.chat_deleted:type_name -> chatcore.v1.ChatDeleted
-	13, // 11: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
-	13, // 12: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
-	0,  // 13: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
-	14, // 14: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
-	14, // 15: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	9,  // 11: chatcore.v1.Event.chat_policy:type_name -> chatcore.v1.ChatPolicy
+	11, // 12: chatcore.v1.Event.member_restriction:type_name -> chatcore.v1.MemberRestriction
+	10, // 13: chatcore.v1.Event.chat_metadata:type_name -> chatcore.v1.ChatMetadata
+	18, // 14: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
+	18, // 15: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
+	19, // 16: chatcore.v1.ChatPolicy.visibility:type_name -> chatcore.v1.Visibility
+	15, // 17: chatcore.v1.ChatPolicy.permissions:type_name -> chatcore.v1.ChatPolicy.PermissionsEntry
+	16, // 18: chatcore.v1.ChatMetadata.set:type_name -> chatcore.v1.ChatMetadata.SetEntry
+	20, // 19: chatcore.v1.MemberRestriction.restriction:type_name -> chatcore.v1.Restriction
+	17, // 20: chatcore.v1.MemberRestriction.until:type_name -> google.protobuf.Timestamp
+	0,  // 21: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
+	21, // 22: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
+	21, // 23: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
+	22, // 24: chatcore.v1.ChatUpdate.kind:type_name -> chatcore.v1.ChatKind
+	21, // 25: chatcore.v1.ChatPolicy.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_event_proto_init() }
@@ -1264,6 +1560,9 @@ func file_chatcore_v1_event_proto_init() {
 		(*Event_Unknown)(nil),
 		(*Event_MessageErased)(nil),
 		(*Event_ChatDeleted)(nil),
+		(*Event_ChatPolicy)(nil),
+		(*Event_MemberRestriction)(nil),
+		(*Event_ChatMetadata)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1271,7 +1570,7 @@ func file_chatcore_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_event_proto_rawDesc), len(file_chatcore_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

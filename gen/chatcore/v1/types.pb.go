@@ -142,6 +142,169 @@ func (Status) EnumDescriptor() ([]byte, []int) {
 	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{1}
 }
 
+// ChatKind is the kind of a chat.
+type ChatKind int32
+
+const (
+	// A kind that this version of the API does not know.
+	ChatKind_CHAT_KIND_UNSPECIFIED ChatKind = 0
+	// Members change.
+	ChatKind_CHAT_KIND_GROUP ChatKind = 1
+	// Of two users, who never change.
+	ChatKind_CHAT_KIND_DIRECT ChatKind = 2
+)
+
+// Enum value maps for ChatKind.
+var (
+	ChatKind_name = map[int32]string{
+		0: "CHAT_KIND_UNSPECIFIED",
+		1: "CHAT_KIND_GROUP",
+		2: "CHAT_KIND_DIRECT",
+	}
+	ChatKind_value = map[string]int32{
+		"CHAT_KIND_UNSPECIFIED": 0,
+		"CHAT_KIND_GROUP":       1,
+		"CHAT_KIND_DIRECT":      2,
+	}
+)
+
+func (x ChatKind) Enum() *ChatKind {
+	p := new(ChatKind)
+	*p = x
+	return p
+}
+
+func (x ChatKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChatKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_types_proto_enumTypes[2].Descriptor()
+}
+
+func (ChatKind) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_types_proto_enumTypes[2]
+}
+
+func (x ChatKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChatKind.Descriptor instead.
+func (ChatKind) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{2}
+}
+
+// Visibility says who may see and join a chat.
+type Visibility int32
+
+const (
+	// In a request: it stays as it is.
+	Visibility_VISIBILITY_UNSPECIFIED Visibility = 0
+	// Members alone see it, and add others.
+	Visibility_VISIBILITY_PRIVATE Visibility = 1
+	// Everybody may join.
+	Visibility_VISIBILITY_PUBLIC Visibility = 2
+)
+
+// Enum value maps for Visibility.
+var (
+	Visibility_name = map[int32]string{
+		0: "VISIBILITY_UNSPECIFIED",
+		1: "VISIBILITY_PRIVATE",
+		2: "VISIBILITY_PUBLIC",
+	}
+	Visibility_value = map[string]int32{
+		"VISIBILITY_UNSPECIFIED": 0,
+		"VISIBILITY_PRIVATE":     1,
+		"VISIBILITY_PUBLIC":      2,
+	}
+)
+
+func (x Visibility) Enum() *Visibility {
+	p := new(Visibility)
+	*p = x
+	return p
+}
+
+func (x Visibility) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Visibility) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_types_proto_enumTypes[3].Descriptor()
+}
+
+func (Visibility) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_types_proto_enumTypes[3]
+}
+
+func (x Visibility) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Visibility.Descriptor instead.
+func (Visibility) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{3}
+}
+
+// Restriction is what a user is forbidden in a chat.
+type Restriction int32
+
+const (
+	// A restriction that this version of the API does not know.
+	Restriction_RESTRICTION_UNSPECIFIED Restriction = 0
+	// The user is no member of the group, and cannot become one.
+	Restriction_RESTRICTION_BAN Restriction = 1
+	// The user reads the group, and cannot write, edit or react.
+	Restriction_RESTRICTION_MUTE Restriction = 2
+	// Neither participant of a direct chat can write to the other.
+	Restriction_RESTRICTION_BLOCK Restriction = 3
+)
+
+// Enum value maps for Restriction.
+var (
+	Restriction_name = map[int32]string{
+		0: "RESTRICTION_UNSPECIFIED",
+		1: "RESTRICTION_BAN",
+		2: "RESTRICTION_MUTE",
+		3: "RESTRICTION_BLOCK",
+	}
+	Restriction_value = map[string]int32{
+		"RESTRICTION_UNSPECIFIED": 0,
+		"RESTRICTION_BAN":         1,
+		"RESTRICTION_MUTE":        2,
+		"RESTRICTION_BLOCK":       3,
+	}
+)
+
+func (x Restriction) Enum() *Restriction {
+	p := new(Restriction)
+	*p = x
+	return p
+}
+
+func (x Restriction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Restriction) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_types_proto_enumTypes[4].Descriptor()
+}
+
+func (Restriction) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_types_proto_enumTypes[4]
+}
+
+func (x Restriction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Restriction.Descriptor instead.
+func (Restriction) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{4}
+}
+
 // CommandResult is the result of a command that was carried out.
 type CommandResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -220,7 +383,16 @@ type Chat struct {
 	// When the chat was created, in milliseconds.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Ids of the owners, sorted. At least one.
-	OwnerIds      []string `protobuf:"bytes,6,rep,name=owner_ids,json=ownerIds,proto3" json:"owner_ids,omitempty"`
+	OwnerIds []string `protobuf:"bytes,6,rep,name=owner_ids,json=ownerIds,proto3" json:"owner_ids,omitempty"`
+	// Kind of the chat.
+	Kind ChatKind `protobuf:"varint,7,opt,name=kind,proto3,enum=chatcore.v1.ChatKind" json:"kind,omitempty"`
+	// Ids of the two participants of a direct chat, sorted, also of one that has left. One id for notes. Empty for groups.
+	ParticipantIds []string `protobuf:"bytes,8,rep,name=participant_ids,json=participantIds,proto3" json:"participant_ids,omitempty"`
+	// The visibility: who may see and join the chat.
+	Visibility Visibility `protobuf:"varint,9,opt,name=visibility,proto3,enum=chatcore.v1.Visibility" json:"visibility,omitempty"`
+	// Roles that actions take in this group and that are not the default, by the name of the action: post, reply, react, record, mentionAll, pin, metadata, rename, add, remove,
+	// restrict.
+	Permissions   map[string]Role `protobuf:"bytes,10,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=chatcore.v1.Role"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -293,6 +465,34 @@ func (x *Chat) GetCreatedAt() *timestamppb.Timestamp {
 func (x *Chat) GetOwnerIds() []string {
 	if x != nil {
 		return x.OwnerIds
+	}
+	return nil
+}
+
+func (x *Chat) GetKind() ChatKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChatKind_CHAT_KIND_UNSPECIFIED
+}
+
+func (x *Chat) GetParticipantIds() []string {
+	if x != nil {
+		return x.ParticipantIds
+	}
+	return nil
+}
+
+func (x *Chat) GetVisibility() Visibility {
+	if x != nil {
+		return x.Visibility
+	}
+	return Visibility_VISIBILITY_UNSPECIFIED
+}
+
+func (x *Chat) GetPermissions() map[string]Role {
+	if x != nil {
+		return x.Permissions
 	}
 	return nil
 }
@@ -715,7 +915,7 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\rCommandResult\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\x12\x1c\n" +
-	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"\xbf\x01\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"\xe5\x03\n" +
 	"\x04Chat\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -724,7 +924,17 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"created_by\x18\x04 \x01(\tR\tcreatedBy\x129\n" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1b\n" +
-	"\towner_ids\x18\x06 \x03(\tR\bownerIds\"\x9e\x01\n" +
+	"\towner_ids\x18\x06 \x03(\tR\bownerIds\x12)\n" +
+	"\x04kind\x18\a \x01(\x0e2\x15.chatcore.v1.ChatKindR\x04kind\x12'\n" +
+	"\x0fparticipant_ids\x18\b \x03(\tR\x0eparticipantIds\x127\n" +
+	"\n" +
+	"visibility\x18\t \x01(\x0e2\x17.chatcore.v1.VisibilityR\n" +
+	"visibility\x12D\n" +
+	"\vpermissions\x18\n" +
+	" \x03(\v2\".chatcore.v1.Chat.PermissionsEntryR\vpermissions\x1aQ\n" +
+	"\x10PermissionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x11.chatcore.v1.RoleR\x05value:\x028\x01\"\x9e\x01\n" +
 	"\x06Member\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12%\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x11.chatcore.v1.RoleR\x04role\x12\x1b\n" +
@@ -777,7 +987,21 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\x0eSTATUS_OFFLINE\x10\x01\x12\x11\n" +
 	"\rSTATUS_ONLINE\x10\x02\x12\x0f\n" +
 	"\vSTATUS_AWAY\x10\x03\x12\x0f\n" +
-	"\vSTATUS_BUSY\x10\x04B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
+	"\vSTATUS_BUSY\x10\x04*P\n" +
+	"\bChatKind\x12\x19\n" +
+	"\x15CHAT_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCHAT_KIND_GROUP\x10\x01\x12\x14\n" +
+	"\x10CHAT_KIND_DIRECT\x10\x02*W\n" +
+	"\n" +
+	"Visibility\x12\x1a\n" +
+	"\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12VISIBILITY_PRIVATE\x10\x01\x12\x15\n" +
+	"\x11VISIBILITY_PUBLIC\x10\x02*l\n" +
+	"\vRestriction\x12\x1b\n" +
+	"\x17RESTRICTION_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fRESTRICTION_BAN\x10\x01\x12\x14\n" +
+	"\x10RESTRICTION_MUTE\x10\x02\x12\x15\n" +
+	"\x11RESTRICTION_BLOCK\x10\x03B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
 
 var (
 	file_chatcore_v1_types_proto_rawDescOnce sync.Once
@@ -791,33 +1015,41 @@ func file_chatcore_v1_types_proto_rawDescGZIP() []byte {
 	return file_chatcore_v1_types_proto_rawDescData
 }
 
-var file_chatcore_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_chatcore_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_chatcore_v1_types_proto_goTypes = []any{
 	(Role)(0),                     // 0: chatcore.v1.Role
 	(Status)(0),                   // 1: chatcore.v1.Status
-	(*CommandResult)(nil),         // 2: chatcore.v1.CommandResult
-	(*Chat)(nil),                  // 3: chatcore.v1.Chat
-	(*Member)(nil),                // 4: chatcore.v1.Member
-	(*Attachment)(nil),            // 5: chatcore.v1.Attachment
-	(*ReactionGroup)(nil),         // 6: chatcore.v1.ReactionGroup
-	(*Message)(nil),               // 7: chatcore.v1.Message
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(ChatKind)(0),                 // 2: chatcore.v1.ChatKind
+	(Visibility)(0),               // 3: chatcore.v1.Visibility
+	(Restriction)(0),              // 4: chatcore.v1.Restriction
+	(*CommandResult)(nil),         // 5: chatcore.v1.CommandResult
+	(*Chat)(nil),                  // 6: chatcore.v1.Chat
+	(*Member)(nil),                // 7: chatcore.v1.Member
+	(*Attachment)(nil),            // 8: chatcore.v1.Attachment
+	(*ReactionGroup)(nil),         // 9: chatcore.v1.ReactionGroup
+	(*Message)(nil),               // 10: chatcore.v1.Message
+	nil,                           // 11: chatcore.v1.Chat.PermissionsEntry
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_chatcore_v1_types_proto_depIdxs = []int32{
-	8, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
-	0, // 1: chatcore.v1.Member.role:type_name -> chatcore.v1.Role
-	8, // 2: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
-	5, // 3: chatcore.v1.Message.attachments:type_name -> chatcore.v1.Attachment
-	8, // 4: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
-	8, // 5: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
-	8, // 6: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
-	6, // 7: chatcore.v1.Message.reactions:type_name -> chatcore.v1.ReactionGroup
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	12, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
+	2,  // 1: chatcore.v1.Chat.kind:type_name -> chatcore.v1.ChatKind
+	3,  // 2: chatcore.v1.Chat.visibility:type_name -> chatcore.v1.Visibility
+	11, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
+	0,  // 4: chatcore.v1.Member.role:type_name -> chatcore.v1.Role
+	12, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	8,  // 6: chatcore.v1.Message.attachments:type_name -> chatcore.v1.Attachment
+	12, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
+	12, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
+	12, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
+	9,  // 10: chatcore.v1.Message.reactions:type_name -> chatcore.v1.ReactionGroup
+	0,  // 11: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_types_proto_init() }
@@ -830,8 +1062,8 @@ func file_chatcore_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_types_proto_rawDesc), len(file_chatcore_v1_types_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   6,
+			NumEnums:      5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -58,6 +58,33 @@ const (
 	// ChatServiceDemoteMemberProcedure is the fully-qualified name of the ChatService's DemoteMember
 	// RPC.
 	ChatServiceDemoteMemberProcedure = "/chatcore.v1.ChatService/DemoteMember"
+	// ChatServiceAddMembersProcedure is the fully-qualified name of the ChatService's AddMembers RPC.
+	ChatServiceAddMembersProcedure = "/chatcore.v1.ChatService/AddMembers"
+	// ChatServiceJoinChatProcedure is the fully-qualified name of the ChatService's JoinChat RPC.
+	ChatServiceJoinChatProcedure = "/chatcore.v1.ChatService/JoinChat"
+	// ChatServiceOpenDirectChatProcedure is the fully-qualified name of the ChatService's
+	// OpenDirectChat RPC.
+	ChatServiceOpenDirectChatProcedure = "/chatcore.v1.ChatService/OpenDirectChat"
+	// ChatServiceBlockUserProcedure is the fully-qualified name of the ChatService's BlockUser RPC.
+	ChatServiceBlockUserProcedure = "/chatcore.v1.ChatService/BlockUser"
+	// ChatServiceSetChatPolicyProcedure is the fully-qualified name of the ChatService's SetChatPolicy
+	// RPC.
+	ChatServiceSetChatPolicyProcedure = "/chatcore.v1.ChatService/SetChatPolicy"
+	// ChatServiceRestrictMemberProcedure is the fully-qualified name of the ChatService's
+	// RestrictMember RPC.
+	ChatServiceRestrictMemberProcedure = "/chatcore.v1.ChatService/RestrictMember"
+	// ChatServiceUpdateChatMetadataProcedure is the fully-qualified name of the ChatService's
+	// UpdateChatMetadata RPC.
+	ChatServiceUpdateChatMetadataProcedure = "/chatcore.v1.ChatService/UpdateChatMetadata"
+	// ChatServiceGetChatMetadataProcedure is the fully-qualified name of the ChatService's
+	// GetChatMetadata RPC.
+	ChatServiceGetChatMetadataProcedure = "/chatcore.v1.ChatService/GetChatMetadata"
+	// ChatServiceListRestrictionsProcedure is the fully-qualified name of the ChatService's
+	// ListRestrictions RPC.
+	ChatServiceListRestrictionsProcedure = "/chatcore.v1.ChatService/ListRestrictions"
+	// ChatServiceGetDirectChatProcedure is the fully-qualified name of the ChatService's GetDirectChat
+	// RPC.
+	ChatServiceGetDirectChatProcedure = "/chatcore.v1.ChatService/GetDirectChat"
 	// ChatServiceGetChatProcedure is the fully-qualified name of the ChatService's GetChat RPC.
 	ChatServiceGetChatProcedure = "/chatcore.v1.ChatService/GetChat"
 	// ChatServiceGetMemberProcedure is the fully-qualified name of the ChatService's GetMember RPC.
@@ -99,6 +126,27 @@ type ChatServiceClient interface {
 	PromoteMember(context.Context, *v1.PromoteMemberRequest) (*v1.PromoteMemberResponse, error)
 	// DemoteMember lowers a member's role. An owner may; the last owner cannot be demoted.
 	DemoteMember(context.Context, *v1.DemoteMemberRequest) (*v1.DemoteMemberResponse, error)
+	// AddMembers makes users plain members, in one step. An admin or owner may, unless the policy says otherwise.
+	AddMembers(context.Context, *v1.AddMembersRequest) (*v1.AddMembersResponse, error)
+	// JoinChat makes the actor a plain member of a public chat. A chat that is not public is not_found.
+	JoinChat(context.Context, *v1.JoinChatRequest) (*v1.JoinChatResponse, error)
+	// OpenDirectChat opens the direct chat of the actor and another user, and returns the same chat however often it is called.
+	OpenDirectChat(context.Context, *v1.OpenDirectChatRequest) (*v1.OpenDirectChatResponse, error)
+	// BlockUser has neither the actor nor another user reach the other in their direct chat, which it opens if there is none; or lifts that.
+	BlockUser(context.Context, *v1.BlockUserRequest) (*v1.BlockUserResponse, error)
+	// SetChatPolicy changes who may see and join a group, and which roles actions take. An owner may.
+	SetChatPolicy(context.Context, *v1.SetChatPolicyRequest) (*v1.SetChatPolicyResponse, error)
+	// RestrictMember bans or mutes a user of a group, who need not be a member, or lifts that. An admin or owner may, unless the policy says otherwise.
+	RestrictMember(context.Context, *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error)
+	// UpdateChatMetadata sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise.
+	UpdateChatMetadata(context.Context, *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error)
+	// GetChatMetadata returns the metadata of a chat, as of now or as of a seq.
+	GetChatMetadata(context.Context, *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error)
+	// ListRestrictions returns a page of the bans and mutes of a chat that are in force, the latest first. A page may have fewer than page_size although more follow. A
+	// service, an admin or an owner may.
+	ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error)
+	// GetDirectChat returns the direct chat of the actor and another user. It returns not_found if they have none.
+	GetDirectChat(context.Context, *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error)
 	// GetChat returns a chat, as of now or as of a seq.
 	GetChat(context.Context, *v1.GetChatRequest) (*v1.GetChatResponse, error)
 	// GetMember returns one current member. It returns not_found for anyone else.
@@ -189,6 +237,69 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("DemoteMember")),
 			connect.WithClientOptions(opts...),
 		),
+		addMembers: connect.NewClient[v1.AddMembersRequest, v1.AddMembersResponse](
+			httpClient,
+			baseURL+ChatServiceAddMembersProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("AddMembers")),
+			connect.WithClientOptions(opts...),
+		),
+		joinChat: connect.NewClient[v1.JoinChatRequest, v1.JoinChatResponse](
+			httpClient,
+			baseURL+ChatServiceJoinChatProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("JoinChat")),
+			connect.WithClientOptions(opts...),
+		),
+		openDirectChat: connect.NewClient[v1.OpenDirectChatRequest, v1.OpenDirectChatResponse](
+			httpClient,
+			baseURL+ChatServiceOpenDirectChatProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("OpenDirectChat")),
+			connect.WithClientOptions(opts...),
+		),
+		blockUser: connect.NewClient[v1.BlockUserRequest, v1.BlockUserResponse](
+			httpClient,
+			baseURL+ChatServiceBlockUserProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("BlockUser")),
+			connect.WithClientOptions(opts...),
+		),
+		setChatPolicy: connect.NewClient[v1.SetChatPolicyRequest, v1.SetChatPolicyResponse](
+			httpClient,
+			baseURL+ChatServiceSetChatPolicyProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("SetChatPolicy")),
+			connect.WithClientOptions(opts...),
+		),
+		restrictMember: connect.NewClient[v1.RestrictMemberRequest, v1.RestrictMemberResponse](
+			httpClient,
+			baseURL+ChatServiceRestrictMemberProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("RestrictMember")),
+			connect.WithClientOptions(opts...),
+		),
+		updateChatMetadata: connect.NewClient[v1.UpdateChatMetadataRequest, v1.UpdateChatMetadataResponse](
+			httpClient,
+			baseURL+ChatServiceUpdateChatMetadataProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("UpdateChatMetadata")),
+			connect.WithClientOptions(opts...),
+		),
+		getChatMetadata: connect.NewClient[v1.GetChatMetadataRequest, v1.GetChatMetadataResponse](
+			httpClient,
+			baseURL+ChatServiceGetChatMetadataProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("GetChatMetadata")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listRestrictions: connect.NewClient[v1.ListRestrictionsRequest, v1.ListRestrictionsResponse](
+			httpClient,
+			baseURL+ChatServiceListRestrictionsProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("ListRestrictions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getDirectChat: connect.NewClient[v1.GetDirectChatRequest, v1.GetDirectChatResponse](
+			httpClient,
+			baseURL+ChatServiceGetDirectChatProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("GetDirectChat")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		getChat: connect.NewClient[v1.GetChatRequest, v1.GetChatResponse](
 			httpClient,
 			baseURL+ChatServiceGetChatProcedure,
@@ -242,23 +353,33 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // chatServiceClient implements ChatServiceClient.
 type chatServiceClient struct {
-	createChat     *connect.Client[v1.CreateChatRequest, v1.CreateChatResponse]
-	renameChat     *connect.Client[v1.RenameChatRequest, v1.RenameChatResponse]
-	archiveChat    *connect.Client[v1.ArchiveChatRequest, v1.ArchiveChatResponse]
-	unarchiveChat  *connect.Client[v1.UnarchiveChatRequest, v1.UnarchiveChatResponse]
-	deleteChat     *connect.Client[v1.DeleteChatRequest, v1.DeleteChatResponse]
-	addMember      *connect.Client[v1.AddMemberRequest, v1.AddMemberResponse]
-	removeMember   *connect.Client[v1.RemoveMemberRequest, v1.RemoveMemberResponse]
-	leaveChat      *connect.Client[v1.LeaveChatRequest, v1.LeaveChatResponse]
-	promoteMember  *connect.Client[v1.PromoteMemberRequest, v1.PromoteMemberResponse]
-	demoteMember   *connect.Client[v1.DemoteMemberRequest, v1.DemoteMemberResponse]
-	getChat        *connect.Client[v1.GetChatRequest, v1.GetChatResponse]
-	getMember      *connect.Client[v1.GetMemberRequest, v1.GetMemberResponse]
-	listMembers    *connect.Client[v1.ListMembersRequest, v1.ListMembersResponse]
-	listChats      *connect.Client[v1.ListChatsRequest, v1.ListChatsResponse]
-	listChatIds    *connect.Client[v1.ListChatIdsRequest, v1.ListChatIdsResponse]
-	listContacts   *connect.Client[v1.ListContactsRequest, v1.ListContactsResponse]
-	forgetContacts *connect.Client[v1.ForgetContactsRequest, v1.ForgetContactsResponse]
+	createChat         *connect.Client[v1.CreateChatRequest, v1.CreateChatResponse]
+	renameChat         *connect.Client[v1.RenameChatRequest, v1.RenameChatResponse]
+	archiveChat        *connect.Client[v1.ArchiveChatRequest, v1.ArchiveChatResponse]
+	unarchiveChat      *connect.Client[v1.UnarchiveChatRequest, v1.UnarchiveChatResponse]
+	deleteChat         *connect.Client[v1.DeleteChatRequest, v1.DeleteChatResponse]
+	addMember          *connect.Client[v1.AddMemberRequest, v1.AddMemberResponse]
+	removeMember       *connect.Client[v1.RemoveMemberRequest, v1.RemoveMemberResponse]
+	leaveChat          *connect.Client[v1.LeaveChatRequest, v1.LeaveChatResponse]
+	promoteMember      *connect.Client[v1.PromoteMemberRequest, v1.PromoteMemberResponse]
+	demoteMember       *connect.Client[v1.DemoteMemberRequest, v1.DemoteMemberResponse]
+	addMembers         *connect.Client[v1.AddMembersRequest, v1.AddMembersResponse]
+	joinChat           *connect.Client[v1.JoinChatRequest, v1.JoinChatResponse]
+	openDirectChat     *connect.Client[v1.OpenDirectChatRequest, v1.OpenDirectChatResponse]
+	blockUser          *connect.Client[v1.BlockUserRequest, v1.BlockUserResponse]
+	setChatPolicy      *connect.Client[v1.SetChatPolicyRequest, v1.SetChatPolicyResponse]
+	restrictMember     *connect.Client[v1.RestrictMemberRequest, v1.RestrictMemberResponse]
+	updateChatMetadata *connect.Client[v1.UpdateChatMetadataRequest, v1.UpdateChatMetadataResponse]
+	getChatMetadata    *connect.Client[v1.GetChatMetadataRequest, v1.GetChatMetadataResponse]
+	listRestrictions   *connect.Client[v1.ListRestrictionsRequest, v1.ListRestrictionsResponse]
+	getDirectChat      *connect.Client[v1.GetDirectChatRequest, v1.GetDirectChatResponse]
+	getChat            *connect.Client[v1.GetChatRequest, v1.GetChatResponse]
+	getMember          *connect.Client[v1.GetMemberRequest, v1.GetMemberResponse]
+	listMembers        *connect.Client[v1.ListMembersRequest, v1.ListMembersResponse]
+	listChats          *connect.Client[v1.ListChatsRequest, v1.ListChatsResponse]
+	listChatIds        *connect.Client[v1.ListChatIdsRequest, v1.ListChatIdsResponse]
+	listContacts       *connect.Client[v1.ListContactsRequest, v1.ListContactsResponse]
+	forgetContacts     *connect.Client[v1.ForgetContactsRequest, v1.ForgetContactsResponse]
 }
 
 // CreateChat calls chatcore.v1.ChatService.CreateChat.
@@ -351,6 +472,96 @@ func (c *chatServiceClient) DemoteMember(ctx context.Context, req *v1.DemoteMemb
 	return nil, err
 }
 
+// AddMembers calls chatcore.v1.ChatService.AddMembers.
+func (c *chatServiceClient) AddMembers(ctx context.Context, req *v1.AddMembersRequest) (*v1.AddMembersResponse, error) {
+	response, err := c.addMembers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// JoinChat calls chatcore.v1.ChatService.JoinChat.
+func (c *chatServiceClient) JoinChat(ctx context.Context, req *v1.JoinChatRequest) (*v1.JoinChatResponse, error) {
+	response, err := c.joinChat.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// OpenDirectChat calls chatcore.v1.ChatService.OpenDirectChat.
+func (c *chatServiceClient) OpenDirectChat(ctx context.Context, req *v1.OpenDirectChatRequest) (*v1.OpenDirectChatResponse, error) {
+	response, err := c.openDirectChat.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BlockUser calls chatcore.v1.ChatService.BlockUser.
+func (c *chatServiceClient) BlockUser(ctx context.Context, req *v1.BlockUserRequest) (*v1.BlockUserResponse, error) {
+	response, err := c.blockUser.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetChatPolicy calls chatcore.v1.ChatService.SetChatPolicy.
+func (c *chatServiceClient) SetChatPolicy(ctx context.Context, req *v1.SetChatPolicyRequest) (*v1.SetChatPolicyResponse, error) {
+	response, err := c.setChatPolicy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RestrictMember calls chatcore.v1.ChatService.RestrictMember.
+func (c *chatServiceClient) RestrictMember(ctx context.Context, req *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error) {
+	response, err := c.restrictMember.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateChatMetadata calls chatcore.v1.ChatService.UpdateChatMetadata.
+func (c *chatServiceClient) UpdateChatMetadata(ctx context.Context, req *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error) {
+	response, err := c.updateChatMetadata.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetChatMetadata calls chatcore.v1.ChatService.GetChatMetadata.
+func (c *chatServiceClient) GetChatMetadata(ctx context.Context, req *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error) {
+	response, err := c.getChatMetadata.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListRestrictions calls chatcore.v1.ChatService.ListRestrictions.
+func (c *chatServiceClient) ListRestrictions(ctx context.Context, req *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error) {
+	response, err := c.listRestrictions.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetDirectChat calls chatcore.v1.ChatService.GetDirectChat.
+func (c *chatServiceClient) GetDirectChat(ctx context.Context, req *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error) {
+	response, err := c.getDirectChat.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetChat calls chatcore.v1.ChatService.GetChat.
 func (c *chatServiceClient) GetChat(ctx context.Context, req *v1.GetChatRequest) (*v1.GetChatResponse, error) {
 	response, err := c.getChat.CallUnary(ctx, connect.NewRequest(req))
@@ -437,6 +648,27 @@ type ChatServiceHandler interface {
 	PromoteMember(context.Context, *v1.PromoteMemberRequest) (*v1.PromoteMemberResponse, error)
 	// DemoteMember lowers a member's role. An owner may; the last owner cannot be demoted.
 	DemoteMember(context.Context, *v1.DemoteMemberRequest) (*v1.DemoteMemberResponse, error)
+	// AddMembers makes users plain members, in one step. An admin or owner may, unless the policy says otherwise.
+	AddMembers(context.Context, *v1.AddMembersRequest) (*v1.AddMembersResponse, error)
+	// JoinChat makes the actor a plain member of a public chat. A chat that is not public is not_found.
+	JoinChat(context.Context, *v1.JoinChatRequest) (*v1.JoinChatResponse, error)
+	// OpenDirectChat opens the direct chat of the actor and another user, and returns the same chat however often it is called.
+	OpenDirectChat(context.Context, *v1.OpenDirectChatRequest) (*v1.OpenDirectChatResponse, error)
+	// BlockUser has neither the actor nor another user reach the other in their direct chat, which it opens if there is none; or lifts that.
+	BlockUser(context.Context, *v1.BlockUserRequest) (*v1.BlockUserResponse, error)
+	// SetChatPolicy changes who may see and join a group, and which roles actions take. An owner may.
+	SetChatPolicy(context.Context, *v1.SetChatPolicyRequest) (*v1.SetChatPolicyResponse, error)
+	// RestrictMember bans or mutes a user of a group, who need not be a member, or lifts that. An admin or owner may, unless the policy says otherwise.
+	RestrictMember(context.Context, *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error)
+	// UpdateChatMetadata sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise.
+	UpdateChatMetadata(context.Context, *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error)
+	// GetChatMetadata returns the metadata of a chat, as of now or as of a seq.
+	GetChatMetadata(context.Context, *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error)
+	// ListRestrictions returns a page of the bans and mutes of a chat that are in force, the latest first. A page may have fewer than page_size although more follow. A
+	// service, an admin or an owner may.
+	ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error)
+	// GetDirectChat returns the direct chat of the actor and another user. It returns not_found if they have none.
+	GetDirectChat(context.Context, *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error)
 	// GetChat returns a chat, as of now or as of a seq.
 	GetChat(context.Context, *v1.GetChatRequest) (*v1.GetChatResponse, error)
 	// GetMember returns one current member. It returns not_found for anyone else.
@@ -523,6 +755,69 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("DemoteMember")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceAddMembersHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceAddMembersProcedure,
+		svc.AddMembers,
+		connect.WithSchema(chatServiceMethods.ByName("AddMembers")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceJoinChatHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceJoinChatProcedure,
+		svc.JoinChat,
+		connect.WithSchema(chatServiceMethods.ByName("JoinChat")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceOpenDirectChatHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceOpenDirectChatProcedure,
+		svc.OpenDirectChat,
+		connect.WithSchema(chatServiceMethods.ByName("OpenDirectChat")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceBlockUserHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceBlockUserProcedure,
+		svc.BlockUser,
+		connect.WithSchema(chatServiceMethods.ByName("BlockUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceSetChatPolicyHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceSetChatPolicyProcedure,
+		svc.SetChatPolicy,
+		connect.WithSchema(chatServiceMethods.ByName("SetChatPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceRestrictMemberHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceRestrictMemberProcedure,
+		svc.RestrictMember,
+		connect.WithSchema(chatServiceMethods.ByName("RestrictMember")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceUpdateChatMetadataHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceUpdateChatMetadataProcedure,
+		svc.UpdateChatMetadata,
+		connect.WithSchema(chatServiceMethods.ByName("UpdateChatMetadata")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceGetChatMetadataHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceGetChatMetadataProcedure,
+		svc.GetChatMetadata,
+		connect.WithSchema(chatServiceMethods.ByName("GetChatMetadata")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceListRestrictionsHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceListRestrictionsProcedure,
+		svc.ListRestrictions,
+		connect.WithSchema(chatServiceMethods.ByName("ListRestrictions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceGetDirectChatHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceGetDirectChatProcedure,
+		svc.GetDirectChat,
+		connect.WithSchema(chatServiceMethods.ByName("GetDirectChat")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	chatServiceGetChatHandler := connect.NewUnaryHandlerSimple(
 		ChatServiceGetChatProcedure,
 		svc.GetChat,
@@ -593,6 +888,26 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServicePromoteMemberHandler.ServeHTTP(w, r)
 		case ChatServiceDemoteMemberProcedure:
 			chatServiceDemoteMemberHandler.ServeHTTP(w, r)
+		case ChatServiceAddMembersProcedure:
+			chatServiceAddMembersHandler.ServeHTTP(w, r)
+		case ChatServiceJoinChatProcedure:
+			chatServiceJoinChatHandler.ServeHTTP(w, r)
+		case ChatServiceOpenDirectChatProcedure:
+			chatServiceOpenDirectChatHandler.ServeHTTP(w, r)
+		case ChatServiceBlockUserProcedure:
+			chatServiceBlockUserHandler.ServeHTTP(w, r)
+		case ChatServiceSetChatPolicyProcedure:
+			chatServiceSetChatPolicyHandler.ServeHTTP(w, r)
+		case ChatServiceRestrictMemberProcedure:
+			chatServiceRestrictMemberHandler.ServeHTTP(w, r)
+		case ChatServiceUpdateChatMetadataProcedure:
+			chatServiceUpdateChatMetadataHandler.ServeHTTP(w, r)
+		case ChatServiceGetChatMetadataProcedure:
+			chatServiceGetChatMetadataHandler.ServeHTTP(w, r)
+		case ChatServiceListRestrictionsProcedure:
+			chatServiceListRestrictionsHandler.ServeHTTP(w, r)
+		case ChatServiceGetDirectChatProcedure:
+			chatServiceGetDirectChatHandler.ServeHTTP(w, r)
 		case ChatServiceGetChatProcedure:
 			chatServiceGetChatHandler.ServeHTTP(w, r)
 		case ChatServiceGetMemberProcedure:
@@ -654,6 +969,46 @@ func (UnimplementedChatServiceHandler) PromoteMember(context.Context, *v1.Promot
 
 func (UnimplementedChatServiceHandler) DemoteMember(context.Context, *v1.DemoteMemberRequest) (*v1.DemoteMemberResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.DemoteMember is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) AddMembers(context.Context, *v1.AddMembersRequest) (*v1.AddMembersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.AddMembers is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) JoinChat(context.Context, *v1.JoinChatRequest) (*v1.JoinChatResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.JoinChat is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) OpenDirectChat(context.Context, *v1.OpenDirectChatRequest) (*v1.OpenDirectChatResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.OpenDirectChat is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) BlockUser(context.Context, *v1.BlockUserRequest) (*v1.BlockUserResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.BlockUser is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) SetChatPolicy(context.Context, *v1.SetChatPolicyRequest) (*v1.SetChatPolicyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.SetChatPolicy is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) RestrictMember(context.Context, *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.RestrictMember is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) UpdateChatMetadata(context.Context, *v1.UpdateChatMetadataRequest) (*v1.UpdateChatMetadataResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.UpdateChatMetadata is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) GetChatMetadata(context.Context, *v1.GetChatMetadataRequest) (*v1.GetChatMetadataResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.GetChatMetadata is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.ListRestrictions is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) GetDirectChat(context.Context, *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.GetDirectChat is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) GetChat(context.Context, *v1.GetChatRequest) (*v1.GetChatResponse, error) {

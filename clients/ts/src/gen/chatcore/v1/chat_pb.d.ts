@@ -4,9 +4,9 @@
 
 // Chats and their members.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Chat, CommandResult, Member, Message as Message$1, Role } from "./types_pb.js";
+import type { Chat, CommandResult, Member, Message as Message$1, Restriction, Role, Visibility } from "./types_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -386,6 +386,747 @@ export declare type AddMemberResponse = Message<"chatcore.v1.AddMemberResponse">
  * Use `create(AddMemberResponseSchema)` to create a new message.
  */
 export declare const AddMemberResponseSchema: GenMessage<AddMemberResponse>;
+
+/**
+ * AddMembersRequest is the request of AddMembers.
+ *
+ * @generated from message chatcore.v1.AddMembersRequest
+ */
+export declare type AddMembersRequest = Message<"chatcore.v1.AddMembersRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Ids of the users, at least one and at most the server's cap (256 by default). Repetitions count once.
+   *
+   * @generated from field: repeated string user_ids = 4;
+   */
+  userIds: string[];
+};
+
+/**
+ * Describes the message chatcore.v1.AddMembersRequest.
+ * Use `create(AddMembersRequestSchema)` to create a new message.
+ */
+export declare const AddMembersRequestSchema: GenMessage<AddMembersRequest>;
+
+/**
+ * AddMembersResponse is the response of AddMembers.
+ *
+ * @generated from message chatcore.v1.AddMembersResponse
+ */
+export declare type AddMembersResponse = Message<"chatcore.v1.AddMembersResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+
+  /**
+   * The result for each user, in the order of the request.
+   *
+   * @generated from field: repeated chatcore.v1.AddedMember users = 2;
+   */
+  users: AddedMember[];
+};
+
+/**
+ * Describes the message chatcore.v1.AddMembersResponse.
+ * Use `create(AddMembersResponseSchema)` to create a new message.
+ */
+export declare const AddMembersResponseSchema: GenMessage<AddMembersResponse>;
+
+/**
+ * AddedMember says what became of a user.
+ *
+ * @generated from message chatcore.v1.AddedMember
+ */
+export declare type AddedMember = Message<"chatcore.v1.AddedMember"> & {
+  /**
+   * Id of the user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The result.
+   *
+   * @generated from field: chatcore.v1.Admission admission = 2;
+   */
+  admission: Admission;
+};
+
+/**
+ * Describes the message chatcore.v1.AddedMember.
+ * Use `create(AddedMemberSchema)` to create a new message.
+ */
+export declare const AddedMemberSchema: GenMessage<AddedMember>;
+
+/**
+ * JoinChatRequest is the request of JoinChat.
+ *
+ * @generated from message chatcore.v1.JoinChatRequest
+ */
+export declare type JoinChatRequest = Message<"chatcore.v1.JoinChatRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+};
+
+/**
+ * Describes the message chatcore.v1.JoinChatRequest.
+ * Use `create(JoinChatRequestSchema)` to create a new message.
+ */
+export declare const JoinChatRequestSchema: GenMessage<JoinChatRequest>;
+
+/**
+ * JoinChatResponse is the response of JoinChat.
+ *
+ * @generated from message chatcore.v1.JoinChatResponse
+ */
+export declare type JoinChatResponse = Message<"chatcore.v1.JoinChatResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.JoinChatResponse.
+ * Use `create(JoinChatResponseSchema)` to create a new message.
+ */
+export declare const JoinChatResponseSchema: GenMessage<JoinChatResponse>;
+
+/**
+ * OpenDirectChatRequest is the request of OpenDirectChat. It needs no command_id.
+ *
+ * @generated from message chatcore.v1.OpenDirectChatRequest
+ */
+export declare type OpenDirectChatRequest = Message<"chatcore.v1.OpenDirectChatRequest"> & {
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 1;
+   */
+  actorId: string;
+
+  /**
+   * Id of the other user; the actor's own for notes. Required.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message chatcore.v1.OpenDirectChatRequest.
+ * Use `create(OpenDirectChatRequestSchema)` to create a new message.
+ */
+export declare const OpenDirectChatRequestSchema: GenMessage<OpenDirectChatRequest>;
+
+/**
+ * OpenDirectChatResponse is the response of OpenDirectChat.
+ *
+ * @generated from message chatcore.v1.OpenDirectChatResponse
+ */
+export declare type OpenDirectChatResponse = Message<"chatcore.v1.OpenDirectChatResponse"> & {
+  /**
+   * Id of the chat.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Whether this call created it.
+   *
+   * @generated from field: bool created = 2;
+   */
+  created: boolean;
+
+  /**
+   * Last seq that this call recorded. 0 if the chat was open.
+   *
+   * @generated from field: uint32 seq = 3;
+   */
+  seq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.OpenDirectChatResponse.
+ * Use `create(OpenDirectChatResponseSchema)` to create a new message.
+ */
+export declare const OpenDirectChatResponseSchema: GenMessage<OpenDirectChatResponse>;
+
+/**
+ * BlockUserRequest is the request of BlockUser.
+ *
+ * @generated from message chatcore.v1.BlockUserRequest
+ */
+export declare type BlockUserRequest = Message<"chatcore.v1.BlockUserRequest"> & {
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 1;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 2;
+   */
+  commandId: string;
+
+  /**
+   * Id of the other user. Required.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * Why, at most 1 KiB. May be empty.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Lifts the actor's block.
+   *
+   * @generated from field: bool lift = 5;
+   */
+  lift: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.BlockUserRequest.
+ * Use `create(BlockUserRequestSchema)` to create a new message.
+ */
+export declare const BlockUserRequestSchema: GenMessage<BlockUserRequest>;
+
+/**
+ * BlockUserResponse is the response of BlockUser.
+ *
+ * @generated from message chatcore.v1.BlockUserResponse
+ */
+export declare type BlockUserResponse = Message<"chatcore.v1.BlockUserResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.BlockUserResponse.
+ * Use `create(BlockUserResponseSchema)` to create a new message.
+ */
+export declare const BlockUserResponseSchema: GenMessage<BlockUserResponse>;
+
+/**
+ * SetChatPolicyRequest is the request of SetChatPolicy.
+ *
+ * @generated from message chatcore.v1.SetChatPolicyRequest
+ */
+export declare type SetChatPolicyRequest = Message<"chatcore.v1.SetChatPolicyRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * The visibility from now on. Unspecified leaves that as it is.
+   *
+   * @generated from field: chatcore.v1.Visibility visibility = 4;
+   */
+  visibility: Visibility;
+
+  /**
+   * Roles from now on, by the name of the action (see Chat.permissions); unspecified is the default. Actions that are missing stay as they are.
+   *
+   * @generated from field: map<string, chatcore.v1.Role> permissions = 5;
+   */
+  permissions: { [key: string]: Role };
+};
+
+/**
+ * Describes the message chatcore.v1.SetChatPolicyRequest.
+ * Use `create(SetChatPolicyRequestSchema)` to create a new message.
+ */
+export declare const SetChatPolicyRequestSchema: GenMessage<SetChatPolicyRequest>;
+
+/**
+ * SetChatPolicyResponse is the response of SetChatPolicy.
+ *
+ * @generated from message chatcore.v1.SetChatPolicyResponse
+ */
+export declare type SetChatPolicyResponse = Message<"chatcore.v1.SetChatPolicyResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.SetChatPolicyResponse.
+ * Use `create(SetChatPolicyResponseSchema)` to create a new message.
+ */
+export declare const SetChatPolicyResponseSchema: GenMessage<SetChatPolicyResponse>;
+
+/**
+ * RestrictMemberRequest is the request of RestrictMember.
+ *
+ * @generated from message chatcore.v1.RestrictMemberRequest
+ */
+export declare type RestrictMemberRequest = Message<"chatcore.v1.RestrictMemberRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Id of the user. Required.
+   *
+   * @generated from field: string user_id = 4;
+   */
+  userId: string;
+
+  /**
+   * RESTRICTION_BAN or RESTRICTION_MUTE. Required.
+   *
+   * @generated from field: chatcore.v1.Restriction restriction = 5;
+   */
+  restriction: Restriction;
+
+  /**
+   * When it ends by itself, in the future. Missing if it has no end.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 6;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Why, at most 1 KiB. May be empty.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * Lifts the restriction.
+   *
+   * @generated from field: bool lift = 8;
+   */
+  lift: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.RestrictMemberRequest.
+ * Use `create(RestrictMemberRequestSchema)` to create a new message.
+ */
+export declare const RestrictMemberRequestSchema: GenMessage<RestrictMemberRequest>;
+
+/**
+ * RestrictMemberResponse is the response of RestrictMember.
+ *
+ * @generated from message chatcore.v1.RestrictMemberResponse
+ */
+export declare type RestrictMemberResponse = Message<"chatcore.v1.RestrictMemberResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.RestrictMemberResponse.
+ * Use `create(RestrictMemberResponseSchema)` to create a new message.
+ */
+export declare const RestrictMemberResponseSchema: GenMessage<RestrictMemberResponse>;
+
+/**
+ * UpdateChatMetadataRequest is the request of UpdateChatMetadata.
+ *
+ * @generated from message chatcore.v1.UpdateChatMetadataRequest
+ */
+export declare type UpdateChatMetadataRequest = Message<"chatcore.v1.UpdateChatMetadataRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * New values by key: JSON as text, at most 4 KiB each and 16 KiB in all. Keys are 1 to 64 letters, digits, dots, dashes and underscores.
+   *
+   * @generated from field: map<string, string> set = 4;
+   */
+  set: { [key: string]: string };
+
+  /**
+   * Keys to remove.
+   *
+   * @generated from field: repeated string unset = 5;
+   */
+  unset: string[];
+
+  /**
+   * Version that the metadata must still have; another one is aborted with reason "conflict". 0 for any.
+   *
+   * @generated from field: uint32 if_version = 6;
+   */
+  ifVersion: number;
+};
+
+/**
+ * Describes the message chatcore.v1.UpdateChatMetadataRequest.
+ * Use `create(UpdateChatMetadataRequestSchema)` to create a new message.
+ */
+export declare const UpdateChatMetadataRequestSchema: GenMessage<UpdateChatMetadataRequest>;
+
+/**
+ * UpdateChatMetadataResponse is the response of UpdateChatMetadata.
+ *
+ * @generated from message chatcore.v1.UpdateChatMetadataResponse
+ */
+export declare type UpdateChatMetadataResponse = Message<"chatcore.v1.UpdateChatMetadataResponse"> & {
+  /**
+   * Result of the command. Its seq is the version from then on.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.UpdateChatMetadataResponse.
+ * Use `create(UpdateChatMetadataResponseSchema)` to create a new message.
+ */
+export declare const UpdateChatMetadataResponseSchema: GenMessage<UpdateChatMetadataResponse>;
+
+/**
+ * GetChatMetadataRequest is the request of GetChatMetadata.
+ *
+ * @generated from message chatcore.v1.GetChatMetadataRequest
+ */
+export declare type GetChatMetadataRequest = Message<"chatcore.v1.GetChatMetadataRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * As of this seq. 0 for now.
+   *
+   * @generated from field: uint32 at_seq = 3;
+   */
+  atSeq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.GetChatMetadataRequest.
+ * Use `create(GetChatMetadataRequestSchema)` to create a new message.
+ */
+export declare const GetChatMetadataRequestSchema: GenMessage<GetChatMetadataRequest>;
+
+/**
+ * GetChatMetadataResponse is the response of GetChatMetadata.
+ *
+ * @generated from message chatcore.v1.GetChatMetadataResponse
+ */
+export declare type GetChatMetadataResponse = Message<"chatcore.v1.GetChatMetadataResponse"> & {
+  /**
+   * Version for UpdateChatMetadata. 0 if nothing was ever set.
+   *
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * Values by key: JSON as text.
+   *
+   * @generated from field: map<string, string> values = 2;
+   */
+  values: { [key: string]: string };
+};
+
+/**
+ * Describes the message chatcore.v1.GetChatMetadataResponse.
+ * Use `create(GetChatMetadataResponseSchema)` to create a new message.
+ */
+export declare const GetChatMetadataResponseSchema: GenMessage<GetChatMetadataResponse>;
+
+/**
+ * ListRestrictionsRequest is the request of ListRestrictions.
+ *
+ * @generated from message chatcore.v1.ListRestrictionsRequest
+ */
+export declare type ListRestrictionsRequest = Message<"chatcore.v1.ListRestrictionsRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Restrictions on a page, 1 to 256. Defaults to 50.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before. Empty for the first page.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListRestrictionsRequest.
+ * Use `create(ListRestrictionsRequestSchema)` to create a new message.
+ */
+export declare const ListRestrictionsRequestSchema: GenMessage<ListRestrictionsRequest>;
+
+/**
+ * ListRestrictionsResponse is the response of ListRestrictions.
+ *
+ * @generated from message chatcore.v1.ListRestrictionsResponse
+ */
+export declare type ListRestrictionsResponse = Message<"chatcore.v1.ListRestrictionsResponse"> & {
+  /**
+   * The restrictions.
+   *
+   * @generated from field: repeated chatcore.v1.RestrictedUser restrictions = 1;
+   */
+  restrictions: RestrictedUser[];
+
+  /**
+   * Token of the next page. Empty after the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListRestrictionsResponse.
+ * Use `create(ListRestrictionsResponseSchema)` to create a new message.
+ */
+export declare const ListRestrictionsResponseSchema: GenMessage<ListRestrictionsResponse>;
+
+/**
+ * RestrictedUser is a restriction that is in force.
+ *
+ * @generated from message chatcore.v1.RestrictedUser
+ */
+export declare type RestrictedUser = Message<"chatcore.v1.RestrictedUser"> & {
+  /**
+   * Id of the user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The restriction.
+   *
+   * @generated from field: chatcore.v1.Restriction restriction = 2;
+   */
+  restriction: Restriction;
+
+  /**
+   * Id of the user that set it.
+   *
+   * @generated from field: string by_user_id = 3;
+   */
+  byUserId: string;
+
+  /**
+   * When it was set, in milliseconds.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * When it ends by itself. Missing if it has no end.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 5;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Why. May be empty.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatcore.v1.RestrictedUser.
+ * Use `create(RestrictedUserSchema)` to create a new message.
+ */
+export declare const RestrictedUserSchema: GenMessage<RestrictedUser>;
+
+/**
+ * GetDirectChatRequest is the request of GetDirectChat.
+ *
+ * @generated from message chatcore.v1.GetDirectChatRequest
+ */
+export declare type GetDirectChatRequest = Message<"chatcore.v1.GetDirectChatRequest"> & {
+  /**
+   * Id of the user that asks. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 1;
+   */
+  actorId: string;
+
+  /**
+   * Id of the other user. Required.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message chatcore.v1.GetDirectChatRequest.
+ * Use `create(GetDirectChatRequestSchema)` to create a new message.
+ */
+export declare const GetDirectChatRequestSchema: GenMessage<GetDirectChatRequest>;
+
+/**
+ * GetDirectChatResponse is the response of GetDirectChat.
+ *
+ * @generated from message chatcore.v1.GetDirectChatResponse
+ */
+export declare type GetDirectChatResponse = Message<"chatcore.v1.GetDirectChatResponse"> & {
+  /**
+   * The chat.
+   *
+   * @generated from field: chatcore.v1.Chat chat = 1;
+   */
+  chat?: Chat | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.GetDirectChatResponse.
+ * Use `create(GetDirectChatResponseSchema)` to create a new message.
+ */
+export declare const GetDirectChatResponseSchema: GenMessage<GetDirectChatResponse>;
 
 /**
  * RemoveMemberRequest is the request of RemoveMember.
@@ -1149,6 +1890,46 @@ export declare type ForgetContactsResponse = Message<"chatcore.v1.ForgetContacts
 export declare const ForgetContactsResponseSchema: GenMessage<ForgetContactsResponse>;
 
 /**
+ * Admission is what becomes of a user whom AddMembers names.
+ *
+ * @generated from enum chatcore.v1.Admission
+ */
+export enum Admission {
+  /**
+   * A result that this version of the API does not know.
+   *
+   * @generated from enum value: ADMISSION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The user is a member now.
+   *
+   * @generated from enum value: ADMISSION_ADDED = 1;
+   */
+  ADDED = 1,
+
+  /**
+   * The user was a member already.
+   *
+   * @generated from enum value: ADMISSION_MEMBER = 2;
+   */
+  MEMBER = 2,
+
+  /**
+   * The user is banned.
+   *
+   * @generated from enum value: ADMISSION_BANNED = 3;
+   */
+  BANNED = 3,
+}
+
+/**
+ * Describes the enum chatcore.v1.Admission.
+ */
+export declare const AdmissionSchema: GenEnum<Admission>;
+
+/**
  * ChatService creates and changes chats and their members, and reads them.
  *
  * Every command is idempotent: under the same command_id (or Idempotency-Key header) of the same actor it has its effect once, and returns the first
@@ -1257,6 +2038,107 @@ export declare const ChatService: GenService<{
     methodKind: "unary";
     input: typeof DemoteMemberRequestSchema;
     output: typeof DemoteMemberResponseSchema;
+  },
+  /**
+   * AddMembers makes users plain members, in one step. An admin or owner may, unless the policy says otherwise.
+   *
+   * @generated from rpc chatcore.v1.ChatService.AddMembers
+   */
+  addMembers: {
+    methodKind: "unary";
+    input: typeof AddMembersRequestSchema;
+    output: typeof AddMembersResponseSchema;
+  },
+  /**
+   * JoinChat makes the actor a plain member of a public chat. A chat that is not public is not_found.
+   *
+   * @generated from rpc chatcore.v1.ChatService.JoinChat
+   */
+  joinChat: {
+    methodKind: "unary";
+    input: typeof JoinChatRequestSchema;
+    output: typeof JoinChatResponseSchema;
+  },
+  /**
+   * OpenDirectChat opens the direct chat of the actor and another user, and returns the same chat however often it is called.
+   *
+   * @generated from rpc chatcore.v1.ChatService.OpenDirectChat
+   */
+  openDirectChat: {
+    methodKind: "unary";
+    input: typeof OpenDirectChatRequestSchema;
+    output: typeof OpenDirectChatResponseSchema;
+  },
+  /**
+   * BlockUser has neither the actor nor another user reach the other in their direct chat, which it opens if there is none; or lifts that.
+   *
+   * @generated from rpc chatcore.v1.ChatService.BlockUser
+   */
+  blockUser: {
+    methodKind: "unary";
+    input: typeof BlockUserRequestSchema;
+    output: typeof BlockUserResponseSchema;
+  },
+  /**
+   * SetChatPolicy changes who may see and join a group, and which roles actions take. An owner may.
+   *
+   * @generated from rpc chatcore.v1.ChatService.SetChatPolicy
+   */
+  setChatPolicy: {
+    methodKind: "unary";
+    input: typeof SetChatPolicyRequestSchema;
+    output: typeof SetChatPolicyResponseSchema;
+  },
+  /**
+   * RestrictMember bans or mutes a user of a group, who need not be a member, or lifts that. An admin or owner may, unless the policy says otherwise.
+   *
+   * @generated from rpc chatcore.v1.ChatService.RestrictMember
+   */
+  restrictMember: {
+    methodKind: "unary";
+    input: typeof RestrictMemberRequestSchema;
+    output: typeof RestrictMemberResponseSchema;
+  },
+  /**
+   * UpdateChatMetadata sets and removes keys of a chat's metadata. An admin or owner may, unless the policy says otherwise.
+   *
+   * @generated from rpc chatcore.v1.ChatService.UpdateChatMetadata
+   */
+  updateChatMetadata: {
+    methodKind: "unary";
+    input: typeof UpdateChatMetadataRequestSchema;
+    output: typeof UpdateChatMetadataResponseSchema;
+  },
+  /**
+   * GetChatMetadata returns the metadata of a chat, as of now or as of a seq.
+   *
+   * @generated from rpc chatcore.v1.ChatService.GetChatMetadata
+   */
+  getChatMetadata: {
+    methodKind: "unary";
+    input: typeof GetChatMetadataRequestSchema;
+    output: typeof GetChatMetadataResponseSchema;
+  },
+  /**
+   * ListRestrictions returns a page of the bans and mutes of a chat that are in force, the latest first. A page may have fewer than page_size although more follow. A
+   * service, an admin or an owner may.
+   *
+   * @generated from rpc chatcore.v1.ChatService.ListRestrictions
+   */
+  listRestrictions: {
+    methodKind: "unary";
+    input: typeof ListRestrictionsRequestSchema;
+    output: typeof ListRestrictionsResponseSchema;
+  },
+  /**
+   * GetDirectChat returns the direct chat of the actor and another user. It returns not_found if they have none.
+   *
+   * @generated from rpc chatcore.v1.ChatService.GetDirectChat
+   */
+  getDirectChat: {
+    methodKind: "unary";
+    input: typeof GetDirectChatRequestSchema;
+    output: typeof GetDirectChatResponseSchema;
   },
   /**
    * GetChat returns a chat, as of now or as of a seq.

@@ -4,7 +4,7 @@
 
 // Chats and their members.
 
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_chatcore_v1_types } from "./types_pb.js";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -12,7 +12,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file chatcore/v1/chat.proto.
  */
 export const file_chatcore_v1_chat = /*@__PURE__*/
-  fileDesc("ChZjaGF0Y29yZS92MS9jaGF0LnByb3RvEgtjaGF0Y29yZS52MSJtChFDcmVhdGVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkSEgoKbWVtYmVyX2lkcxgFIAMoCSJAChJDcmVhdGVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJZChFSZW5hbWVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkiQAoSUmVuYW1lQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiSwoSQXJjaGl2ZUNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSJBChNBcmNoaXZlQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiWgoRRGVsZXRlQ2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCSJjChJEZWxldGVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdBIPCgdtZW1iZXJzGAIgASgNEhAKCG1lc3NhZ2VzGAMgASgNIk0KFFVuYXJjaGl2ZUNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSJDChVVbmFyY2hpdmVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJaChBBZGRNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJIj8KEUFkZE1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiXQoTUmVtb3ZlTWVtYmVyUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDwoHdXNlcl9pZBgEIAEoCSJCChRSZW1vdmVNZW1iZXJSZXNwb25zZRIqCgZyZXN1bHQYASABKAsyGi5jaGF0Y29yZS52MS5Db21tYW5kUmVzdWx0IkkKEExlYXZlQ2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJIj8KEUxlYXZlQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQifwoUUHJvbW90ZU1lbWJlclJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJEg8KB3VzZXJfaWQYBCABKAkSHwoEcm9sZRgFIAEoDjIRLmNoYXRjb3JlLnYxLlJvbGUiQwoVUHJvbW90ZU1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQifgoTRGVtb3RlTWVtYmVyUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDwoHdXNlcl9pZBgEIAEoCRIfCgRyb2xlGAUgASgOMhEuY2hhdGNvcmUudjEuUm9sZSJCChREZW1vdGVNZW1iZXJSZXNwb25zZRIqCgZyZXN1bHQYASABKAsyGi5jaGF0Y29yZS52MS5Db21tYW5kUmVzdWx0IkMKDkdldENoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSDgoGYXRfc2VxGAMgASgNIjIKD0dldENoYXRSZXNwb25zZRIfCgRjaGF0GAEgASgLMhEuY2hhdGNvcmUudjEuQ2hhdCJWChBHZXRNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIOCgZhdF9zZXEYBCABKA0iOAoRR2V0TWVtYmVyUmVzcG9uc2USIwoGbWVtYmVyGAEgASgLMhMuY2hhdGNvcmUudjEuTWVtYmVyIm4KEkxpc3RNZW1iZXJzUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEg4KBmF0X3NlcRgDIAEoDRIRCglwYWdlX3NpemUYBCABKA0SEgoKcGFnZV90b2tlbhgFIAEoCSJUChNMaXN0TWVtYmVyc1Jlc3BvbnNlEiQKB21lbWJlcnMYASADKAsyEy5jaGF0Y29yZS52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIvIBCgpMaXN0ZWRDaGF0EgoKAmlkGAEgASgJEg0KBXRpdGxlGAIgASgJEhAKCGFyY2hpdmVkGAMgASgIEh8KBHJvbGUYBCABKA4yES5jaGF0Y29yZS52MS5Sb2xlEi0KCWpvaW5lZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGdW5yZWFkGAYgASgNEisKB2xhc3RfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKDGxhc3RfbWVzc2FnZRgIIAEoCzIULmNoYXRjb3JlLnYxLk1lc3NhZ2UiSgoQTGlzdENoYXRzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlQKEUxpc3RDaGF0c1Jlc3BvbnNlEiYKBWNoYXRzGAEgAygLMhcuY2hhdGNvcmUudjEuTGlzdGVkQ2hhdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiTAoSTGlzdENoYXRJZHNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiQAoTTGlzdENoYXRJZHNSZXNwb25zZRIQCghjaGF0X2lkcxgBIAMoCRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiPgoHQ29udGFjdBIPCgd1c2VyX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFAoMc2hhcmVkX2NoYXRzGAMgASgNIk0KE0xpc3RDb250YWN0c1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJXChRMaXN0Q29udGFjdHNSZXNwb25zZRImCghjb250YWN0cxgBIAMoCzIULmNoYXRjb3JlLnYxLkNvbnRhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKFUZvcmdldENvbnRhY3RzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoCSIYChZGb3JnZXRDb250YWN0c1Jlc3BvbnNlMo4LCgtDaGF0U2VydmljZRJNCgpDcmVhdGVDaGF0Eh4uY2hhdGNvcmUudjEuQ3JlYXRlQ2hhdFJlcXVlc3QaHy5jaGF0Y29yZS52MS5DcmVhdGVDaGF0UmVzcG9uc2USTQoKUmVuYW1lQ2hhdBIeLmNoYXRjb3JlLnYxLlJlbmFtZUNoYXRSZXF1ZXN0Gh8uY2hhdGNvcmUudjEuUmVuYW1lQ2hhdFJlc3BvbnNlElAKC0FyY2hpdmVDaGF0Eh8uY2hhdGNvcmUudjEuQXJjaGl2ZUNoYXRSZXF1ZXN0GiAuY2hhdGNvcmUudjEuQXJjaGl2ZUNoYXRSZXNwb25zZRJWCg1VbmFyY2hpdmVDaGF0EiEuY2hhdGNvcmUudjEuVW5hcmNoaXZlQ2hhdFJlcXVlc3QaIi5jaGF0Y29yZS52MS5VbmFyY2hpdmVDaGF0UmVzcG9uc2USTQoKRGVsZXRlQ2hhdBIeLmNoYXRjb3JlLnYxLkRlbGV0ZUNoYXRSZXF1ZXN0Gh8uY2hhdGNvcmUudjEuRGVsZXRlQ2hhdFJlc3BvbnNlEkoKCUFkZE1lbWJlchIdLmNoYXRjb3JlLnYxLkFkZE1lbWJlclJlcXVlc3QaHi5jaGF0Y29yZS52MS5BZGRNZW1iZXJSZXNwb25zZRJTCgxSZW1vdmVNZW1iZXISIC5jaGF0Y29yZS52MS5SZW1vdmVNZW1iZXJSZXF1ZXN0GiEuY2hhdGNvcmUudjEuUmVtb3ZlTWVtYmVyUmVzcG9uc2USSgoJTGVhdmVDaGF0Eh0uY2hhdGNvcmUudjEuTGVhdmVDaGF0UmVxdWVzdBoeLmNoYXRjb3JlLnYxLkxlYXZlQ2hhdFJlc3BvbnNlElYKDVByb21vdGVNZW1iZXISIS5jaGF0Y29yZS52MS5Qcm9tb3RlTWVtYmVyUmVxdWVzdBoiLmNoYXRjb3JlLnYxLlByb21vdGVNZW1iZXJSZXNwb25zZRJTCgxEZW1vdGVNZW1iZXISIC5jaGF0Y29yZS52MS5EZW1vdGVNZW1iZXJSZXF1ZXN0GiEuY2hhdGNvcmUudjEuRGVtb3RlTWVtYmVyUmVzcG9uc2USSQoHR2V0Q2hhdBIbLmNoYXRjb3JlLnYxLkdldENoYXRSZXF1ZXN0GhwuY2hhdGNvcmUudjEuR2V0Q2hhdFJlc3BvbnNlIgOQAgESTwoJR2V0TWVtYmVyEh0uY2hhdGNvcmUudjEuR2V0TWVtYmVyUmVxdWVzdBoeLmNoYXRjb3JlLnYxLkdldE1lbWJlclJlc3BvbnNlIgOQAgESVQoLTGlzdE1lbWJlcnMSHy5jaGF0Y29yZS52MS5MaXN0TWVtYmVyc1JlcXVlc3QaIC5jaGF0Y29yZS52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIgOQAgESTwoJTGlzdENoYXRzEh0uY2hhdGNvcmUudjEuTGlzdENoYXRzUmVxdWVzdBoeLmNoYXRjb3JlLnYxLkxpc3RDaGF0c1Jlc3BvbnNlIgOQAgESVQoLTGlzdENoYXRJZHMSHy5jaGF0Y29yZS52MS5MaXN0Q2hhdElkc1JlcXVlc3QaIC5jaGF0Y29yZS52MS5MaXN0Q2hhdElkc1Jlc3BvbnNlIgOQAgESWAoMTGlzdENvbnRhY3RzEiAuY2hhdGNvcmUudjEuTGlzdENvbnRhY3RzUmVxdWVzdBohLmNoYXRjb3JlLnYxLkxpc3RDb250YWN0c1Jlc3BvbnNlIgOQAgESWQoORm9yZ2V0Q29udGFjdHMSIi5jaGF0Y29yZS52MS5Gb3JnZXRDb250YWN0c1JlcXVlc3QaIy5jaGF0Y29yZS52MS5Gb3JnZXRDb250YWN0c1Jlc3BvbnNlQiVaI2NoYXRjb3JlL2dlbi9jaGF0Y29yZS92MTtjaGF0Y29yZXYxYgZwcm90bzM", [file_chatcore_v1_types, file_google_protobuf_timestamp]);
+  fileDesc("ChZjaGF0Y29yZS92MS9jaGF0LnByb3RvEgtjaGF0Y29yZS52MSJtChFDcmVhdGVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkSEgoKbWVtYmVyX2lkcxgFIAMoCSJAChJDcmVhdGVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJZChFSZW5hbWVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDQoFdGl0bGUYBCABKAkiQAoSUmVuYW1lQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiSwoSQXJjaGl2ZUNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSJBChNBcmNoaXZlQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiWgoRRGVsZXRlQ2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCSJjChJEZWxldGVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdBIPCgdtZW1iZXJzGAIgASgNEhAKCG1lc3NhZ2VzGAMgASgNIk0KFFVuYXJjaGl2ZUNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSJDChVVbmFyY2hpdmVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJaChBBZGRNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJIj8KEUFkZE1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiXAoRQWRkTWVtYmVyc1JlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRISCgpjb21tYW5kX2lkGAMgASgJEhAKCHVzZXJfaWRzGAQgAygJImkKEkFkZE1lbWJlcnNSZXNwb25zZRIqCgZyZXN1bHQYASABKAsyGi5jaGF0Y29yZS52MS5Db21tYW5kUmVzdWx0EicKBXVzZXJzGAIgAygLMhguY2hhdGNvcmUudjEuQWRkZWRNZW1iZXIiSQoLQWRkZWRNZW1iZXISDwoHdXNlcl9pZBgBIAEoCRIpCglhZG1pc3Npb24YAiABKA4yFi5jaGF0Y29yZS52MS5BZG1pc3Npb24iSAoPSm9pbkNoYXRSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCSI+ChBKb2luQ2hhdFJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiOgoVT3BlbkRpcmVjdENoYXRSZXF1ZXN0EhAKCGFjdG9yX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkiRwoWT3BlbkRpcmVjdENoYXRSZXNwb25zZRIPCgdjaGF0X2lkGAEgASgJEg8KB2NyZWF0ZWQYAiABKAgSCwoDc2VxGAMgASgNImcKEEJsb2NrVXNlclJlcXVlc3QSEAoIYWN0b3JfaWQYASABKAkSEgoKY29tbWFuZF9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIMCgRsaWZ0GAUgASgIIj8KEUJsb2NrVXNlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiigIKFFNldENoYXRQb2xpY3lSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIrCgp2aXNpYmlsaXR5GAQgASgOMhcuY2hhdGNvcmUudjEuVmlzaWJpbGl0eRJHCgtwZXJtaXNzaW9ucxgFIAMoCzIyLmNoYXRjb3JlLnYxLlNldENoYXRQb2xpY3lSZXF1ZXN0LlBlcm1pc3Npb25zRW50cnkaRQoQUGVybWlzc2lvbnNFbnRyeRILCgNrZXkYASABKAkSIAoFdmFsdWUYAiABKA4yES5jaGF0Y29yZS52MS5Sb2xlOgI4ASJDChVTZXRDaGF0UG9saWN5UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCLXAQoVUmVzdHJpY3RNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJEi0KC3Jlc3RyaWN0aW9uGAUgASgOMhguY2hhdGNvcmUudjEuUmVzdHJpY3Rpb24SKQoFdW50aWwYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgHIAEoCRIMCgRsaWZ0GAggASgIIkQKFlJlc3RyaWN0TWVtYmVyUmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCLfAQoZVXBkYXRlQ2hhdE1ldGFkYXRhUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSPAoDc2V0GAQgAygLMi8uY2hhdGNvcmUudjEuVXBkYXRlQ2hhdE1ldGFkYXRhUmVxdWVzdC5TZXRFbnRyeRINCgV1bnNldBgFIAMoCRISCgppZl92ZXJzaW9uGAYgASgNGioKCFNldEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiSAoaVXBkYXRlQ2hhdE1ldGFkYXRhUmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJLChZHZXRDaGF0TWV0YWRhdGFSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSDgoGYXRfc2VxGAMgASgNIpsBChdHZXRDaGF0TWV0YWRhdGFSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgNEkAKBnZhbHVlcxgCIAMoCzIwLmNoYXRjb3JlLnYxLkdldENoYXRNZXRhZGF0YVJlc3BvbnNlLlZhbHVlc0VudHJ5Gi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiYwoXTGlzdFJlc3RyaWN0aW9uc1JlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJmChhMaXN0UmVzdHJpY3Rpb25zUmVzcG9uc2USMQoMcmVzdHJpY3Rpb25zGAEgAygLMhsuY2hhdGNvcmUudjEuUmVzdHJpY3RlZFVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIsoBCg5SZXN0cmljdGVkVXNlchIPCgd1c2VyX2lkGAEgASgJEi0KC3Jlc3RyaWN0aW9uGAIgASgOMhguY2hhdGNvcmUudjEuUmVzdHJpY3Rpb24SEgoKYnlfdXNlcl9pZBgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgGIAEoCSI5ChRHZXREaXJlY3RDaGF0UmVxdWVzdBIQCghhY3Rvcl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIjgKFUdldERpcmVjdENoYXRSZXNwb25zZRIfCgRjaGF0GAEgASgLMhEuY2hhdGNvcmUudjEuQ2hhdCJdChNSZW1vdmVNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJIkIKFFJlbW92ZU1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiSQoQTGVhdmVDaGF0UmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkiPwoRTGVhdmVDaGF0UmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJ/ChRQcm9tb3RlTWVtYmVyUmVxdWVzdBIPCgdjaGF0X2lkGAEgASgJEhAKCGFjdG9yX2lkGAIgASgJEhIKCmNvbW1hbmRfaWQYAyABKAkSDwoHdXNlcl9pZBgEIAEoCRIfCgRyb2xlGAUgASgOMhEuY2hhdGNvcmUudjEuUm9sZSJDChVQcm9tb3RlTWVtYmVyUmVzcG9uc2USKgoGcmVzdWx0GAEgASgLMhouY2hhdGNvcmUudjEuQ29tbWFuZFJlc3VsdCJ+ChNEZW1vdGVNZW1iZXJSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSEgoKY29tbWFuZF9pZBgDIAEoCRIPCgd1c2VyX2lkGAQgASgJEh8KBHJvbGUYBSABKA4yES5jaGF0Y29yZS52MS5Sb2xlIkIKFERlbW90ZU1lbWJlclJlc3BvbnNlEioKBnJlc3VsdBgBIAEoCzIaLmNoYXRjb3JlLnYxLkNvbW1hbmRSZXN1bHQiQwoOR2V0Q2hhdFJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRIOCgZhdF9zZXEYAyABKA0iMgoPR2V0Q2hhdFJlc3BvbnNlEh8KBGNoYXQYASABKAsyES5jaGF0Y29yZS52MS5DaGF0IlYKEEdldE1lbWJlclJlcXVlc3QSDwoHY2hhdF9pZBgBIAEoCRIQCghhY3Rvcl9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEg4KBmF0X3NlcRgEIAEoDSI4ChFHZXRNZW1iZXJSZXNwb25zZRIjCgZtZW1iZXIYASABKAsyEy5jaGF0Y29yZS52MS5NZW1iZXIibgoSTGlzdE1lbWJlcnNSZXF1ZXN0Eg8KB2NoYXRfaWQYASABKAkSEAoIYWN0b3JfaWQYAiABKAkSDgoGYXRfc2VxGAMgASgNEhEKCXBhZ2Vfc2l6ZRgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJIlQKE0xpc3RNZW1iZXJzUmVzcG9uc2USJAoHbWVtYmVycxgBIAMoCzITLmNoYXRjb3JlLnYxLk1lbWJlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki8gEKCkxpc3RlZENoYXQSCgoCaWQYASABKAkSDQoFdGl0bGUYAiABKAkSEAoIYXJjaGl2ZWQYAyABKAgSHwoEcm9sZRgEIAEoDjIRLmNoYXRjb3JlLnYxLlJvbGUSLQoJam9pbmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZ1bnJlYWQYBiABKA0SKwoHbGFzdF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoMbGFzdF9tZXNzYWdlGAggASgLMhQuY2hhdGNvcmUudjEuTWVzc2FnZSJKChBMaXN0Q2hhdHNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiVAoRTGlzdENoYXRzUmVzcG9uc2USJgoFY2hhdHMYASADKAsyFy5jaGF0Y29yZS52MS5MaXN0ZWRDaGF0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJMChJMaXN0Q2hhdElkc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJAChNMaXN0Q2hhdElkc1Jlc3BvbnNlEhAKCGNoYXRfaWRzGAEgAygJEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI+CgdDb250YWN0Eg8KB3VzZXJfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxzaGFyZWRfY2hhdHMYAyABKA0iTQoTTGlzdENvbnRhY3RzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlcKFExpc3RDb250YWN0c1Jlc3BvbnNlEiYKCGNvbnRhY3RzGAEgAygLMhQuY2hhdGNvcmUudjEuQ29udGFjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoVRm9yZ2V0Q29udGFjdHNSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygJIhgKFkZvcmdldENvbnRhY3RzUmVzcG9uc2UqZwoJQWRtaXNzaW9uEhkKFUFETUlTU0lPTl9VTlNQRUNJRklFRBAAEhMKD0FETUlTU0lPTl9BRERFRBABEhQKEEFETUlTU0lPTl9NRU1CRVIQAhIUChBBRE1JU1NJT05fQkFOTkVEEAMyjRIKC0NoYXRTZXJ2aWNlEk0KCkNyZWF0ZUNoYXQSHi5jaGF0Y29yZS52MS5DcmVhdGVDaGF0UmVxdWVzdBofLmNoYXRjb3JlLnYxLkNyZWF0ZUNoYXRSZXNwb25zZRJNCgpSZW5hbWVDaGF0Eh4uY2hhdGNvcmUudjEuUmVuYW1lQ2hhdFJlcXVlc3QaHy5jaGF0Y29yZS52MS5SZW5hbWVDaGF0UmVzcG9uc2USUAoLQXJjaGl2ZUNoYXQSHy5jaGF0Y29yZS52MS5BcmNoaXZlQ2hhdFJlcXVlc3QaIC5jaGF0Y29yZS52MS5BcmNoaXZlQ2hhdFJlc3BvbnNlElYKDVVuYXJjaGl2ZUNoYXQSIS5jaGF0Y29yZS52MS5VbmFyY2hpdmVDaGF0UmVxdWVzdBoiLmNoYXRjb3JlLnYxLlVuYXJjaGl2ZUNoYXRSZXNwb25zZRJNCgpEZWxldGVDaGF0Eh4uY2hhdGNvcmUudjEuRGVsZXRlQ2hhdFJlcXVlc3QaHy5jaGF0Y29yZS52MS5EZWxldGVDaGF0UmVzcG9uc2USSgoJQWRkTWVtYmVyEh0uY2hhdGNvcmUudjEuQWRkTWVtYmVyUmVxdWVzdBoeLmNoYXRjb3JlLnYxLkFkZE1lbWJlclJlc3BvbnNlElMKDFJlbW92ZU1lbWJlchIgLmNoYXRjb3JlLnYxLlJlbW92ZU1lbWJlclJlcXVlc3QaIS5jaGF0Y29yZS52MS5SZW1vdmVNZW1iZXJSZXNwb25zZRJKCglMZWF2ZUNoYXQSHS5jaGF0Y29yZS52MS5MZWF2ZUNoYXRSZXF1ZXN0Gh4uY2hhdGNvcmUudjEuTGVhdmVDaGF0UmVzcG9uc2USVgoNUHJvbW90ZU1lbWJlchIhLmNoYXRjb3JlLnYxLlByb21vdGVNZW1iZXJSZXF1ZXN0GiIuY2hhdGNvcmUudjEuUHJvbW90ZU1lbWJlclJlc3BvbnNlElMKDERlbW90ZU1lbWJlchIgLmNoYXRjb3JlLnYxLkRlbW90ZU1lbWJlclJlcXVlc3QaIS5jaGF0Y29yZS52MS5EZW1vdGVNZW1iZXJSZXNwb25zZRJNCgpBZGRNZW1iZXJzEh4uY2hhdGNvcmUudjEuQWRkTWVtYmVyc1JlcXVlc3QaHy5jaGF0Y29yZS52MS5BZGRNZW1iZXJzUmVzcG9uc2USRwoISm9pbkNoYXQSHC5jaGF0Y29yZS52MS5Kb2luQ2hhdFJlcXVlc3QaHS5jaGF0Y29yZS52MS5Kb2luQ2hhdFJlc3BvbnNlElkKDk9wZW5EaXJlY3RDaGF0EiIuY2hhdGNvcmUudjEuT3BlbkRpcmVjdENoYXRSZXF1ZXN0GiMuY2hhdGNvcmUudjEuT3BlbkRpcmVjdENoYXRSZXNwb25zZRJKCglCbG9ja1VzZXISHS5jaGF0Y29yZS52MS5CbG9ja1VzZXJSZXF1ZXN0Gh4uY2hhdGNvcmUudjEuQmxvY2tVc2VyUmVzcG9uc2USVgoNU2V0Q2hhdFBvbGljeRIhLmNoYXRjb3JlLnYxLlNldENoYXRQb2xpY3lSZXF1ZXN0GiIuY2hhdGNvcmUudjEuU2V0Q2hhdFBvbGljeVJlc3BvbnNlElkKDlJlc3RyaWN0TWVtYmVyEiIuY2hhdGNvcmUudjEuUmVzdHJpY3RNZW1iZXJSZXF1ZXN0GiMuY2hhdGNvcmUudjEuUmVzdHJpY3RNZW1iZXJSZXNwb25zZRJlChJVcGRhdGVDaGF0TWV0YWRhdGESJi5jaGF0Y29yZS52MS5VcGRhdGVDaGF0TWV0YWRhdGFSZXF1ZXN0GicuY2hhdGNvcmUudjEuVXBkYXRlQ2hhdE1ldGFkYXRhUmVzcG9uc2USYQoPR2V0Q2hhdE1ldGFkYXRhEiMuY2hhdGNvcmUudjEuR2V0Q2hhdE1ldGFkYXRhUmVxdWVzdBokLmNoYXRjb3JlLnYxLkdldENoYXRNZXRhZGF0YVJlc3BvbnNlIgOQAgESZAoQTGlzdFJlc3RyaWN0aW9ucxIkLmNoYXRjb3JlLnYxLkxpc3RSZXN0cmljdGlvbnNSZXF1ZXN0GiUuY2hhdGNvcmUudjEuTGlzdFJlc3RyaWN0aW9uc1Jlc3BvbnNlIgOQAgESWwoNR2V0RGlyZWN0Q2hhdBIhLmNoYXRjb3JlLnYxLkdldERpcmVjdENoYXRSZXF1ZXN0GiIuY2hhdGNvcmUudjEuR2V0RGlyZWN0Q2hhdFJlc3BvbnNlIgOQAgESSQoHR2V0Q2hhdBIbLmNoYXRjb3JlLnYxLkdldENoYXRSZXF1ZXN0GhwuY2hhdGNvcmUudjEuR2V0Q2hhdFJlc3BvbnNlIgOQAgESTwoJR2V0TWVtYmVyEh0uY2hhdGNvcmUudjEuR2V0TWVtYmVyUmVxdWVzdBoeLmNoYXRjb3JlLnYxLkdldE1lbWJlclJlc3BvbnNlIgOQAgESVQoLTGlzdE1lbWJlcnMSHy5jaGF0Y29yZS52MS5MaXN0TWVtYmVyc1JlcXVlc3QaIC5jaGF0Y29yZS52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIgOQAgESTwoJTGlzdENoYXRzEh0uY2hhdGNvcmUudjEuTGlzdENoYXRzUmVxdWVzdBoeLmNoYXRjb3JlLnYxLkxpc3RDaGF0c1Jlc3BvbnNlIgOQAgESVQoLTGlzdENoYXRJZHMSHy5jaGF0Y29yZS52MS5MaXN0Q2hhdElkc1JlcXVlc3QaIC5jaGF0Y29yZS52MS5MaXN0Q2hhdElkc1Jlc3BvbnNlIgOQAgESWAoMTGlzdENvbnRhY3RzEiAuY2hhdGNvcmUudjEuTGlzdENvbnRhY3RzUmVxdWVzdBohLmNoYXRjb3JlLnYxLkxpc3RDb250YWN0c1Jlc3BvbnNlIgOQAgESWQoORm9yZ2V0Q29udGFjdHMSIi5jaGF0Y29yZS52MS5Gb3JnZXRDb250YWN0c1JlcXVlc3QaIy5jaGF0Y29yZS52MS5Gb3JnZXRDb250YWN0c1Jlc3BvbnNlQiVaI2NoYXRjb3JlL2dlbi9jaGF0Y29yZS92MTtjaGF0Y29yZXYxYgZwcm90bzM", [file_chatcore_v1_types, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message chatcore.v1.CreateChatRequest.
@@ -99,172 +99,340 @@ export const AddMemberResponseSchema = /*@__PURE__*/
   messageDesc(file_chatcore_v1_chat, 11);
 
 /**
+ * Describes the message chatcore.v1.AddMembersRequest.
+ * Use `create(AddMembersRequestSchema)` to create a new message.
+ */
+export const AddMembersRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 12);
+
+/**
+ * Describes the message chatcore.v1.AddMembersResponse.
+ * Use `create(AddMembersResponseSchema)` to create a new message.
+ */
+export const AddMembersResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 13);
+
+/**
+ * Describes the message chatcore.v1.AddedMember.
+ * Use `create(AddedMemberSchema)` to create a new message.
+ */
+export const AddedMemberSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 14);
+
+/**
+ * Describes the message chatcore.v1.JoinChatRequest.
+ * Use `create(JoinChatRequestSchema)` to create a new message.
+ */
+export const JoinChatRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 15);
+
+/**
+ * Describes the message chatcore.v1.JoinChatResponse.
+ * Use `create(JoinChatResponseSchema)` to create a new message.
+ */
+export const JoinChatResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 16);
+
+/**
+ * Describes the message chatcore.v1.OpenDirectChatRequest.
+ * Use `create(OpenDirectChatRequestSchema)` to create a new message.
+ */
+export const OpenDirectChatRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 17);
+
+/**
+ * Describes the message chatcore.v1.OpenDirectChatResponse.
+ * Use `create(OpenDirectChatResponseSchema)` to create a new message.
+ */
+export const OpenDirectChatResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 18);
+
+/**
+ * Describes the message chatcore.v1.BlockUserRequest.
+ * Use `create(BlockUserRequestSchema)` to create a new message.
+ */
+export const BlockUserRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 19);
+
+/**
+ * Describes the message chatcore.v1.BlockUserResponse.
+ * Use `create(BlockUserResponseSchema)` to create a new message.
+ */
+export const BlockUserResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 20);
+
+/**
+ * Describes the message chatcore.v1.SetChatPolicyRequest.
+ * Use `create(SetChatPolicyRequestSchema)` to create a new message.
+ */
+export const SetChatPolicyRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 21);
+
+/**
+ * Describes the message chatcore.v1.SetChatPolicyResponse.
+ * Use `create(SetChatPolicyResponseSchema)` to create a new message.
+ */
+export const SetChatPolicyResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 22);
+
+/**
+ * Describes the message chatcore.v1.RestrictMemberRequest.
+ * Use `create(RestrictMemberRequestSchema)` to create a new message.
+ */
+export const RestrictMemberRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 23);
+
+/**
+ * Describes the message chatcore.v1.RestrictMemberResponse.
+ * Use `create(RestrictMemberResponseSchema)` to create a new message.
+ */
+export const RestrictMemberResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 24);
+
+/**
+ * Describes the message chatcore.v1.UpdateChatMetadataRequest.
+ * Use `create(UpdateChatMetadataRequestSchema)` to create a new message.
+ */
+export const UpdateChatMetadataRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 25);
+
+/**
+ * Describes the message chatcore.v1.UpdateChatMetadataResponse.
+ * Use `create(UpdateChatMetadataResponseSchema)` to create a new message.
+ */
+export const UpdateChatMetadataResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 26);
+
+/**
+ * Describes the message chatcore.v1.GetChatMetadataRequest.
+ * Use `create(GetChatMetadataRequestSchema)` to create a new message.
+ */
+export const GetChatMetadataRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 27);
+
+/**
+ * Describes the message chatcore.v1.GetChatMetadataResponse.
+ * Use `create(GetChatMetadataResponseSchema)` to create a new message.
+ */
+export const GetChatMetadataResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 28);
+
+/**
+ * Describes the message chatcore.v1.ListRestrictionsRequest.
+ * Use `create(ListRestrictionsRequestSchema)` to create a new message.
+ */
+export const ListRestrictionsRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 29);
+
+/**
+ * Describes the message chatcore.v1.ListRestrictionsResponse.
+ * Use `create(ListRestrictionsResponseSchema)` to create a new message.
+ */
+export const ListRestrictionsResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 30);
+
+/**
+ * Describes the message chatcore.v1.RestrictedUser.
+ * Use `create(RestrictedUserSchema)` to create a new message.
+ */
+export const RestrictedUserSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 31);
+
+/**
+ * Describes the message chatcore.v1.GetDirectChatRequest.
+ * Use `create(GetDirectChatRequestSchema)` to create a new message.
+ */
+export const GetDirectChatRequestSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 32);
+
+/**
+ * Describes the message chatcore.v1.GetDirectChatResponse.
+ * Use `create(GetDirectChatResponseSchema)` to create a new message.
+ */
+export const GetDirectChatResponseSchema = /*@__PURE__*/
+  messageDesc(file_chatcore_v1_chat, 33);
+
+/**
  * Describes the message chatcore.v1.RemoveMemberRequest.
  * Use `create(RemoveMemberRequestSchema)` to create a new message.
  */
 export const RemoveMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 12);
+  messageDesc(file_chatcore_v1_chat, 34);
 
 /**
  * Describes the message chatcore.v1.RemoveMemberResponse.
  * Use `create(RemoveMemberResponseSchema)` to create a new message.
  */
 export const RemoveMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 13);
+  messageDesc(file_chatcore_v1_chat, 35);
 
 /**
  * Describes the message chatcore.v1.LeaveChatRequest.
  * Use `create(LeaveChatRequestSchema)` to create a new message.
  */
 export const LeaveChatRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 14);
+  messageDesc(file_chatcore_v1_chat, 36);
 
 /**
  * Describes the message chatcore.v1.LeaveChatResponse.
  * Use `create(LeaveChatResponseSchema)` to create a new message.
  */
 export const LeaveChatResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 15);
+  messageDesc(file_chatcore_v1_chat, 37);
 
 /**
  * Describes the message chatcore.v1.PromoteMemberRequest.
  * Use `create(PromoteMemberRequestSchema)` to create a new message.
  */
 export const PromoteMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 16);
+  messageDesc(file_chatcore_v1_chat, 38);
 
 /**
  * Describes the message chatcore.v1.PromoteMemberResponse.
  * Use `create(PromoteMemberResponseSchema)` to create a new message.
  */
 export const PromoteMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 17);
+  messageDesc(file_chatcore_v1_chat, 39);
 
 /**
  * Describes the message chatcore.v1.DemoteMemberRequest.
  * Use `create(DemoteMemberRequestSchema)` to create a new message.
  */
 export const DemoteMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 18);
+  messageDesc(file_chatcore_v1_chat, 40);
 
 /**
  * Describes the message chatcore.v1.DemoteMemberResponse.
  * Use `create(DemoteMemberResponseSchema)` to create a new message.
  */
 export const DemoteMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 19);
+  messageDesc(file_chatcore_v1_chat, 41);
 
 /**
  * Describes the message chatcore.v1.GetChatRequest.
  * Use `create(GetChatRequestSchema)` to create a new message.
  */
 export const GetChatRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 20);
+  messageDesc(file_chatcore_v1_chat, 42);
 
 /**
  * Describes the message chatcore.v1.GetChatResponse.
  * Use `create(GetChatResponseSchema)` to create a new message.
  */
 export const GetChatResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 21);
+  messageDesc(file_chatcore_v1_chat, 43);
 
 /**
  * Describes the message chatcore.v1.GetMemberRequest.
  * Use `create(GetMemberRequestSchema)` to create a new message.
  */
 export const GetMemberRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 22);
+  messageDesc(file_chatcore_v1_chat, 44);
 
 /**
  * Describes the message chatcore.v1.GetMemberResponse.
  * Use `create(GetMemberResponseSchema)` to create a new message.
  */
 export const GetMemberResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 23);
+  messageDesc(file_chatcore_v1_chat, 45);
 
 /**
  * Describes the message chatcore.v1.ListMembersRequest.
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 24);
+  messageDesc(file_chatcore_v1_chat, 46);
 
 /**
  * Describes the message chatcore.v1.ListMembersResponse.
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 25);
+  messageDesc(file_chatcore_v1_chat, 47);
 
 /**
  * Describes the message chatcore.v1.ListedChat.
  * Use `create(ListedChatSchema)` to create a new message.
  */
 export const ListedChatSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 26);
+  messageDesc(file_chatcore_v1_chat, 48);
 
 /**
  * Describes the message chatcore.v1.ListChatsRequest.
  * Use `create(ListChatsRequestSchema)` to create a new message.
  */
 export const ListChatsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 27);
+  messageDesc(file_chatcore_v1_chat, 49);
 
 /**
  * Describes the message chatcore.v1.ListChatsResponse.
  * Use `create(ListChatsResponseSchema)` to create a new message.
  */
 export const ListChatsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 28);
+  messageDesc(file_chatcore_v1_chat, 50);
 
 /**
  * Describes the message chatcore.v1.ListChatIdsRequest.
  * Use `create(ListChatIdsRequestSchema)` to create a new message.
  */
 export const ListChatIdsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 29);
+  messageDesc(file_chatcore_v1_chat, 51);
 
 /**
  * Describes the message chatcore.v1.ListChatIdsResponse.
  * Use `create(ListChatIdsResponseSchema)` to create a new message.
  */
 export const ListChatIdsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 30);
+  messageDesc(file_chatcore_v1_chat, 52);
 
 /**
  * Describes the message chatcore.v1.Contact.
  * Use `create(ContactSchema)` to create a new message.
  */
 export const ContactSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 31);
+  messageDesc(file_chatcore_v1_chat, 53);
 
 /**
  * Describes the message chatcore.v1.ListContactsRequest.
  * Use `create(ListContactsRequestSchema)` to create a new message.
  */
 export const ListContactsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 32);
+  messageDesc(file_chatcore_v1_chat, 54);
 
 /**
  * Describes the message chatcore.v1.ListContactsResponse.
  * Use `create(ListContactsResponseSchema)` to create a new message.
  */
 export const ListContactsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 33);
+  messageDesc(file_chatcore_v1_chat, 55);
 
 /**
  * Describes the message chatcore.v1.ForgetContactsRequest.
  * Use `create(ForgetContactsRequestSchema)` to create a new message.
  */
 export const ForgetContactsRequestSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 34);
+  messageDesc(file_chatcore_v1_chat, 56);
 
 /**
  * Describes the message chatcore.v1.ForgetContactsResponse.
  * Use `create(ForgetContactsResponseSchema)` to create a new message.
  */
 export const ForgetContactsResponseSchema = /*@__PURE__*/
-  messageDesc(file_chatcore_v1_chat, 35);
+  messageDesc(file_chatcore_v1_chat, 57);
+
+/**
+ * Describes the enum chatcore.v1.Admission.
+ */
+export const AdmissionSchema = /*@__PURE__*/
+  enumDesc(file_chatcore_v1_chat, 0);
+
+/**
+ * Admission is what becomes of a user whom AddMembers names.
+ *
+ * @generated from enum chatcore.v1.Admission
+ */
+export const Admission = /*@__PURE__*/
+  tsEnum(AdmissionSchema);
 
 /**
  * ChatService creates and changes chats and their members, and reads them.

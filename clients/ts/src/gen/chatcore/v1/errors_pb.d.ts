@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file chatcore/v1/errors.proto.
@@ -95,6 +95,13 @@ export declare type ErrorDetail = Message<"chatcore.v1.ErrorDetail"> & {
    * @generated from field: bool retryable = 11;
    */
   retryable: boolean;
+
+  /**
+   * When the restriction ends that forbids the call. Set for reasons "banned" and "muted" if it has an end.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 12;
+   */
+  until?: Timestamp | undefined;
 };
 
 /**

@@ -5,13 +5,13 @@
 // Details of errors.
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file chatcore/v1/errors.proto.
  */
 export const file_chatcore_v1_errors = /*@__PURE__*/
-  fileDesc("ChhjaGF0Y29yZS92MS9lcnJvcnMucHJvdG8SC2NoYXRjb3JlLnYxIugBCgtFcnJvckRldGFpbBIOCgZyZWFzb24YASABKAkSDQoFZmllbGQYAiABKAkSDwoHcHJvYmxlbRgDIAEoCRIPCgdhbGxvd2VkGAQgASgJEi4KC3JldHJ5X2FmdGVyGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBmVudGl0eRgGIAEoCRIPCgd2ZXJzaW9uGAcgASgNEhAKCGhlYWRfc2VxGAggASgNEhMKC2luY2lkZW50X2lkGAkgASgJEg0KBWxpbWl0GAogASgJEhEKCXJldHJ5YWJsZRgLIAEoCEIlWiNjaGF0Y29yZS9nZW4vY2hhdGNvcmUvdjE7Y2hhdGNvcmV2MWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("ChhjaGF0Y29yZS92MS9lcnJvcnMucHJvdG8SC2NoYXRjb3JlLnYxIpMCCgtFcnJvckRldGFpbBIOCgZyZWFzb24YASABKAkSDQoFZmllbGQYAiABKAkSDwoHcHJvYmxlbRgDIAEoCRIPCgdhbGxvd2VkGAQgASgJEi4KC3JldHJ5X2FmdGVyGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBmVudGl0eRgGIAEoCRIPCgd2ZXJzaW9uGAcgASgNEhAKCGhlYWRfc2VxGAggASgNEhMKC2luY2lkZW50X2lkGAkgASgJEg0KBWxpbWl0GAogASgJEhEKCXJldHJ5YWJsZRgLIAEoCBIpCgV1bnRpbBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCJVojY2hhdGNvcmUvZ2VuL2NoYXRjb3JlL3YxO2NoYXRjb3JldjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message chatcore.v1.ErrorDetail.

@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Attachment, Role } from "./types_pb.js";
+import type { Attachment, ChatKind, Restriction, Role, Visibility } from "./types_pb.js";
 
 /**
  * Describes the file chatcore/v1/event.proto.
@@ -182,6 +182,30 @@ export declare type Event = Message<"chatcore.v1.Event"> & {
      */
     value: ChatDeleted;
     case: "chatDeleted";
+  } | {
+    /**
+     * Of type chat:policy.
+     *
+     * @generated from field: chatcore.v1.ChatPolicy chat_policy = 30;
+     */
+    value: ChatPolicy;
+    case: "chatPolicy";
+  } | {
+    /**
+     * Of type member:restriction.
+     *
+     * @generated from field: chatcore.v1.MemberRestriction member_restriction = 31;
+     */
+    value: MemberRestriction;
+    case: "memberRestriction";
+  } | {
+    /**
+     * Of type chat:metadata.
+     *
+     * @generated from field: chatcore.v1.ChatMetadata chat_metadata = 32;
+     */
+    value: ChatMetadata;
+    case: "chatMetadata";
   } | { case: undefined; value?: undefined };
 };
 
@@ -451,6 +475,108 @@ export declare type ReadReceipt = Message<"chatcore.v1.ReadReceipt"> & {
 export declare const ReadReceiptSchema: GenMessage<ReadReceipt>;
 
 /**
+ * ChatPolicy is a change of who may see and join a chat, and of the roles that actions take. Event.actor_id is the user that changed it.
+ *
+ * @generated from message chatcore.v1.ChatPolicy
+ */
+export declare type ChatPolicy = Message<"chatcore.v1.ChatPolicy"> & {
+  /**
+   * The visibility from now on. Unspecified if that stays.
+   *
+   * @generated from field: chatcore.v1.Visibility visibility = 1;
+   */
+  visibility: Visibility;
+
+  /**
+   * Roles from now on, by the name of the action; unspecified is the default. Actions that are missing stay.
+   *
+   * @generated from field: map<string, chatcore.v1.Role> permissions = 2;
+   */
+  permissions: { [key: string]: Role };
+};
+
+/**
+ * Describes the message chatcore.v1.ChatPolicy.
+ * Use `create(ChatPolicySchema)` to create a new message.
+ */
+export declare const ChatPolicySchema: GenMessage<ChatPolicy>;
+
+/**
+ * ChatMetadata is a change of a chat's metadata. Event.actor_id is the user that changed it.
+ *
+ * @generated from message chatcore.v1.ChatMetadata
+ */
+export declare type ChatMetadata = Message<"chatcore.v1.ChatMetadata"> & {
+  /**
+   * New values by key: JSON as text.
+   *
+   * @generated from field: map<string, string> set = 1;
+   */
+  set: { [key: string]: string };
+
+  /**
+   * Keys that were removed.
+   *
+   * @generated from field: repeated string unset = 2;
+   */
+  unset: string[];
+};
+
+/**
+ * Describes the message chatcore.v1.ChatMetadata.
+ * Use `create(ChatMetadataSchema)` to create a new message.
+ */
+export declare const ChatMetadataSchema: GenMessage<ChatMetadata>;
+
+/**
+ * MemberRestriction is a restriction that was set or lifted. Event.actor_id is the user that did it. A block is only in feeds of the user who blocks.
+ *
+ * @generated from message chatcore.v1.MemberRestriction
+ */
+export declare type MemberRestriction = Message<"chatcore.v1.MemberRestriction"> & {
+  /**
+   * Id of the restricted user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The restriction.
+   *
+   * @generated from field: chatcore.v1.Restriction restriction = 2;
+   */
+  restriction: Restriction;
+
+  /**
+   * When it ends by itself. Missing if it has no end.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 3;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Whether the restriction ended with this event.
+   *
+   * @generated from field: bool lifted = 4;
+   */
+  lifted: boolean;
+
+  /**
+   * Why. May be empty.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatcore.v1.MemberRestriction.
+ * Use `create(MemberRestrictionSchema)` to create a new message.
+ */
+export declare const MemberRestrictionSchema: GenMessage<MemberRestriction>;
+
+/**
  * ChatUpdate is a change of a chat or of its members.
  *
  * @generated from message chatcore.v1.ChatUpdate
@@ -490,6 +616,13 @@ export declare type ChatUpdate = Message<"chatcore.v1.ChatUpdate"> & {
    * @generated from field: chatcore.v1.Role previous_role = 5;
    */
   previousRole: Role;
+
+  /**
+   * Kind of the chat, of created.
+   *
+   * @generated from field: chatcore.v1.ChatKind kind = 6;
+   */
+  kind: ChatKind;
 };
 
 /**

@@ -94,6 +94,35 @@ export declare type Chat = Message$1<"chatcore.v1.Chat"> & {
    * @generated from field: repeated string owner_ids = 6;
    */
   ownerIds: string[];
+
+  /**
+   * Kind of the chat.
+   *
+   * @generated from field: chatcore.v1.ChatKind kind = 7;
+   */
+  kind: ChatKind;
+
+  /**
+   * Ids of the two participants of a direct chat, sorted, also of one that has left. One id for notes. Empty for groups.
+   *
+   * @generated from field: repeated string participant_ids = 8;
+   */
+  participantIds: string[];
+
+  /**
+   * The visibility: who may see and join the chat.
+   *
+   * @generated from field: chatcore.v1.Visibility visibility = 9;
+   */
+  visibility: Visibility;
+
+  /**
+   * Roles that actions take in this group and that are not the default, by the name of the action: post, reply, react, record, mentionAll, pin, metadata, rename, add, remove,
+   * restrict.
+   *
+   * @generated from field: map<string, chatcore.v1.Role> permissions = 10;
+   */
+  permissions: { [key: string]: Role };
 };
 
 /**
@@ -444,4 +473,110 @@ export enum Status {
  * Describes the enum chatcore.v1.Status.
  */
 export declare const StatusSchema: GenEnum<Status>;
+
+/**
+ * ChatKind is the kind of a chat.
+ *
+ * @generated from enum chatcore.v1.ChatKind
+ */
+export enum ChatKind {
+  /**
+   * A kind that this version of the API does not know.
+   *
+   * @generated from enum value: CHAT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Members change.
+   *
+   * @generated from enum value: CHAT_KIND_GROUP = 1;
+   */
+  GROUP = 1,
+
+  /**
+   * Of two users, who never change.
+   *
+   * @generated from enum value: CHAT_KIND_DIRECT = 2;
+   */
+  DIRECT = 2,
+}
+
+/**
+ * Describes the enum chatcore.v1.ChatKind.
+ */
+export declare const ChatKindSchema: GenEnum<ChatKind>;
+
+/**
+ * Visibility says who may see and join a chat.
+ *
+ * @generated from enum chatcore.v1.Visibility
+ */
+export enum Visibility {
+  /**
+   * In a request: it stays as it is.
+   *
+   * @generated from enum value: VISIBILITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Members alone see it, and add others.
+   *
+   * @generated from enum value: VISIBILITY_PRIVATE = 1;
+   */
+  PRIVATE = 1,
+
+  /**
+   * Everybody may join.
+   *
+   * @generated from enum value: VISIBILITY_PUBLIC = 2;
+   */
+  PUBLIC = 2,
+}
+
+/**
+ * Describes the enum chatcore.v1.Visibility.
+ */
+export declare const VisibilitySchema: GenEnum<Visibility>;
+
+/**
+ * Restriction is what a user is forbidden in a chat.
+ *
+ * @generated from enum chatcore.v1.Restriction
+ */
+export enum Restriction {
+  /**
+   * A restriction that this version of the API does not know.
+   *
+   * @generated from enum value: RESTRICTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The user is no member of the group, and cannot become one.
+   *
+   * @generated from enum value: RESTRICTION_BAN = 1;
+   */
+  BAN = 1,
+
+  /**
+   * The user reads the group, and cannot write, edit or react.
+   *
+   * @generated from enum value: RESTRICTION_MUTE = 2;
+   */
+  MUTE = 2,
+
+  /**
+   * Neither participant of a direct chat can write to the other.
+   *
+   * @generated from enum value: RESTRICTION_BLOCK = 3;
+   */
+  BLOCK = 3,
+}
+
+/**
+ * Describes the enum chatcore.v1.Restriction.
+ */
+export declare const RestrictionSchema: GenEnum<Restriction>;
 
