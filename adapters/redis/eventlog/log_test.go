@@ -28,7 +28,11 @@ func TestEventLogInOnePartition(t *testing.T) {
 }
 
 func TestVaultNotes(t *testing.T) {
-	rig.Servers(t, func(t *testing.T, client goredis.UniversalClient) { porttest.VaultNotes(t, rig.Open(t, client, rig.NewKeys(t, 1))) })
+	rig.Servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.VaultNotes(t, rig.Open(t, client, rig.NewKeys(t, 1)))
+	})
 }
 
-func TestUnderTheLeastRights(t *testing.T) { rig.RunUnderLeastRights(t, "TestEventLog", "TestVaultNotes") }
+func TestUnderTheLeastRights(t *testing.T) {
+	rig.RunUnderLeastRights(t, "TestEventLog", "TestVaultNotes")
+}
