@@ -191,7 +191,7 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			return failure(s.Log.ArchivedHistory(ctx, 0))
 		},
 		"VaultNotes.CheckHistory": func(ctx context.Context, _ int) error { return s.Log.CheckHistory(ctx, 0, s.history) },
-		"VaultNotes.NoteHistory": func(ctx context.Context, _ int) error { return s.Log.NoteHistory(ctx, 0, s.history) },
+		"VaultNotes.NoteHistory":  func(ctx context.Context, _ int) error { return s.Log.NoteHistory(ctx, 0, s.history) },
 		"VaultNotes.SealedSegments": func(ctx context.Context, _ int) error {
 			return failure(s.Log.SealedSegments(ctx, 0, []domain.ChatID{a.chat}))
 		},
