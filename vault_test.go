@@ -224,7 +224,10 @@ func indexedCommands(t *testing.T, v ports.Vault, chat domain.ChatID) int {
 			found[c.Last] = c.Fingerprint
 		}
 	}
-	for o := range v.List(t.Context(), "", "") {
+	for o, err := range v.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		name, _ := object.ParseName(o.Name)
 		data, err := v.Get(t.Context(), o.Name, 0, ports.WholeObject)
 		if err != nil {
@@ -291,7 +294,10 @@ func TestVault_CloseAndReopen(t *testing.T) {
 	v := memory.NewVault()
 	config := vaultConfig(t, v)
 	closed := func() (numbers int, since uint64) {
-		for o := range v.List(t.Context(), "", "") {
+		for o, err := range v.List(t.Context(), "", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
 			name, _ := object.ParseName(o.Name)
 			if name.Kind != object.KindManifest {
 				continue

@@ -188,9 +188,8 @@ func (c *cli) backUp(ctx context.Context, core *chatcore.Core, final bool) error
 
 // backupProgress shows the steps of a backup on standard error.
 func (c *cli) backupProgress(step archive.BackupStep, done, of int) {
-	what := map[archive.BackupStep]string{archive.BackupJournals: "journals", archive.BackupTails: "tails"}[step]
 	if !c.json {
-		fmt.Fprintf(c.errs, "%s: %d of %d partitions\n", what, done, of)
+		fmt.Fprintf(c.errs, "%v: %d of %d partitions\n", step, done, of)
 	}
 }
 

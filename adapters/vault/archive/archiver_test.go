@@ -1,7 +1,6 @@
 package archive_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -196,8 +195,7 @@ func TestArchiver_Backup(t *testing.T) {
 	w := newWorld()
 	p := w.owner()
 	w.log.append("a", 5)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := t.Context()
 	backup := make(chan error, 1)
 	begun := make(chan int, 100)
 	go func() {

@@ -22,6 +22,17 @@ const (
 	BackupTails                      // partitions with a tail
 )
 
+// String returns "journals" or "tails".
+func (s BackupStep) String() string {
+	switch s {
+	case BackupJournals:
+		return "journals"
+	case BackupTails:
+		return "tails"
+	}
+	return fmt.Sprintf("BackupStep(%d)", uint8(s))
+}
+
 // Backup waits until the vault has every event that was appended before the call, and then writes a tail of each partition. Members of the group must run, in this
 // process or in others. progress, unless nil, is called with each step, and with how many partitions are done.
 func (a *Archiver) Backup(ctx context.Context, progress func(step BackupStep, done, of int)) error {
