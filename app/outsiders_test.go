@@ -38,6 +38,10 @@ func outsiderTries() map[string][]try {
 			_, err := c.Delete(ctx, domain.Delete{Chat: "c", Actor: by, MessageID: m})
 			return err
 		})
+		add("Erase", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Erase(ctx, domain.Erase{Chat: "c", Actor: by, MessageID: m})
+			return err
+		})
 		add("React", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
 			_, err := c.React(ctx, domain.React{Chat: "c", Actor: by, MessageID: m, Emoji: "👍", Command: "1"})
 			return err
@@ -125,6 +129,10 @@ func outsiderTries() map[string][]try {
 	})
 	add("Leave", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
 		_, err := c.Leave(ctx, domain.Leave{Chat: "c", Actor: by})
+		return err
+	})
+	add("DeleteChat", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: by}, nil)
 		return err
 	})
 	add("Record", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
@@ -235,7 +243,7 @@ func TestOutsiders_NewerVersion(t *testing.T) {
 	if _, err := newer.Edit(t.Context(), domain.Edit{Chat: "c", Actor: "own", MessageID: "m1", Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, method := range []string{"Edit", "Delete", "React", "Unreact", "MarkRead", "Send"} {
+	for _, method := range []string{"Edit", "Delete", "Erase", "React", "Unreact", "MarkRead", "Send"} {
 		checkOutsider(t, older, "eve", method, outsiderTries()[method])
 	}
 	if _, err := older.Delete(t.Context(), domain.Delete{Chat: "c", Actor: "own", MessageID: "m1"}); err == nil || errors.Is(err, domain.ErrNotMember) {

@@ -102,12 +102,7 @@ var layers = map[string][]string{
 	"adapters/vault/probe":   {"chatcore/ports"},
 	"adapters/vault/s3":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
 	"adapters/logdir":        {"chatcore/domain", "chatcore/ports"},
-	"adapters/vault":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/memory", "chatcore/adapters/vault/file"},
-	"adapters/vault/file":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
 	"adapters/vault/logcopy": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/object"},
-	"adapters/vault/object":  {"chatcore/domain", "chatcore/ports", zstd},
-	"adapters/vault/probe":   {"chatcore/ports"},
-	"adapters/vault/s3":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
 
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},

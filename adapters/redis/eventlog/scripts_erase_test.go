@@ -51,9 +51,10 @@ func TestScript_AppendErasure(t *testing.T) {
 	add("a segment of another type", chat+"; DEL p:c:0; SET p:c:0 x", batch(inChat("m1~3", both)), "2·WRONGTYPE…", "")
 	for _, command := range []string{"lset", "rpush", "xadd", "hset", "hexists", "lindex"} {
 		after := ""
-		if command == "xadd" || command == "hset" { // an empty stream may remain, and the snapshot has gone
+		switch command {
+		case "xadd", "hset": // an empty stream may remain, and the snapshot has gone
 			after = "LRANGE p:c:0 0 -1 = [c1 {2} m2{3}]; HGET p:c:x m1 = 3:2:2; HGET p:c:x · = 3:1; XLEN stream = 0"
-		} else if command == "rpush" {
+		case "rpush":
 			after = "LRANGE p:c:0 0 -1 = [c1 {2} m2{3}]"
 		}
 		cases = append(cases, rig.ScriptCase{Name: "without " + command, Setup: chat, Keys: keys, Args: batch(inChat("m1~3", both)), Without: command, Reply: rig.NoRight, After: after})
