@@ -21,6 +21,7 @@ import (
 	"chatcore/adapters/subscribers/webhook"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/vault/archive"
+	"chatcore/adapters/vault/erase"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
@@ -61,7 +62,9 @@ type Core struct {
 	answers  bool                      // queries are answered from the caches once the core runs
 
 	consumers *pull.Broker
-	vault     *archive.Archiver // nil without a vault
+	vault     *archive.Archiver // nil without a vault, as the next two
+	eraser    *erase.Eraser
+	erasures  func(ctx context.Context, deliveries []ports.Delivery) error // erases in the vault
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error

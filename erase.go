@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -38,7 +39,7 @@ func (c *Core) FinishErasure(ctx context.Context, chat domain.ChatID, message do
 }
 
 // VerifyErasure examines where the content of a message may be, and returns a row for each place. Only a place that was examined, and has none of the content,
-// is [ports.ErasureDone]. The vault has a report of its own. It reads the whole delivery stream of the chat's partition and all dead letters.
+// is [ports.ErasureDone]. Of a process with a vault it also examines the objects of that. It reads the whole delivery stream of the chat's partition and all dead letters.
 func (c *Core) VerifyErasure(ctx context.Context, chat domain.ChatID, message domain.MessageID) ([]ports.ErasurePlace, error) {
 	e, err := c.findErasure(ctx, chat, message)
 	if err != nil {
@@ -54,12 +55,14 @@ func (c *Core) VerifyErasure(ctx context.Context, chat domain.ChatID, message do
 		}
 		places = append(places, place)
 	}
-	return append(places, ports.ErasurePlace{Place: PlaceVault, Status: ports.ErasureUnreachable, Detail: "this process has no vault"}), nil
+	vault, err := c.verifyVault(ctx, chat, message, e)
+	return append(places, vault...), err
 }
 
 // erasure is what the log has of the erasure of a message.
 type erasure struct {
 	at   domain.Seq   // of the erasure, 0 if the message was not erased
+	when time.Time    // of the erasure
 	seqs []domain.Seq // of the events before, all of which have had content
 	left []domain.Seq // of those that still have it
 }
@@ -71,7 +74,7 @@ func (c *Core) findErasure(ctx context.Context, chat domain.ChatID, message doma
 		}
 		switch event := r.Event.(type) {
 		case domain.MessageErased:
-			e.at = r.Seq
+			e.at, e.when = r.Seq, event.At
 		case domain.MessageNew, domain.MessageEdit:
 			e.seqs = append(e.seqs, r.Seq)
 			if !domain.IsErased(event) {

@@ -81,6 +81,10 @@ func (c *Core) openVault(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.eraser, err = c.newVaultEraser(); err != nil {
+		return err
+	}
+	c.erasures = c.eraser.Handler(log)
 	return c.subscribe(&registration{group: VaultGroup, builtin: true, batch: c.archive, encoded: true, concurrency: vaultChats, poison: Park}, nil)
 }
 
@@ -105,14 +109,6 @@ func (c *Core) withVault(ctx context.Context, err error) (*Core, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
-}
-
-// archive is the batch handler of the archiver. Its errors pass: no event becomes a dead letter.
-func (c *Core) archive(ctx context.Context, batches []*ports.ChatBatch) {
-	c.vault.Handle(ctx, batches)
-	for _, b := range batches {
-		b.Err = group.Transient(b.Err)
-	}
 }
 
 // encodedGroup completes the configuration of a group of encoded events.

@@ -182,6 +182,7 @@ func (c *cli) eraseVerify() *cobra.Command {
 		Long: "Examine every place where the content of an erased message may be, and print for each whether it is done, pending, or was not reached. It ends with 1 unless\n" +
 			"all places that were reached are done.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c.archives = true
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				places, err := core.VerifyErasure(cmd.Context(), domain.ChatID(args[0]), domain.MessageID(args[1]))
 				if err != nil {
