@@ -87,6 +87,7 @@ func examples() map[string][]string {
 		"core token revoke":      {"core token revoke shop --file tokens.json"},
 		"core backup":            {"core backup --vault s3://backups/chat", "core backup --final  after everything else has stopped"},
 		"core vault status":      {"core vault status --vault file:///var/lib/chatcore/vault"},
+		"core vault remove":      {"core vault remove --vault ./data --log LOG --yes"},
 		"core vault lost":        {"core vault lost --json"},
 	}
 }

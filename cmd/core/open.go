@@ -55,6 +55,11 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if err == nil {
 		core, err = chatcore.New(ctx, config, telemetry.options()...)
 	}
+	if err == nil && c.embedded && core.Vault() != nil {
+		if err = core.Vault().Open(ctx); err != nil {
+			err = errors.Join(err, core.Close())
+		}
+	}
 	if err != nil {
 		telemetry.close(ctx)
 		return nil, nil, errors.Join(err, closeServer())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/vault/archive"
+	"chatcore/adapters/vault/logcopy"
+	"chatcore/adapters/vault/object"
 	"chatcore/ports"
 )
 
@@ -52,7 +55,7 @@ func (c *cli) withVault(ctx context.Context, run func(core *chatcore.Core) error
 
 func (c *cli) vault() *cobra.Command {
 	cmd := &cobra.Command{Use: "vault", Short: "Show how far the vault has the log, and what the log has lost"}
-	cmd.AddCommand(c.vaultStatus(), c.vaultLost())
+	cmd.AddCommand(c.vaultStatus(), c.vaultLost(), c.vaultRemove())
 	return cmd
 }
 
@@ -108,6 +111,53 @@ func (c *cli) printVault(all []archive.PartitionStatus) error {
 		return nil
 	}
 	return c.table(rows)
+}
+
+func (c *cli) vaultRemove() *cobra.Command {
+	var log string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "remove", Short: "Delete a log from the vault, such as one that another log continues", Args: cobra.NoArgs,
+		Long: "Delete the objects of a log from the vault. After a restore that lost the last events the log goes on under a new id: once the vault has all of that, the\n" +
+			"log before it can go, with the moments that can be restored of it.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.settings.vault == "" {
+				return errNoVault
+			}
+			v, err := openVault(cmd.Context(), c.settings.vault)
+			if err != nil {
+				return err
+			}
+			logs, err := logcopy.Logs(cmd.Context(), v)
+			if err != nil {
+				return err
+			}
+			continued := slices.ContainsFunc(logs, func(m *object.ManifestObject) bool {
+				return slices.ContainsFunc(m.Ancestors, func(a object.Ancestor) bool { return a.Log == log })
+			})
+			if !continued {
+				fmt.Fprintf(c.errs, "no log of the vault continues log %s: this may be its only copy\n", log)
+			}
+			if !yes {
+				return errUnsure
+			}
+			removed, err := logcopy.Remove(cmd.Context(), v, log)
+			if err != nil {
+				return err
+			}
+			return c.print(removedView{log, removed}, fmt.Sprintf("%s deleted", count(removed, "object")))
+		},
+	}
+	cmd.Flags().StringVar(&log, "log", "", "`ID` of the log (required)")
+	_ = cmd.MarkFlagRequired("log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
+	return c.jsonFlag(cmd)
+}
+
+// removedView is a log that was deleted from a vault.
+type removedView struct {
+	Log     string `json:"log"`
+	Objects int    `json:"objects"`
 }
 
 func (c *cli) vaultLost() *cobra.Command {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -126,4 +129,101 @@ func TestDoctor_FindingsOfVaults(t *testing.T) {
 	if want := []chatcore.Severity{"danger", "danger", "danger", "warning", "warning", "note", "warning"}; !slices.Equal(got, want) {
 		t.Errorf("the severities are %v, want %v", got, want)
 	}
+}
+
+// TestServe_EmbeddedKeepsItsLog sends messages to an embedded log with a vault. It is all there after a clean stop, under the same id; and what was flushed is there
+// in a copy of the vault as a crash leaves it, under another id, beside the log before. That one can then be removed from the vault.
+func TestServe_EmbeddedKeepsItsLog(t *testing.T) {
+	t.Setenv("REDIS_URL", "")
+	s := &shell{t: t, base: []string{"--partitions", "2"}}
+	dir, crashed := t.TempDir(), t.TempDir()
+	serve := func(dir string) (url string, end func() error) {
+		t.Helper()
+		out, errs, end := s.start(nil, "serve", "--embedded", "--vault", dir, "--vault-flush", "100ms", "--listen", "127.0.0.1:0")
+		wait.Until(t, "it serves", func() bool {
+			return strings.Contains(out.String(), "http://") || strings.Contains(errs.String(), "core: ")
+		})
+		return apiURL(t, out), end
+	}
+	url, end := serve(dir)
+	calls(t, url, "v1.ChatService/CreateChat", "", createGarden, 200, `"seq"`)
+	calls(t, url, "v1.MessageService/SendMessage", "", `{"chat_id": "garden", "actor_id": "ada", "message_id": "m1", "content": "Hello!"}`, 200, `"m1"`)
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	first := manifests(t, dir)
+
+	url, end = serve(dir)
+	calls(t, url, "v1.MessageService/ListMessages", "", `{"chat_id": "garden"}`, 200, "Hello!")
+	calls(t, url, "v1.MessageService/SendMessage", "", `{"chat_id": "garden", "actor_id": "ada", "message_id": "m1", "content": "Hello!"}`, 200, `"duplicate":true`)
+	calls(t, url, "v1.MessageService/SendMessage", "", `{"chat_id": "garden", "actor_id": "ada", "message_id": "m2", "content": "Again!"}`, 200, `"m2"`)
+	if m := manifests(t, dir); m[len(m)-1].Log != first[0].Log || m[len(m)-1].Closed != 0 {
+		t.Errorf("after a clean stop the manifest is %+v, before %+v", m[len(m)-1], first[0])
+	}
+	wait.Until(t, "the message is in the vault", func() bool {
+		if err := os.RemoveAll(crashed); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+			return false // a file is being written
+		}
+		v, err := vault.Open(t.Context(), crashed, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := chatcore.Verify(t.Context(), chatcore.Config{}, chatcore.VerifyConfig{Vault: v})
+		return err == nil && report.Chats > 0 && report.Findings == 0 && hasMessage(t, v, "m2")
+	})
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+
+	url, end = serve(crashed)
+	calls(t, url, "v1.MessageService/ListMessages", "", `{"chat_id": "garden"}`, 200, "Again!")
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	all := manifests(t, crashed)
+	ids := make(map[string]bool)
+	for _, m := range all {
+		ids[m.Log] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("the logs of the vault are %v", ids)
+	}
+	s.base = nil
+	if _, _, err := s.try("vault", "remove", "--vault", crashed, "--log", first[0].Log); err == nil {
+		t.Error("a log is removed without --yes")
+	}
+	if removed := s.json("vault", "remove", "--vault", crashed, "--log", first[0].Log, "--yes")[0]; removed["objects"].(float64) < 3 {
+		t.Errorf("removed %v", removed)
+	}
+	s.base = []string{"--partitions", "2"}
+	url, end = serve(crashed)
+	calls(t, url, "v1.MessageService/ListMessages", "", `{"chat_id": "garden"}`, 200, "Again!")
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hasMessage reports whether a vault has a message, in any object.
+func hasMessage(t *testing.T, v ports.Vault, message string) bool {
+	t.Helper()
+	dir := t.TempDir() + "/log"
+	if _, err := chatcore.Export(t.Context(), chatcore.Config{}, chatcore.ExportConfig{Vault: v, Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path) //nolint:gosec // of this test
+		found = found || strings.Contains(string(data), `"messageId":"`+message+`"`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

@@ -25,6 +25,10 @@ func (a *Archiver) prepare(ctx context.Context) error {
 	return nil
 }
 
+// Open writes into the vault that the log takes events: before the first one, if the log was closed. Otherwise the first flush does it, and a loss of Redis before that would look
+// like none. Errors are those of the vault, and a [*domain.InvalidError] if the vault has the log with another number of partitions.
+func (a *Archiver) Open(ctx context.Context) error { return a.prepare(ctx) }
+
 // isClosed reports whether Close has succeeded, and no event came since.
 func (a *Archiver) isClosed() bool {
 	a.opening.Lock()

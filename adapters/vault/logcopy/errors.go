@@ -51,6 +51,7 @@ func (e *LogError) Is(target error) bool {
 type IncompleteError struct {
 	Log        string
 	Partitions []int
+	Journaled  bool // the vault has events of the log
 }
 
 func (e *IncompleteError) Error() string {

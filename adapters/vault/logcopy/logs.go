@@ -93,3 +93,42 @@ func choose(ctx context.Context, vault ports.Vault, log string) (*object.Manifes
 func descends(m *object.ManifestObject, log string) bool {
 	return slices.ContainsFunc(m.Ancestors, func(a object.Ancestor) bool { return a.Log == log })
 }
+
+// removedAtOnce is how many objects Remove deletes in one call of the vault.
+const removedAtOnce = 512
+
+// Remove deletes the objects of a log, and returns how many. The manifests go last: a removal that was interrupted is continued by the next one. It returns a
+// [*LogError] if the vault does not have the log.
+func Remove(ctx context.Context, vault ports.Vault, log string) (removed int, err error) {
+	if _, err := choose(ctx, vault, log); err != nil {
+		return 0, err
+	}
+	var manifests, names []string
+	remove := func() error {
+		err := vault.Delete(ctx, names...)
+		if err == nil {
+			removed += len(names)
+		}
+		names = names[:0]
+		return err
+	}
+	for o, err := range vault.List(ctx, log+"/", "") {
+		if err != nil {
+			return removed, err
+		}
+		if strings.HasPrefix(o.Name, object.Manifest(log, 0).Siblings()) {
+			manifests = append(manifests, o.Name)
+			continue
+		}
+		if names = append(names, o.Name); len(names) == removedAtOnce {
+			if err := remove(); err != nil {
+				return removed, err
+			}
+		}
+	}
+	if err := remove(); err != nil {
+		return removed, err
+	}
+	names = manifests
+	return removed, remove()
+}

@@ -17,7 +17,7 @@ type tail struct {
 
 // findTails finds the tails that give the state of each partition at the moment.
 func (l *Copy) findTails(ctx context.Context) error {
-	incomplete := &IncompleteError{Log: l.manifest.Log}
+	incomplete := &IncompleteError{Log: l.manifest.Log, Journaled: len(l.journals.epochs) > 0}
 	early, from := false, uint64(0) // since when all partitions have a full tail
 	for p := range l.manifest.Partitions {
 		found, err := l.tailsOf(ctx, p)
