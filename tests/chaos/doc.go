@@ -7,6 +7,8 @@
 // starts and effects of handlers are recorded on a Redis server without faults. At the end [Check] compares this [Evidence] with the log.
 // planted_test.go shows for each rule that it can be broken.
 //
+// disaster_test.go is a drill: Redis is destroyed with its data, and the log restored from its vault.
+//
 // go test runs a short form; make chaos one of minutes, for as long as CHATCORE_CHAOS says. CHATCORE_CHAOS_SEED gives the same faults again,
 // though not the same timing. CHATCORE_CHAOS_FAULTS limits a run to some attacks, by their names with commas between them.
 package chaos
