@@ -3,6 +3,7 @@ package archive_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -216,5 +217,45 @@ func TestArchiver_Backup(t *testing.T) {
 	if !tail.Full || !tail.Last || len(tail.Chats) != 1 || tail.Chats[0].Head != 5 || len(tail.Groups) != 1 || tail.Groups[0].Group != "other" ||
 		!slices.Equal(tail.Groups[0].Checkpoints, []object.Checkpoint{{Chat: "a", Seq: 4}}) {
 		t.Errorf("the tail is %+v", tail)
+	}
+}
+
+// TestArchiver_ErasureWhileItSeals erases an event after the archiver has read a segment, and before the vault has it: the segment that is sealed has the erased form.
+func TestArchiver_ErasureWhileItSeals(t *testing.T) {
+	w := newWorld()
+	p := w.owner()
+	w.log.append("a", 1100)
+	erased := 0
+	p.vault.put = func(name string) {
+		if parsed, err := object.ParseName(name); err == nil && parsed.Kind == object.KindSegment {
+			if erased++; erased == 1 {
+				w.log.erase("a", 7)
+			}
+		}
+	}
+	w.fetch(p, 5000)
+	if err := w.handle(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := p.archiver.Maintain(t.Context(), true); err != nil && !errors.Is(err, ports.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	names := objectsOf(t, w.objects, object.KindSegment)
+	if len(names) != 1 || erased != 2 {
+		t.Fatalf("the segments are %v, %d were stored", names, erased)
+	}
+	codec, err := object.NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := w.objects.Get(t.Context(), names[0].String(), 0, ports.WholeObject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment, err := codec.DecodeSegment(names[0], data)
+	if err != nil || !strings.Contains(string(segment.Events[6].JSON), `"erased":true`) {
+		t.Errorf("the event is %s, error %v", segment.Events[6].JSON, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,6 +85,15 @@ func (l *fakeLog) append(chat domain.ChatID, n int) {
 			`{"eventId":"e%d","type":"later:type","v":7,"timestamp":"2026-05-01T10:00:00.000Z","seq":%d,"ordinal":%d,"chatId":%q}`, l.appended, seq, seq/2, chat,
 		))
 	}
+}
+
+// erase overwrites an event.
+func (l *fakeLog) erase(chat domain.ChatID, seq int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	events := slices.Clone(l.now.chats[chat])
+	events[seq-1] = strings.TrimSuffix(events[seq-1], "}") + `,"erased":true}`
+	l.now.chats[chat] = events
 }
 
 func historyName(n int) string { return fmt.Sprintf("history%03d", n) }

@@ -21,12 +21,17 @@ import (
 type faulty struct {
 	ports.Vault
 	before, after int // calls of Put until one fails before it has stored the object, or after it; 0: none does
+
+	put func(name string) // is called before an object is stored, unless it is nil
 }
 
 // Put implements [ports.Vault].
 func (v *faulty) Put(ctx context.Context, name string, body []byte) error {
 	if v.before--; v.before == 0 {
 		return ports.ErrUnavailable
+	}
+	if v.put != nil {
+		v.put(name)
 	}
 	err := v.Vault.Put(ctx, name, body)
 	if v.after--; v.after == 0 && err == nil {

@@ -119,11 +119,34 @@ func (a *Archiver) sealSegment(ctx context.Context, p *partition, name object.Na
 	if err := a.storeSegment(ctx, segment, data); err != nil {
 		return err
 	}
+	if err := a.stillSame(ctx, p, segment); err != nil {
+		return err
+	}
 	if err := a.config.Log.NoteSealed(ctx, p.number, history, name.Chat, name.Number, name.Number+1); err != nil {
 		return moved(err) // or another archiver has noted it
 	}
 	a.counts.segments.Add(1)
 	return nil
+}
+
+// errErasedMeanwhile is returned if events of a segment were erased while it was sealed. The next attempt seals their erased form.
+var errErasedMeanwhile = fmt.Errorf("%w: events of the segment were erased meanwhile", ports.ErrUnavailable)
+
+// stillSame compares the log with a segment that was stored. An erasure that was handled before the segment was in the vault has not found it there: the segment then goes again.
+// A later erasure finds it.
+func (a *Archiver) stillSame(ctx context.Context, p *partition, segment *object.SealedSegment) error {
+	first := segment.Name.FirstSeq()
+	found, err := a.read(ctx, p, stretch{segment.Name.Chat, first, first + object.SegmentEvents - 1})
+	if err != nil {
+		return err
+	}
+	if slices.EqualFunc(found[0], segment.Events, sameEvent) {
+		return nil
+	}
+	if err := a.remove(ctx, []object.Name{segment.Name}); err != nil {
+		return err
+	}
+	return errErasedMeanwhile
 }
 
 // sameHistory returns the history of the log. It returns errHistoryMoved if the vault was not compared with that.
