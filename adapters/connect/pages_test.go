@@ -184,7 +184,15 @@ func listRows(t *testing.T, w *world) map[string][2]proto.Message {
 	w.add(t, other, "eve")
 	w.listed(t, "eve", chat)
 	w.listed(t, "eve", other)
+	for _, c := range []string{chat, other} {
+		for _, user := range []domain.UserID{"pest", "troll"} {
+			if _, err := w.core.Chats.Restrict(t.Context(), domain.Restrict{Chat: chatID(c), Actor: "ada", User: user, Kind: domain.Ban}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	return map[string][2]proto.Message{
+		chats + "ListRestrictions":    {&v1.ListRestrictionsRequest{ChatId: chat}, &v1.ListRestrictionsRequest{ChatId: other}},
 		chats + "ListMembers":         {&v1.ListMembersRequest{ChatId: chat}, &v1.ListMembersRequest{ChatId: other}},
 		chats + "ListChats":           {&v1.ListChatsRequest{UserId: "ada"}, &v1.ListChatsRequest{UserId: "bob"}},
 		chats + "ListChatIds":         {&v1.ListChatIdsRequest{UserId: "ada"}, &v1.ListChatIdsRequest{UserId: "bob"}},
