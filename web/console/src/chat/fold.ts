@@ -8,7 +8,7 @@ export function foldMessage(messages: readonly Message[], event: Event): readonl
       return messages;
     }
     const message: Message = {
-      id: messageId, chatId: event.chatId, seq: event.seq, senderId: event.actorId, content, replyTo, replyDeleted: false, mentions, attachments, clientMetaText,
+      id: messageId, chatId: event.chatId, seq: event.seq, senderId: event.actorId, content, replyTo, replyDeleted: false, mentions, attachments, clientMetaText, erased: event.erased,
       sentAt: event.occurredAt, revision: 0, editedAt: undefined, deletedAt: undefined, deletedBy: "", deleteReason: "", reactions: [], unreadable: false,
     };
     return [...messages, message];
@@ -23,6 +23,17 @@ export function foldMessage(messages: readonly Message[], event: Event): readonl
       messages.map((message) => (message.replyTo === messageId ? { ...message, replyDeleted: true } : message)),
       messageId,
       (message) => ({ ...message, content: "", attachments: [], reactions: [], deletedAt: event.occurredAt, deletedBy: event.actorId, deleteReason: reason }),
+    );
+  }
+  if (event.messageErased) {
+    const { messageId, reason } = event.messageErased;
+    return change(
+      messages.map((message) => (message.replyTo === messageId ? { ...message, replyDeleted: true } : message)),
+      messageId,
+      (message) => ({
+        ...message, content: "", replyTo: "", replyDeleted: false, mentions: [], attachments: [], reactions: [], clientMetaText: "", erased: true,
+        deletedAt: message.deletedAt ?? event.occurredAt, deletedBy: message.deletedBy || event.actorId, deleteReason: reason,
+      }),
     );
   }
   if (event.messageReaction) {
