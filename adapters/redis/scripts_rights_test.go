@@ -172,6 +172,12 @@ func scriptCases() map[string][]scriptCase {
 				keys: groupKeys + " stream", args: "log|1-1|retry",
 			},
 		},
+		"erase": {
+			{
+				seed: []string{"SET|id|log", "SADD|gs|a", "HSET|ga|position|1-0|walk||revision|3", "XADD|stream|1-0|chat|c|seq|7", "XADD|stream|2-0|chat|c|seq|8"},
+				keys: "id stream gs", args: "log|g|||10|c|8", loose: true, // a group behind the stream finds the gap and reads from the log
+			},
+		},
 		"trim": {{
 			seed: []string{"SET|id|log", "SADD|gs|g", "HSET|g|position|1-0", "EVAL|for i=1,300 do redis.call('XADD',KEYS[1],i..'-0','f','v') end return 1|1|stream"},
 			keys: "id stream gs", args: "log||10", loose: true, // a partition's owner detects trimmed entries itself

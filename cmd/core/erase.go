@@ -81,7 +81,7 @@ func (c *cli) eraseMessage() *cobra.Command {
 		},
 	}
 	c.eraseFlags(cmd, &actor, &reason, &yes)
-	return c.takes(c.rateFlag(cmd), chatArg, messageArg)
+	return c.takes(cmd, chatArg, messageArg)
 }
 
 func (c *cli) eraseChat() *cobra.Command {
