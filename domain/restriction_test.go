@@ -85,8 +85,11 @@ func TestRestrictions(t *testing.T) {
 		{"a muted user deletes", usual(sent("m", "ann"), muted), func(w *world) ([]domain.Durable, error) {
 			return w.message("m").Delete(w.member("ann"), "", noon)
 		}, []domain.Durable{deleted("m", "ann")}, nil},
-		{"a muted user leaves", usual(muted), on("ann", func(c domain.Chat, m domain.Member) ([]domain.Durable, error) { return c.Leave(m, noon) }),
-			[]domain.Durable{removed("ann", "ann", domain.RoleMember)}, nil},
+		{
+			"a muted user leaves", usual(muted), on("ann", func(c domain.Chat, m domain.Member) ([]domain.Durable, error) { return c.Leave(m, noon) }),
+			[]domain.Durable{removed("ann", "ann", domain.RoleMember)},
+			nil,
+		},
 		{"a repetition of a message", usual(sent("m", "ann"), muted), posting("ann", noon), nil, nil},
 	})
 }

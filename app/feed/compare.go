@@ -109,8 +109,13 @@ func (p *partition) compareHeads(ctx context.Context) error {
 	if err := h.loadHeads(ctx, loads, loaded, unreadable); err != nil {
 		return err
 	}
+	changed := h.history(ctx) != history
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if changed { // the heads may be of either history
+		p.startComparison()
+		return nil
+	}
 	if history != p.history && others > 0 { // which are compared as well
 		p.startComparison()
 		return nil

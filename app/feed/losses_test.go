@@ -337,10 +337,7 @@ func TestFeed_AnotherHistoryOfOtherChats(t *testing.T) {
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
 		r.log.history.Store("history")
 		r.append(created("c", "owner"))
-		other := domain.ChatID("")
-		for i := 0; other == "" || r.tail.PartitionOf(other) != r.tail.PartitionOf("c"); i++ {
-			other = domain.ChatID(fmt.Sprint("o", i))
-		}
+		other := r.neighbor("c")
 		r.append(created(other, "owner"))
 		f := r.open(named("", head("c")))
 		expect(t, f, "caught_up c 1")
@@ -353,6 +350,30 @@ func TestFeed_AnotherHistoryOfOtherChats(t *testing.T) {
 		g := r.open(named("", head(other)))
 		expect(t, g, fmt.Sprintf("resync %s 1", other), fmt.Sprintf("caught_up %s 1", other))
 		expect(t, f, "resync c 1", "caught_up c 1")
+	})
+}
+
+// TestFeed_AnotherHistoryDuringComparison has the history of the log change while heads are read: a chat that a feed opens later is of the new history.
+func TestFeed_AnotherHistoryDuringComparison(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.log.history.Store("history")
+		r.append(created("c", "owner"))
+		other := r.neighbor("c")
+		r.append(created(other, "owner"))
+		f := r.open(named("", from("c", 0)))
+		expect(t, f, "event c 1", "caught_up c 1")
+		r.log.afterBulk = func() {
+			r.log.afterBulk = nil
+			r.log.history.Store("another one")
+		}
+		r.tail.lose("c")
+		synctest.Wait()
+		g := r.open(named("", head(other)))
+		expect(t, g, fmt.Sprintf("caught_up %s 1", other))
+		r.tail.lose("c")
+		synctest.Wait()
+		r.messages(other, 1)
+		expect(t, g, fmt.Sprintf("event %s 2", other))
 	})
 }
 

@@ -459,6 +459,15 @@ func (r *rig) messages(c domain.ChatID, n int) (last domain.Seq) {
 	return last
 }
 
+// neighbor returns another chat of the partition of a chat.
+func (r *rig) neighbor(c domain.ChatID) domain.ChatID {
+	for i := 0; ; i++ {
+		if other := domain.ChatID(fmt.Sprint("o", i)); r.tail.PartitionOf(other) == r.tail.PartitionOf(c) {
+			return other
+		}
+	}
+}
+
 func (r *rig) head(c domain.ChatID) domain.Seq {
 	loaded, err := r.log.Log.Load(context.Background(), c)
 	if err != nil {

@@ -345,7 +345,7 @@ func TestOpen_ForgedChains(t *testing.T) {
 		}
 		return data
 	})
-	if err := readAll(t, w); !errors.As(err, &damage) || damage.Name != first.String() || damage.Reason != object.ErrSwapped {
+	if err := readAll(t, w); !errors.As(err, &damage) || damage.Name != first.String() || !errors.Is(damage.Reason, object.ErrSwapped) {
 		t.Errorf("a first journal object that follows another one: %v", err)
 	}
 	w = sealedWorld(t)
