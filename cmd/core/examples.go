@@ -21,6 +21,8 @@ func examples() map[string][]string {
 		"core chat direct":       {"core chat direct ben --as ada"},
 		"core chat join":         {"core chat join garden --as eve"},
 		"core chat policy":       {"core chat policy garden --as ada --public --allow post=admin", "core chat policy garden --as ada --private --allow post=default"},
+		"core chat metadata":     {"core chat metadata garden"},
+		"core chat set-metadata": {`core chat set-metadata garden --as ada --set topic='"Harvest"' --unset avatarUrl`},
 		"core chat ban":          {"core chat ban garden eve --as ada --reason spam"},
 		"core chat mute":         {"core chat mute garden eve --as ada --for 1h"},
 		"core chat lift":         {"core chat lift garden eve --as ada --mute"},
