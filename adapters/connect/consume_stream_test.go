@@ -31,6 +31,11 @@ func TestConsume_Refused(t *testing.T) {
 		did(t, err)
 		deleted := w.defined(t)
 		did(t, definitions.Delete(t.Context(), deleted))
+		wait.Until(t, "the server knows that the group is deleted", func() bool { // until then consumers get group_deleted
+			_, err := client.Fetch(t.Context(), &consumerv1.FetchRequest{Group: deleted})
+			r, _ := errorAs[*refusal](refusalOf(err))
+			return r != nil && r.code == rpc.CodeNotFound
+		})
 		for name, c := range map[string]struct {
 			group, reason, field string
 			code                 rpc.Code
