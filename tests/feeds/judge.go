@@ -27,7 +27,7 @@ const defaultCatchUp = 1000
 
 // Judge returns the messages of a reader that differ from the log.
 func Judge(log Log, config feedreader.Config, messages []feedreader.Message) []string {
-	j := judge{Log: log, config: config, user: userOf(config)}
+	j := judge{Log: log, config: config, user: userOf(config), read: make(map[domain.ChatID]struct{})}
 	track := feedreader.NewTrack(config.AllChats, config.Chats)
 	for i, m := range messages {
 		j.place = i
@@ -51,6 +51,7 @@ type judge struct {
 	user       domain.UserID
 	place      int
 	opened     feedreader.Message
+	read       map[domain.ChatID]struct{} // chats of which an event came since the reader opened the feed or joined the chat
 	violations []string
 }
 
@@ -61,11 +62,12 @@ func (j *judge) found(format string, args ...any) {
 func (j *judge) message(m feedreader.Message) {
 	switch m.Kind {
 	case feedreader.Opened:
-		j.opened = m
+		j.opened, j.read = m, make(map[domain.ChatID]struct{})
 	case feedreader.Ended:
 		j.ended(m)
 	case feedreader.Event:
 		j.event(m)
+		j.read[m.Chat] = struct{}{}
 	case feedreader.Skipped:
 		most := domain.Seq(defaultCatchUp)
 		if j.config.MaxCatchUp > 0 {
@@ -82,7 +84,11 @@ func (j *judge) message(m feedreader.Message) {
 		if e := j.at(m.Chat, m.Seq+1); e == nil || !adds(e, j.user) {
 			j.found("chat %s: joined at seq %d, and the next event does not add the user", m.Chat, m.Seq)
 		}
+		delete(j.read, m.Chat)
 	case feedreader.Resync:
+		if _, read := j.read[m.Chat]; !read && m.Chat != "" { // Redis was restarted, and the server knows no event by which it could tell that nothing is lost
+			return
+		}
 		j.found("chat %q: resync to seq %d, and the log has lost nothing", m.Chat, m.Seq)
 	default:
 	}

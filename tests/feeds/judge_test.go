@@ -101,6 +101,7 @@ func TestJudge_FindsPlantedViolations(t *testing.T) {
 		"a former member":       {read(ada).opens(25).gets(1, 5).is(feedreader.Left, 0, 5), nil},
 		"a member that is back": {read(all).opens(0).gets(2, 5).is(feedreader.Left, 0, 5).is(feedreader.Joined, 0, 6).gets(7, 9), nil},
 		"skipped":               {read(few).opens(100).is(feedreader.Skipped, 1, 6).gets(7, 9), nil},
+		"resync without events": {read(service).opens(0).gets(1, 4).opens(60).is(feedreader.Resync, 0, 6).gets(7, 9), nil},
 		"ends":                  {read(service).opens(0).ends(rpc.CodeUnavailable).opens(100).gets(1, 9), nil},
 
 		"an event twice":       {read(service).opens(0).gets(1, 4).gets(4, 9), []string{"an event comes twice: chat c: event d at seq 4"}},
