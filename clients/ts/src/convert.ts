@@ -102,6 +102,10 @@ function initField(field: DescField, value: unknown, path: string): unknown {
   if (field.fieldKind === "list") {
     return checked(Array.isArray(value), value as unknown[], path, "an array").map((item, i) => initItem(field, item, `${path}[${i}]`));
   }
+  if (field.fieldKind === "map") {
+    const items = Object.entries(object(value, path));
+    return Object.fromEntries(items.map(([key, item]) => [key, field.enum && item === "unspecified" ? 0 : initItem(field, item, `${path}.${key}`)]));
+  }
   if (isJson(field)) {
     return typeof value === "string" ? value : JSON.stringify(object(value, path));
   }

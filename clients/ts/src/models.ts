@@ -8,7 +8,23 @@ import type * as sessions from "./gen/chatcore/v1/session_pb.js";
 import type * as types from "./gen/chatcore/v1/types_pb.js";
 import type { Plain } from "./types.js";
 
-export type { ChatChange, EndpointState, GroupKind, Input, JsonObject, Plain, PoisonPolicy, Role, SettleStatus, Severity, Status } from "./types.js";
+export type {
+  Admission,
+  ChatChange,
+  ChatKind,
+  EndpointState,
+  GroupKind,
+  Input,
+  JsonObject,
+  Plain,
+  PoisonPolicy,
+  Restriction,
+  Role,
+  SettleStatus,
+  Severity,
+  Status,
+  Visibility,
+} from "./types.js";
 
 /** Chat is a conversation. */
 export type Chat = Plain<types.Chat>;

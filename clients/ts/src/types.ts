@@ -5,10 +5,18 @@ import type { GroupKind as ProtoGroupKind, PoisonPolicy as ProtoPoisonPolicy } f
 import type { Severity as ProtoSeverity } from "./gen/chatcore/admin/v1/health_pb.js";
 import type { EndpointState as ProtoEndpointState } from "./gen/chatcore/admin/v1/webhook_pb.js";
 import type { SettleStatus as ProtoSettleStatus } from "./gen/chatcore/consumer/v1/consumer_pb.js";
+import type { Admission as ProtoAdmission } from "./gen/chatcore/v1/chat_pb.js";
 import type { ErrorDetail } from "./gen/chatcore/v1/errors_pb.js";
 import type { ChatChange as ProtoChatChange } from "./gen/chatcore/v1/event_pb.js";
 import type { AttachmentList, MentionList } from "./gen/chatcore/v1/message_pb.js";
-import type { Attachment, Role as ProtoRole, Status as ProtoStatus } from "./gen/chatcore/v1/types_pb.js";
+import type {
+  Attachment,
+  ChatKind as ProtoChatKind,
+  Restriction as ProtoRestriction,
+  Role as ProtoRole,
+  Status as ProtoStatus,
+  Visibility as ProtoVisibility,
+} from "./gen/chatcore/v1/types_pb.js";
 
 /** JsonObject is a JSON object. */
 export type JsonObject = { [key: string]: unknown };
@@ -19,6 +27,14 @@ type Names<E> = Lowercase<keyof E & string>;
 export type Role = Names<typeof ProtoRole>;
 /** Status is how available a user is. "unspecified" is a status that this version of the client does not know. */
 export type Status = Names<typeof ProtoStatus>;
+/** ChatKind is the kind of a chat. "unspecified" is a kind that this version of the client does not know. */
+export type ChatKind = Names<typeof ProtoChatKind>;
+/** Visibility says who may see and join a chat. "unspecified" in a request leaves it as it is. */
+export type Visibility = Names<typeof ProtoVisibility>;
+/** Restriction is what a user of a group may not do. "unspecified" is a restriction that this version of the client does not know. */
+export type Restriction = Names<typeof ProtoRestriction>;
+/** Admission is what became of a user who was added. "unspecified" is a result that this version of the client does not know. */
+export type Admission = Names<typeof ProtoAdmission>;
 /** ChatChange is the kind of change of a ChatUpdate. "unspecified" is a change that this version of the client does not know. */
 export type ChatChange = Names<typeof ProtoChatChange>;
 /** Severity is how bad a finding is. "unspecified" is a severity that this version of the client does not know. */
@@ -52,7 +68,15 @@ type EnumName<T extends number> = `${T}` extends `${infer N extends number}`
                   ? EndpointState
                   : T extends ProtoSettleStatus
                     ? SettleStatus
-                    : never
+                    : T extends ProtoChatKind
+                      ? ChatKind
+                      : T extends ProtoVisibility
+                        ? Visibility
+                        : T extends ProtoRestriction
+                          ? Restriction
+                          : T extends ProtoAdmission
+                            ? Admission
+                            : never
   : number;
 
 /** Value is the plain form of the value of a field. */
@@ -122,7 +146,9 @@ type InputValue<T> = T extends Timestamp
             ? Input<T>
             : T extends number
               ? Exclude<EnumName<T>, "unspecified">
-              : T;
+              : T extends object
+                ? { readonly [K in keyof T]: Value<T[K]> }
+                : T;
 
 type InputFields<T> = { [K in keyof T as K extends FieldKey<T> ? K : never]: InputValue<T[K]> } & {
   [K in keyof T as K extends JsonKey ? K : never]: JsonObject | string;

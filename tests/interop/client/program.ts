@@ -55,6 +55,7 @@ class Program {
 
   async run(): Promise<void> {
     await this.chats();
+    await this.rules();
     const sent = await this.messages();
     await this.changes(sent);
     await this.events();
@@ -104,6 +105,35 @@ class Program {
     for await (const listed of chats.list({ userId: actorId, pageSize: 1 })) {
       this.is("listed", [typeof listed.unread, typeof listed.id], ["number", "string"]);
     }
+  }
+
+  private async rules(): Promise<void> {
+    const { chats, messages } = this.client;
+    const chatId = `${this.chatId}-public`;
+    const actorId = "ada";
+    await chats.create({ chatId, actorId, title: "Market" });
+    await chats.setPolicy({ chatId, actorId, visibility: "public", permissions: { rename: "owner" } });
+    await chats.setPolicy({ chatId, actorId, permissions: { rename: "unspecified", post: "member" } });
+    this.is("visibility", (await chats.get({ chatId })).visibility, "public");
+    await chats.join({ chatId, actorId: "gus" });
+    const added = await chats.addMembers({ chatId, actorId, userIds: ["fay", "gus"] });
+    this.is("added", added.users.map((user) => user.userId), ["fay", "gus"]);
+    await chats.restrict({ chatId, actorId, userId: "gus", restriction: "ban", reason: "spam" });
+    const restrictions = await chats.listRestrictions({ chatId, pageSize: 1 }).all();
+    this.is("restrictions", restrictions.map((r) => `${r.userId} ${r.restriction}`), ["gus ban"]);
+    await chats.updateMetadata({ chatId, actorId, set: { topic: '"Harvest"' } });
+    this.is("metadata", (await chats.getMetadata({ chatId })).values, { topic: '"Harvest"' });
+    const sent = await messages.send({ chatId, actorId, content: "a secret" });
+    await messages.erase({ chatId, actorId, messageId: sent.messageId });
+    const { content, erased } = await messages.get({ chatId, messageId: sent.messageId });
+    this.is("erased", { content, erased }, { content: "", erased: true });
+    await chats.delete({ chatId, actorId });
+
+    const [one, other] = [`${this.chatId}-one`, `${this.chatId}-other`];
+    const direct = await chats.openDirect({ actorId: one, userId: other });
+    this.is("direct", (await chats.getDirect({ actorId: other, userId: one })).id, direct.chatId);
+    await chats.block({ actorId: one, userId: other });
+    await chats.block({ actorId: one, userId: other, lift: true });
   }
 
   private async messages(): Promise<Message> {
