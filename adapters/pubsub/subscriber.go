@@ -53,8 +53,9 @@ var _ message.Subscriber = (*Subscriber)(nil)
 // subscription is one Subscribe.
 type subscription struct {
 	*group.Member
-	store groups.Store
-	ended chan struct{} // closed when the member has ended and its store is closed
+	store    groups.Store
+	messages chan *message.Message // closed when the member has ended; nil: it has none
+	ended    chan struct{}         // closed when the member has ended, its store is closed and its messages are
 }
 
 // NewSubscriber returns a subscriber of a consumer group.
@@ -83,10 +84,8 @@ func (s *Subscriber) subscribe(ctx context.Context, topic string) (*subscription
 	if err != nil {
 		return nil, nil, fmt.Errorf("subscribing to %s as %s: %w", topic, s.config.Group, err)
 	}
-	go func() {
-		defer close(out.messages)
-		s.run(ctx, member)
-	}()
+	member.messages = out.messages
+	go s.run(ctx, member)
 	return member, out.messages, nil
 }
 
@@ -116,7 +115,7 @@ func (s *Subscriber) join(ctx context.Context, topic string, h group.Handler) (*
 	if err != nil {
 		return nil, errors.Join(err, config.Store.Close())
 	}
-	member := &subscription{m, config.Store, make(chan struct{})}
+	member := &subscription{Member: m, store: config.Store, ended: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -138,6 +137,9 @@ func (s *Subscriber) run(ctx context.Context, member *subscription) {
 	member.Run(ctx)
 	if err := member.store.Close(); err != nil {
 		s.config.Logger.WarnContext(ctx, "store of a group not closed", "group", s.config.Group, "error", err)
+	}
+	if member.messages != nil {
+		close(member.messages)
 	}
 	running := len(member.Running()) > 0
 	s.mu.Lock()
@@ -171,8 +173,8 @@ func (s *Subscriber) subscriptions() []*subscription {
 	return append([]*subscription(nil), s.members...)
 }
 
-// Close stops reading, waits for running handlers, for at most [group.Config].Drain, commits their outcomes and releases the partitions. Handlers that it
-// leaves behind still run.
+// Close stops reading, waits for running handlers, for at most [group.Config].Drain, commits their outcomes, releases the partitions and closes the
+// channels of messages. Handlers that it leaves behind still run.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true

@@ -86,7 +86,7 @@ func (j *judge) message(m feedreader.Message) {
 		}
 		delete(j.read, m.Chat)
 	case feedreader.Resync:
-		if _, read := j.read[m.Chat]; !read && m.Chat != "" { // Redis was restarted, and the server knows no event by which it could tell that nothing is lost
+		if _, read := j.read[m.Chat]; !read && m.Chat != "" { // Redis was restarted, and the server knows no event that proves that nothing is lost
 			return
 		}
 		j.found("chat %q: resync to seq %d, and the log has lost nothing", m.Chat, m.Seq)
