@@ -252,13 +252,8 @@ func (c *chatVerification) event(seq domain.Seq, e object.Event) string {
 	if err != nil {
 		return err.Error()
 	}
-	switch event := r.Event.(type) {
-	case domain.MessageNew:
+	if domain.InTimeline(r.Event) {
 		c.ordinal++
-	case domain.Unknown:
-		if event.Sent {
-			c.ordinal++
-		}
 	}
 	if r.ID != e.ID || r.Seq != seq || r.Ordinal != e.Ordinal || r.Ordinal != c.ordinal || r.Event.ChatID() != c.chat {
 		return fmt.Sprintf("it is event %s of chat %q with seq %d and ordinal %d; event %s with ordinal %d is expected", r.ID, r.Event.ChatID(), r.Seq, r.Ordinal, e.ID, c.ordinal)

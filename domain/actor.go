@@ -25,6 +25,12 @@ func Actor(e Durable) UserID {
 		return e.Actor
 	case ChatMetadata:
 		return e.Actor
+	case ChatSettings:
+		return e.User
+	case MessagePin:
+		return e.Actor
+	case ThreadMark:
+		return e.User
 	case Custom:
 		return e.Actor
 	}
@@ -34,10 +40,29 @@ func Actor(e Durable) UserID {
 // Audience returns the one user of a chat who may learn of an event, or "" if all members may. Such an event is in the log and is delivered to subscribers; it is not announced on
 // the channel of its type.
 func Audience(e Durable) UserID {
-	if r, ok := e.(MemberRestriction); ok && r.Kind == Block {
-		return r.Actor // the blocked user must not see who blocks
+	switch e := e.(type) {
+	case MemberRestriction:
+		if e.Kind == Block {
+			return e.Actor // the blocked user must not see who blocks
+		}
+	case ChatSettings:
+		return e.User
+	case ThreadMark:
+		return e.User
 	}
 	return ""
+}
+
+// InTimeline reports whether an event sent a message of the main timeline of its chat: such events have ordinals of their own, and are what unread
+// messages are counted in.
+func InTimeline(e Durable) bool {
+	switch e := e.(type) {
+	case MessageNew:
+		return e.InTimeline()
+	case Unknown:
+		return e.Sent
+	}
+	return false
 }
 
 // Deletes returns the message that is deleted once the event has happened, or "": a [MessageErased] follows a [MessageDelete].

@@ -116,11 +116,11 @@ func TestDirectChat(t *testing.T) {
 		{"the one who blocks posts", direct(block), posting("ann", noon), nil, domain.ErrBlocked},
 		{"the blocked one edits", direct(sent("m", "bob"), block), edit("bob"), nil, domain.ErrBlocked},
 		{"the one who blocks edits", direct(sent("m", "ann"), block), edit("ann"), []domain.Durable{
-			domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "ho", Revision: 1, At: noon},
+			domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "ho", Revision: 1, Sent: 3, At: noon},
 		}, nil},
 		{"the blocked one deletes", direct(sent("m", "bob"), block), func(w *world) ([]domain.Durable, error) {
 			return w.message("m").Delete(w.member("bob"), "", noon)
-		}, []domain.Durable{deleted("m", "bob")}, nil},
+		}, []domain.Durable{domain.MessageDelete{Chat: "c", Message: "m", By: "bob", Sent: 3, At: noon}}, nil},
 		{"the blocked one reacts", direct(sent("m", "ann"), block), func(w *world) ([]domain.Durable, error) {
 			return w.chat.React(w.member("bob"), w.message("m"), w.reacted("m"), "👍", noon)
 		}, nil, domain.ErrBlocked},

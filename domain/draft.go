@@ -147,8 +147,9 @@ func (c Chat) Post(by Member, existing Message, d Draft, r Referred, at time.Tim
 	if d.ReplyTo != "" && !r.ReplyTo {
 		return nil, refuse(ErrMessageNotFound, "chat %q has no message %q to reply to", c.ID, d.ReplyTo)
 	}
+	mentions := r.mentioned(d.Mentions)
 	return []Durable{MessageNew{
 		Chat: c.ID, Message: d.ID, Sender: by.User, Content: d.Content, ReplyTo: d.ReplyTo,
-		Mentions: r.mentioned(d.Mentions), Attachments: slices.Clone(d.Attachments), ClientMeta: d.ClientMeta, At: at,
+		Mentions: mentions, Attachments: slices.Clone(d.Attachments), ClientMeta: d.ClientMeta, Mentioned: len(mentions) > 0, At: at,
 	}}, nil
 }

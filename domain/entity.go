@@ -1,6 +1,9 @@
 package domain
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // Entity is a part of a chat that changes as a whole: the unit of consistency. Its version is the seq of the last event that
 // moved it.
@@ -24,10 +27,16 @@ const (
 	KindReceipt                            // the read receipts of one user, without the messages that move the read mark too
 	KindRestrictions                       // the bans and mutes of a chat
 	KindMetadata                           // what a team keeps about a chat
+	KindSettings                           // the settings of one user for a chat
+	KindPins                               // the pinned messages of a chat
+	KindThread                             // the replies to one message
+	KindThreads                            // the replies in all threads of a chat
+	KindThreadMark                         // how far one user has read one thread, and whether the user follows it
+	KindMentions                           // the messages that mention someone, of the main timeline or of the threads
 )
 
 // Kinds is the number of kinds of entities, and the last kind.
-const Kinds = KindMetadata
+const Kinds = KindMentions
 
 // ChatEntity is the chat itself.
 func ChatEntity() Entity { return Entity{Kind: KindChat} }
@@ -62,6 +71,32 @@ func RestrictionsEntity() Entity { return Entity{Kind: KindRestrictions} }
 // MetadataEntity is the metadata of a chat.
 func MetadataEntity() Entity { return Entity{Kind: KindMetadata} }
 
+// SettingsEntity is the settings of one user.
+func SettingsEntity(id UserID) Entity { return Entity{KindSettings, string(id)} }
+
+// PinsEntity is the pinned messages of a chat.
+func PinsEntity() Entity { return Entity{Kind: KindPins} }
+
+// ThreadEntity is the thread of a message.
+func ThreadEntity(root MessageID) Entity { return Entity{KindThread, string(root)} }
+
+// ThreadsEntity is the replies in all threads of a chat. It has no state: its events are the record of them.
+func ThreadsEntity() Entity { return Entity{Kind: KindThreads} }
+
+// ThreadMarkEntity is one user's mark of a thread. The length of the user's id makes the entity's id unambiguous.
+func ThreadMarkEntity(user UserID, root MessageID) Entity {
+	return Entity{KindThreadMark, strconv.Itoa(len(user)) + ":" + string(user) + string(root)}
+}
+
+// MentionsEntity is the messages that mention someone: those of the main timeline, or those that are in threads alone. It has no state: its events are
+// the record of them.
+func MentionsEntity(inTimeline bool) Entity {
+	if inTimeline {
+		return Entity{KindMentions, "main"}
+	}
+	return Entity{KindMentions, "thread"}
+}
+
 func (e Entity) String() string {
 	switch e.Kind {
 	case KindChat:
@@ -84,6 +119,18 @@ func (e Entity) String() string {
 		return "restrictions"
 	case KindMetadata:
 		return "metadata"
+	case KindSettings:
+		return "settings/" + e.ID
+	case KindPins:
+		return "pins"
+	case KindThread:
+		return "thread/" + e.ID
+	case KindThreads:
+		return "threads"
+	case KindThreadMark:
+		return "threadMark/" + e.ID
+	case KindMentions:
+		return "mentions/" + e.ID
 	}
 	return "unknown/" + e.ID
 }
@@ -95,11 +142,15 @@ func Moves(e Durable) []Entity { return AppendMoves(nil, e) }
 func AppendMoves(dst []Entity, e Durable) []Entity {
 	switch e := e.(type) {
 	case MessageNew:
-		return append(dst, MessageEntity(e.Message), ReadEntity(e.Sender)) // a sender has read the messages before
+		return e.appendMoves(dst)
 	case MessageEdit:
-		return append(dst, MessageEntity(e.Message))
+		dst = append(dst, MessageEntity(e.Message))
+		if e.Mentioned {
+			dst = append(dst, MentionsEntity(e.InTimeline()))
+		}
+		return dst
 	case MessageDelete:
-		return append(dst, MessageEntity(e.Message))
+		return e.appendMoves(dst)
 	case MessageErased:
 		return append(dst, MessageEntity(e.Message))
 	case MessageReaction:
@@ -129,6 +180,12 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 		return append(dst, MemberEntity(e.User), RestrictionsEntity())
 	case ChatMetadata:
 		return append(dst, MetadataEntity())
+	case ChatSettings:
+		return append(dst, SettingsEntity(e.User))
+	case MessagePin:
+		return append(dst, MessageEntity(e.Message), PinsEntity())
+	case ThreadMark:
+		return append(dst, ThreadMarkEntity(e.User, e.Thread))
 	case Custom:
 		if e.Entity != "" {
 			return append(dst, CustomEntity(e.Entity))
@@ -137,8 +194,36 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 	return dst
 }
 
+func (e MessageNew) appendMoves(dst []Entity) []Entity {
+	dst = append(dst, MessageEntity(e.Message))
+	if e.InTimeline() {
+		dst = append(dst, ReadEntity(e.Sender)) // a sender has read the messages before
+	}
+	if e.Thread != "" {
+		dst = append(dst, ThreadEntity(e.Thread), ThreadsEntity(), ThreadMarkEntity(e.Sender, e.Thread))
+	}
+	if e.Mentioned {
+		dst = append(dst, MentionsEntity(e.InTimeline()))
+	}
+	return dst
+}
+
+func (e MessageDelete) appendMoves(dst []Entity) []Entity {
+	dst = append(dst, MessageEntity(e.Message))
+	if e.Thread != "" {
+		dst = append(dst, ThreadEntity(e.Thread))
+	}
+	if e.Pinned {
+		dst = append(dst, PinsEntity())
+	}
+	if e.Mentioned {
+		dst = append(dst, MentionsEntity(e.InTimeline()))
+	}
+	return dst
+}
+
 // MovesEntity reports whether an event moves an entity.
 func MovesEntity(e Durable, entity Entity) bool {
-	var room [4]Entity
+	var room [8]Entity
 	return slices.Contains(AppendMoves(room[:0], e), entity)
 }

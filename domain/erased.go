@@ -5,11 +5,17 @@ package domain
 func Erased(e Durable) Durable {
 	switch e := e.(type) {
 	case MessageNew:
-		return MessageNew{Chat: e.Chat, Message: e.Message, Sender: e.Sender, Erased: true, At: e.At}
+		return MessageNew{
+			Chat: e.Chat, Message: e.Message, Sender: e.Sender, Thread: e.Thread, InChat: e.InChat, Mentioned: e.Mentioned, Erased: true, At: e.At,
+		}
 	case MessageEdit:
-		return MessageEdit{Chat: e.Chat, Message: e.Message, Editor: e.Editor, Revision: e.Revision, Erased: true, At: e.At}
+		return MessageEdit{
+			Chat: e.Chat, Message: e.Message, Editor: e.Editor, Revision: e.Revision, Sent: e.Sent, Thread: e.Thread, InChat: e.InChat,
+			Mentioned: e.Mentioned, Erased: true, At: e.At,
+		}
 	case MessageDelete:
-		return MessageDelete{Chat: e.Chat, Message: e.Message, By: e.By, Erased: true, At: e.At}
+		e.Reason, e.Erased = "", true
+		return e
 	}
 	return e
 }

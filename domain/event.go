@@ -34,9 +34,16 @@ type MessageNew struct {
 	Mentions    []UserID
 	Attachments []Attachment
 	ClientMeta  ClientMeta
-	Erased      bool // whether its content was erased: content, ReplyTo, mentions, attachments and ClientMeta are empty then
+	Thread      MessageID // the root of the thread that it answers in; "" if it is in none
+	InChat      bool      // whether a reply in a thread is in the main timeline too
+	Broadcast   Broadcast // of the mentioned groups of members
+	Mentioned   bool      // whether it moves the mentions of the chat
+	Erased      bool      // whether its content was erased: content, ReplyTo, mentions, attachments, ClientMeta and Broadcast are empty then
 	At          time.Time
 }
+
+// InTimeline reports whether the message is in the main timeline of its chat, and not in a thread alone.
+func (e MessageNew) InTimeline() bool { return e.Thread == "" || e.InChat }
 
 // MessageEdit is new content for a message, and new mentions and attachments if it has them.
 type MessageEdit struct {
@@ -47,9 +54,20 @@ type MessageEdit struct {
 	Mentions    []UserID     // all of them from now on; nil if they stay as they were
 	Attachments []Attachment // all of them from now on; nil if they stay as they were
 	Revision    int          // 1 for the first edit
-	Erased      bool         // whether its content was erased: content, mentions and attachments are empty then
-	At          time.Time
+
+	Sent             Seq       // of the send; 0 in events of older programs
+	Thread           MessageID // that of the message
+	InChat           bool      // that of the message
+	MentionsAdded    []UserID  // those of Mentions whom the message did not mention before
+	BroadcastRemoved bool      // whether the message no longer mentions a group of members
+	Mentioned        bool      // whether it moves the mentions of the chat
+
+	Erased bool // whether its content was erased: content, mentions and attachments are empty then
+	At     time.Time
 }
+
+// InTimeline reports whether the edited message is in the main timeline of its chat.
+func (e MessageEdit) InTimeline() bool { return e.Thread == "" || e.InChat }
 
 // MessageDelete leaves a tombstone in a message's place.
 type MessageDelete struct {
@@ -57,9 +75,19 @@ type MessageDelete struct {
 	Message MessageID
 	By      UserID
 	Reason  Reason
-	Erased  bool // whether its reason was erased
-	At      time.Time
+
+	Sent      Seq       // of the send; 0 in events of older programs
+	Thread    MessageID // that of the message
+	InChat    bool      // that of the message
+	Pinned    bool      // whether the message was pinned
+	Mentioned bool      // whether the message mentioned someone
+
+	Erased bool // whether its reason was erased
+	At     time.Time
 }
+
+// InTimeline reports whether the deleted message is in the main timeline of its chat.
+func (e MessageDelete) InTimeline() bool { return e.Thread == "" || e.InChat }
 
 // MessageErased removes the content of all earlier events of a message from the log: they are Erased from then on. The message is deleted before, by a
 // [MessageDelete] of its own or of the same command, so that programs that know deletions only treat it as a tombstone.
@@ -137,6 +165,40 @@ type ChatMetadata struct {
 	Set   map[string]JSON
 	Unset []string // sorted
 	At    time.Time
+}
+
+// ChatSettings changes the settings that one user has for a chat. Fields that are nil stay as they are.
+type ChatSettings struct {
+	Chat       ChatID
+	User       UserID
+	Notify     *NotifyLevel // NotifyDefault takes the choice back
+	MutedUntil *time.Time   // zero if notifications are not muted
+	Favourite  *bool
+	Hidden     *Hiding // Shown takes it back
+	HiddenSeq  Seq     // with HiddenUntilMessage: the last seq of the chat
+	UnreadSeq  *Seq    // of the first message that counts as unread; 0 takes it back
+	At         time.Time
+}
+
+// MessagePin pins a message to its chat, or removes the pin.
+type MessagePin struct {
+	Chat    ChatID
+	Message MessageID
+	Sent    Seq // of the send
+	Actor   UserID
+	Pinned  bool
+	At      time.Time
+}
+
+// ThreadMark says up to where a user has read a thread, or whether the user follows it.
+type ThreadMark struct {
+	Chat      ChatID
+	Thread    MessageID // the root
+	User      UserID
+	ReadSeq   Seq       // of the last reply read; 0 if it stays as it is
+	Message   MessageID // that reply; "" if ReadSeq is 0
+	Following Following
+	At        time.Time
 }
 
 // MemberRestriction forbids a user something in a chat, or lifts that again.
@@ -261,6 +323,9 @@ func (e ChatUpdate) OccurredAt() time.Time        { return e.At }
 func (e ChatPolicy) OccurredAt() time.Time        { return e.At }
 func (e MemberRestriction) OccurredAt() time.Time { return e.At }
 func (e ChatMetadata) OccurredAt() time.Time      { return e.At }
+func (e ChatSettings) OccurredAt() time.Time      { return e.At }
+func (e MessagePin) OccurredAt() time.Time        { return e.At }
+func (e ThreadMark) OccurredAt() time.Time        { return e.At }
 func (e Custom) OccurredAt() time.Time            { return e.At }
 func (e Unknown) OccurredAt() time.Time           { return e.At }
 func (e TypingStart) OccurredAt() time.Time       { return e.At }
@@ -278,6 +343,9 @@ func (e ChatUpdate) ChatID() ChatID        { return e.Chat }
 func (e ChatPolicy) ChatID() ChatID        { return e.Chat }
 func (e MemberRestriction) ChatID() ChatID { return e.Chat }
 func (e ChatMetadata) ChatID() ChatID      { return e.Chat }
+func (e ChatSettings) ChatID() ChatID      { return e.Chat }
+func (e MessagePin) ChatID() ChatID        { return e.Chat }
+func (e ThreadMark) ChatID() ChatID        { return e.Chat }
 func (e Custom) ChatID() ChatID            { return e.Chat }
 func (e Unknown) ChatID() ChatID           { return e.Chat }
 
@@ -292,6 +360,9 @@ func (ChatUpdate) isEvent()        {}
 func (ChatPolicy) isEvent()        {}
 func (MemberRestriction) isEvent() {}
 func (ChatMetadata) isEvent()      {}
+func (ChatSettings) isEvent()      {}
+func (MessagePin) isEvent()        {}
+func (ThreadMark) isEvent()        {}
 func (Custom) isEvent()            {}
 func (Unknown) isEvent()           {}
 func (TypingStart) isEvent()       {}
@@ -309,6 +380,9 @@ func (ChatUpdate) isDurable()        {}
 func (ChatPolicy) isDurable()        {}
 func (MemberRestriction) isDurable() {}
 func (ChatMetadata) isDurable()      {}
+func (ChatSettings) isDurable()      {}
+func (MessagePin) isDurable()        {}
+func (ThreadMark) isDurable()        {}
 func (Custom) isDurable()            {}
 func (Unknown) isDurable()           {}
 

@@ -13,6 +13,9 @@ type Message struct {
 	Mentions    []UserID
 	Attachments []Attachment
 	ClientMeta  ClientMeta
+	Thread      MessageID `json:",omitzero"` // the root of the thread that it answers in
+	InChat      bool      `json:",omitzero"` // whether a reply in a thread is in the main timeline too
+	Broadcast   Broadcast `json:",omitzero"` // "" once deleted
 	SentAt      time.Time
 	Revision    int       // how often it was edited
 	EditedAt    time.Time // zero if never
@@ -20,6 +23,9 @@ type Message struct {
 	DeletedBy   UserID
 	Reason      Reason // of the deletion or, once erased, of the erasure
 	Erased      bool   `json:",omitzero"` // whether the content of its events is gone from the log. As of a seq before the erasure it is not deleted yet
+
+	PinnedAt time.Time `json:",omitzero"` // zero if not pinned
+	PinnedBy UserID    `json:",omitzero"`
 }
 
 // Exists reports whether the message was sent; a deleted message exists as a tombstone.
@@ -28,13 +34,23 @@ func (m Message) Exists() bool { return m.Seq != 0 }
 // Deleted reports whether only the tombstone is left.
 func (m Message) Deleted() bool { return !m.DeletedAt.IsZero() }
 
+// Pinned reports whether the message is pinned to its chat.
+func (m Message) Pinned() bool { return !m.PinnedAt.IsZero() }
+
+// InTimeline reports whether the message is in the main timeline of its chat, and not in a thread alone.
+func (m Message) InTimeline() bool { return m.Thread == "" || m.InChat }
+
+// mentions reports whether the message mentions someone whom the mentions of the chat keep.
+func (m Message) mentions() bool { return len(m.Mentions) > 0 || m.Broadcast == BroadcastAll }
+
 // Apply folds an event that moved the message.
 func (m *Message) Apply(seq Seq, e Durable) {
 	switch e := e.(type) {
 	case MessageNew:
 		*m = Message{
 			Chat: e.Chat, ID: e.Message, Seq: seq, Sender: e.Sender, Content: e.Content, ReplyTo: e.ReplyTo,
-			Mentions: e.Mentions, Attachments: e.Attachments, ClientMeta: e.ClientMeta, SentAt: e.At, Erased: e.Erased,
+			Mentions: e.Mentions, Attachments: e.Attachments, ClientMeta: e.ClientMeta, Thread: e.Thread, InChat: e.InChat, Broadcast: e.Broadcast,
+			SentAt: e.At, Erased: e.Erased,
 		}
 	case MessageEdit:
 		if m.Deleted() {
@@ -43,17 +59,34 @@ func (m *Message) Apply(seq Seq, e Durable) {
 		m.Content, m.Revision, m.EditedAt = e.Content, e.Revision, e.At
 		m.Mentions = changed(m.Mentions, e.Mentions)
 		m.Attachments = changed(m.Attachments, e.Attachments)
+		if e.BroadcastRemoved {
+			m.Broadcast = NoBroadcast
+		}
+	case MessagePin:
+		m.applyPin(e)
 	case MessageDelete:
-		m.Content, m.Mentions, m.Attachments, m.ClientMeta = "", nil, nil, ""
+		m.Content, m.Mentions, m.Attachments, m.ClientMeta, m.Broadcast = "", nil, nil, "", NoBroadcast
+		m.PinnedAt, m.PinnedBy = time.Time{}, ""
 		m.DeletedAt, m.DeletedBy, m.Reason = e.At, e.By, e.Reason
 	case MessageErased:
 		m.erase(e)
 	}
 }
 
+func (m *Message) applyPin(e MessagePin) {
+	switch {
+	case m.Deleted():
+	case e.Pinned:
+		m.PinnedAt, m.PinnedBy = e.At, e.Actor
+	default:
+		m.PinnedAt, m.PinnedBy = time.Time{}, ""
+	}
+}
+
 // erase leaves the tombstone as it is, but for its reason. There is none if this is the only event that was loaded.
 func (m *Message) erase(e MessageErased) {
-	m.Content, m.ReplyTo, m.Mentions, m.Attachments, m.ClientMeta = "", "", nil, nil, ""
+	m.Content, m.ReplyTo, m.Mentions, m.Attachments, m.ClientMeta, m.Broadcast = "", "", nil, nil, "", NoBroadcast
+	m.PinnedAt, m.PinnedBy = time.Time{}, ""
 	if !m.Deleted() {
 		m.DeletedAt, m.DeletedBy = e.At, e.By
 	}
@@ -81,7 +114,14 @@ func (m Message) Delete(by Member, reason Reason, at time.Time) ([]Durable, erro
 	case m.Deleted():
 		return nil, nil
 	}
-	return []Durable{MessageDelete{Chat: m.Chat, Message: m.ID, By: by.User, Reason: reason, At: at}}, nil
+	return []Durable{m.deleted(by.User, reason, at)}, nil
+}
+
+// deleted returns the deletion of the message, with the facts that decide what it moves.
+func (m Message) deleted(by UserID, reason Reason, at time.Time) MessageDelete {
+	return MessageDelete{
+		Chat: m.Chat, Message: m.ID, By: by, Reason: reason, Sent: m.Seq, Thread: m.Thread, InChat: m.InChat, Pinned: m.Pinned(), Mentioned: m.mentions(), At: at,
+	}
 }
 
 // Erase removes the content of the message and of its revisions; the author, while a member, or an owner may. A message that is not deleted yet is deleted first. Erased
@@ -108,7 +148,7 @@ func (m Message) EraseTrusted(by UserID, reason Reason, at time.Time) ([]Durable
 	if m.Deleted() {
 		return []Durable{erased}, nil
 	}
-	return []Durable{MessageDelete{Chat: m.Chat, Message: m.ID, By: by, Reason: reason, At: at}, erased}, nil
+	return []Durable{m.deleted(by, reason, at), erased}, nil
 }
 
 func (m Message) notFound() error {

@@ -28,6 +28,22 @@ func (k RestrictionKind) String() string { return name(k, Ban, "ban", "mute", "b
 // String returns "added", "member" or "banned".
 func (a Admission) String() string { return name(a, Admitted, "added", "member", "banned") }
 
+// String returns "none", "all" or "here".
+func (b Broadcast) String() string { return name(b, NoBroadcast, "none", "all", "here") }
+
+// String returns "default", "all", "mentions" or "none".
+func (n NotifyLevel) String() string {
+	return name(n, NotifyDefault, "default", "all", "mentions", "none")
+}
+
+// String returns "shown", "untilMessage" or "always".
+func (h Hiding) String() string { return name(h, Shown, "shown", "untilMessage", "always") }
+
+// String returns "unchanged", "default", "follow" or "unfollow".
+func (f Following) String() string {
+	return name(f, FollowingUnchanged, "unchanged", "default", "follow", "unfollow")
+}
+
 // String returns the name of the action, such as "mentionAll".
 func (a Action) String() string {
 	return name(a, ActionPost, "post", "reply", "react", "record", "mentionAll", "pin", "metadata", "rename", "add", "remove", "restrict")
@@ -40,5 +56,6 @@ func (c Change) String() string {
 
 // String returns the name of the kind, such as "reactions".
 func (k EntityKind) String() string {
-	return name(k, KindChat, "chat", "member", "message", "reactions", "read", "command", "custom", "receipt", "restrictions", "metadata")
+	return name(k, KindChat, "chat", "member", "message", "reactions", "read", "command", "custom", "receipt", "restrictions", "metadata",
+		"settings", "pins", "thread", "threads", "threadMark", "mentions")
 }

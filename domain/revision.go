@@ -39,10 +39,12 @@ func (m Message) Edit(by Member, to Revision, r Referred, window time.Duration, 
 	if to.Content == "" && to.Attachments == nil && len(m.Attachments) == 0 {
 		return nil, emptyMessage()
 	}
-	edit := MessageEdit{Chat: m.Chat, Message: m.ID, Editor: by.User, Content: to.Content, Revision: m.Revision + 1, At: at}
+	edit := MessageEdit{
+		Chat: m.Chat, Message: m.ID, Editor: by.User, Content: to.Content, Revision: m.Revision + 1, Sent: m.Seq, Thread: m.Thread, InChat: m.InChat, At: at,
+	}
 	if to.Mentions != nil {
 		if kept := r.mentioned(to.Mentions); !slices.Equal(kept, m.Mentions) {
-			edit.Mentions = append([]UserID{}, kept...)
+			edit.Mentions, edit.MentionsAdded, edit.Mentioned = append([]UserID{}, kept...), without(kept, m.Mentions), true
 		}
 	}
 	if to.Attachments != nil && !slices.Equal(to.Attachments, m.Attachments) {
@@ -52,4 +54,15 @@ func (m Message) Edit(by Member, to Revision, r Referred, window time.Duration, 
 		return nil, nil
 	}
 	return []Durable{edit}, nil
+}
+
+// without returns the users of a list that are not in another one.
+func without(users, others []UserID) []UserID {
+	var rest []UserID
+	for _, user := range users {
+		if !slices.Contains(others, user) {
+			rest = append(rest, user)
+		}
+	}
+	return rest
 }

@@ -54,7 +54,7 @@ func (w *world) apply(e domain.Durable) {
 			entry(w.reactions, domain.MessageID(id), domain.Reactions{}).Apply(w.head, e)
 		case domain.KindRead:
 			entry(w.marks, domain.UserID(id), domain.ReadMark{}).Apply(w.head, e)
-		case domain.KindCommand, domain.KindCustom, domain.KindReceipt, domain.KindRestrictions, domain.KindMetadata:
+		default:
 		}
 	}
 }
@@ -110,8 +110,9 @@ func sent(id domain.MessageID, by domain.UserID) domain.MessageNew {
 	return domain.MessageNew{Chat: "c", Message: id, Sender: by, Content: "hi", At: noon}
 }
 
+// deleted is the deletion of a message that was sent first after the usual events.
 func deleted(id domain.MessageID, by domain.UserID) domain.MessageDelete {
-	return domain.MessageDelete{Chat: "c", Message: id, By: by, At: noon}
+	return domain.MessageDelete{Chat: "c", Message: id, By: by, Sent: 6, At: noon}
 }
 
 func reaction(id domain.MessageID, by domain.UserID, a domain.ReactionAction) domain.MessageReaction {
@@ -197,10 +198,11 @@ func TestRules(t *testing.T) {
 	bare := sent("m", "ann")
 	bare.Content, bare.Attachments = "", []domain.Attachment{file}
 	replied := sent("m2", "ann")
-	replied.ReplyTo, replied.Mentions = "m", []domain.UserID{"own", "bob"}
-	reviseTo := func(mentions []domain.UserID, files []domain.Attachment) []domain.Durable {
+	replied.ReplyTo, replied.Mentions, replied.Mentioned = "m", []domain.UserID{"own", "bob"}, true
+	reviseTo := func(mentions []domain.UserID, files []domain.Attachment, added ...domain.UserID) []domain.Durable {
 		return []domain.Durable{domain.MessageEdit{
-			Chat: "c", Message: "m", Editor: "ann", Content: "hi", Mentions: mentions, Attachments: files, Revision: 1, At: noon,
+			Chat: "c", Message: "m", Editor: "ann", Content: "hi", Mentions: mentions, Attachments: files, Revision: 1,
+			Sent: 6, MentionsAdded: added, Mentioned: mentions != nil, At: noon,
 		}}
 	}
 	read := func(by domain.UserID, id domain.MessageID, at time.Time) decision {
@@ -216,7 +218,7 @@ func TestRules(t *testing.T) {
 	renamed := change("adm", domain.Renamed)
 	renamed.Title = "Allotment"
 	receipt := domain.ReadReceipt{Chat: "c", User: "bob", Message: "m", ReadSeq: 6, At: noon}
-	edited := domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "ho", Revision: 1, At: noon}
+	edited := domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "ho", Revision: 1, Sent: 6, At: noon}
 
 	for _, tc := range []struct {
 		rule  string
@@ -281,7 +283,7 @@ func TestRules(t *testing.T) {
 		{"a message says something", usual(), post("ann", "m", ""), nil, domain.ErrInvalid},
 
 		{"the author edits", usual(sent("m", "ann")), edit("ann", "m", "ho", 0, 0), []domain.Durable{edited}, nil},
-		{"revisions count", usual(sent("m", "ann"), edited), edit("ann", "m", "hu", 0, 0), []domain.Durable{domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "hu", Revision: 2, At: noon}}, nil},
+		{"revisions count", usual(sent("m", "ann"), edited), edit("ann", "m", "hu", 0, 0), []domain.Durable{domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "hu", Revision: 2, Sent: 6, At: noon}}, nil},
 		{"the same content is no event", usual(sent("m", "ann")), edit("ann", "m", "hi", 0, 0), nil, nil},
 		{"an owner does not edit what others wrote", usual(sent("m", "ann")), edit("own", "m", "ho", 0, 0), nil, domain.ErrNotAuthor},
 		{"a deleted message is not edited", usual(sent("m", "ann"), deleted("m", "ann")), edit("ann", "m", "ho", 0, 0), nil, domain.ErrMessageDeleted},
@@ -291,7 +293,7 @@ func TestRules(t *testing.T) {
 		{"no message, no edit", usual(), edit("ann", "m", "ho", 0, 0), nil, domain.ErrMessageNotFound},
 		{"an author who left does not edit", usual(sent("m", "ann"), removed("ann", "ann", domain.RoleMember)), edit("ann", "m", "ho", 0, 0), nil, domain.ErrNotMember},
 
-		{"an edit changes mentions", usual(full), revise("hi", []domain.UserID{"own", "eve", "own"}, nil), reviseTo([]domain.UserID{"own"}, nil), nil},
+		{"an edit changes mentions", usual(full), revise("hi", []domain.UserID{"own", "eve", "own"}, nil), reviseTo([]domain.UserID{"own"}, nil, "own"), nil},
 		{"an edit removes mentions", usual(full), revise("hi", []domain.UserID{"eve"}, nil), reviseTo([]domain.UserID{}, nil), nil},
 		{"an edit removes attachments", usual(full), revise("hi", nil, []domain.Attachment{}), reviseTo(nil, []domain.Attachment{}), nil},
 		{"an edit adds attachments", usual(full), revise("hi", nil, []domain.Attachment{file, file}), reviseTo(nil, []domain.Attachment{file, file}), nil},

@@ -160,3 +160,51 @@ func valuesOf(values map[string]domain.JSON) map[string]string {
 	}
 	return texts
 }
+
+func broadcastOf(b domain.Broadcast) v1.Broadcast {
+	switch b {
+	case domain.BroadcastAll:
+		return v1.Broadcast_BROADCAST_ALL
+	case domain.BroadcastHere:
+		return v1.Broadcast_BROADCAST_HERE
+	case domain.NoBroadcast:
+	}
+	return v1.Broadcast_BROADCAST_UNSPECIFIED
+}
+
+func notifyOf(n domain.NotifyLevel) v1.NotifyLevel {
+	switch n {
+	case domain.NotifyAll:
+		return v1.NotifyLevel_NOTIFY_LEVEL_ALL
+	case domain.NotifyMentions:
+		return v1.NotifyLevel_NOTIFY_LEVEL_MENTIONS
+	case domain.NotifyNone:
+		return v1.NotifyLevel_NOTIFY_LEVEL_NONE
+	case domain.NotifyDefault:
+	}
+	return v1.NotifyLevel_NOTIFY_LEVEL_DEFAULT
+}
+
+func hidingOf(h domain.Hiding) v1.Hiding {
+	switch h {
+	case domain.HiddenUntilMessage:
+		return v1.Hiding_HIDING_UNTIL_MESSAGE
+	case domain.HiddenAlways:
+		return v1.Hiding_HIDING_ALWAYS
+	case domain.Shown:
+	}
+	return v1.Hiding_HIDING_SHOWN
+}
+
+func followingOf(f domain.Following) v1.Following {
+	switch f {
+	case domain.FollowingDefault:
+		return v1.Following_FOLLOWING_DEFAULT
+	case domain.Follow:
+		return v1.Following_FOLLOWING_FOLLOW
+	case domain.Unfollow:
+		return v1.Following_FOLLOWING_UNFOLLOW
+	case domain.FollowingUnchanged:
+	}
+	return v1.Following_FOLLOWING_UNSPECIFIED
+}

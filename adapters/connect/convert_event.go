@@ -1,6 +1,10 @@
 package connect
 
 import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
@@ -19,7 +23,9 @@ func (o *output) event(r ports.Record) *v1.Event {
 	case domain.MessageEdit:
 		event.Event = &v1.Event_MessageEdit{MessageEdit: o.messageEdit(e)}
 	case domain.MessageDelete:
-		event.Event = &v1.Event_MessageDelete{MessageDelete: &v1.MessageDelete{MessageId: string(e.Message), Reason: string(e.Reason)}}
+		event.Event = &v1.Event_MessageDelete{MessageDelete: &v1.MessageDelete{
+			MessageId: string(e.Message), Reason: string(e.Reason), MessageSeq: o.seq(e.Sent), ThreadId: string(e.Thread), InChat: e.InChat, Pinned: e.Pinned,
+		}}
 	case domain.MessageErased:
 		event.Event = &v1.Event_MessageErased{MessageErased: &v1.MessageErased{MessageId: string(e.Message), MessageSeq: o.seq(e.Sent), Reason: string(e.Reason)}}
 	case domain.ChatDeleted:
@@ -38,6 +44,14 @@ func (o *output) event(r ports.Record) *v1.Event {
 		event.Event = &v1.Event_ChatPolicy{ChatPolicy: &v1.ChatPolicy{Visibility: visibilityOf(e.Visibility), Permissions: permissionsOf(e.Permissions)}}
 	case domain.ChatMetadata:
 		event.Event = &v1.Event_ChatMetadata{ChatMetadata: &v1.ChatMetadata{Set: valuesOf(e.Set), Unset: e.Unset}}
+	case domain.ChatSettings:
+		event.Event = &v1.Event_ChatSettings{ChatSettings: o.chatSettings(e)}
+	case domain.MessagePin:
+		event.Event = &v1.Event_MessagePin{MessagePin: &v1.MessagePin{MessageId: string(e.Message), MessageSeq: o.seq(e.Sent), Pinned: e.Pinned}}
+	case domain.ThreadMark:
+		event.Event = &v1.Event_ThreadMark{ThreadMark: &v1.ThreadMark{
+			ThreadId: string(e.Thread), ReadSeq: o.seq(e.ReadSeq), MessageId: string(e.Message), Following: followingOf(e.Following),
+		}}
 	case domain.MemberRestriction:
 		event.Event = &v1.Event_MemberRestriction{MemberRestriction: &v1.MemberRestriction{
 			UserId: string(e.User), Restriction: restrictionOf(e.Kind), Until: timeOf(e.Until), Lifted: e.Lifted, Reason: string(e.Reason),
@@ -53,7 +67,7 @@ func (o *output) event(r ports.Record) *v1.Event {
 func messageNewOf(e domain.MessageNew) *v1.MessageNew {
 	return &v1.MessageNew{
 		MessageId: string(e.Message), Content: string(e.Content), ReplyTo: string(e.ReplyTo), Mentions: texts(e.Mentions), Attachments: attachmentsOf(e.Attachments),
-		ClientMeta: string(e.ClientMeta),
+		ClientMeta: string(e.ClientMeta), ThreadId: string(e.Thread), InChat: e.InChat, Broadcast: broadcastOf(e.Broadcast),
 	}
 }
 
@@ -61,7 +75,28 @@ func (o *output) messageEdit(e domain.MessageEdit) *v1.MessageEdit {
 	return &v1.MessageEdit{
 		MessageId: string(e.Message), Content: string(e.Content), Mentions: texts(e.Mentions), MentionsChanged: e.Mentions != nil,
 		Attachments: attachmentsOf(e.Attachments), AttachmentsChanged: e.Attachments != nil, Revision: o.number("revision", uint64(max(0, e.Revision))),
+		MessageSeq: o.seq(e.Sent), ThreadId: string(e.Thread), InChat: e.InChat, MentionsAdded: texts(e.MentionsAdded), BroadcastRemoved: e.BroadcastRemoved,
 	}
+}
+
+func (o *output) chatSettings(e domain.ChatSettings) *v1.ChatSettings {
+	changed := &v1.ChatSettings{Favourite: e.Favourite, HiddenSeq: o.seq(e.HiddenSeq)}
+	if e.Notify != nil {
+		changed.Notify = notifyOf(*e.Notify)
+	}
+	if e.MutedUntil != nil {
+		changed.MutedUntil = timestamppb.New(time.Unix(0, 0))
+		if !e.MutedUntil.IsZero() {
+			changed.MutedUntil = timeOf(*e.MutedUntil)
+		}
+	}
+	if e.Hidden != nil {
+		changed.Hidden = hidingOf(*e.Hidden)
+	}
+	if e.UnreadSeq != nil {
+		changed.UnreadSeq = new(o.seq(*e.UnreadSeq))
+	}
+	return changed
 }
 
 // version returns the version of an event's data.

@@ -20,9 +20,9 @@ func TestEvent_EveryKind(t *testing.T) {
 	mentions := []domain.UserID{"bob"}
 	kinds := make(map[protoreflect.Name]bool)
 	for _, event := range []domain.Durable{
-		domain.MessageNew{Chat: "c", Message: "m", Sender: "ada", Content: "x", ReplyTo: "r", Mentions: mentions, Attachments: file, ClientMeta: "{}", At: at},
-		domain.MessageEdit{Chat: "c", Message: "m", Editor: "ada", Content: "x", Mentions: mentions, Attachments: file, Revision: 1, At: at},
-		domain.MessageDelete{Chat: "c", Message: "m", By: "ada", Reason: "r", At: at},
+		domain.MessageNew{Chat: "c", Message: "m", Sender: "ada", Content: "x", ReplyTo: "r", Mentions: mentions, Attachments: file, ClientMeta: "{}", Thread: "t", InChat: true, Broadcast: domain.BroadcastAll, At: at},
+		domain.MessageEdit{Chat: "c", Message: "m", Editor: "ada", Content: "x", Mentions: mentions, Attachments: file, Revision: 1, Sent: 2, Thread: "t", InChat: true, MentionsAdded: mentions, BroadcastRemoved: true, At: at},
+		domain.MessageDelete{Chat: "c", Message: "m", By: "ada", Reason: "r", Sent: 2, Thread: "t", InChat: true, Pinned: true, At: at},
 		domain.MessageErased{Chat: "c", Message: "m", Sent: 2, By: "ada", Reason: "r", At: at},
 		domain.ChatDeleted{Chat: "c", By: "ada", Reason: "r", At: at},
 		domain.MessageReaction{Chat: "c", Message: "m", User: "ada", Emoji: "👍", Action: domain.ReactionRemove, At: at},
@@ -30,6 +30,12 @@ func TestEvent_EveryKind(t *testing.T) {
 		domain.ChatUpdate{Chat: "c", Actor: "ada", Change: domain.Created, Kind: domain.Direct, Title: "T", User: "bob", Role: domain.RoleAdmin, Previous: domain.RoleMember, At: at},
 		domain.ChatPolicy{Chat: "c", Actor: "ada", Visibility: domain.Public, Permissions: map[domain.Action]domain.Role{domain.ActionPin: domain.RoleOwner}, At: at},
 		domain.ChatMetadata{Chat: "c", Actor: "ada", Set: map[string]domain.JSON{"topic": "1"}, Unset: []string{"old"}, At: at},
+		domain.ChatSettings{
+			Chat: "c", User: "ada", Notify: new(domain.NotifyNone), MutedUntil: new(at), Favourite: new(true), Hidden: new(domain.HiddenUntilMessage), HiddenSeq: 2,
+			UnreadSeq: new(domain.Seq(2)), At: at,
+		},
+		domain.MessagePin{Chat: "c", Message: "m", Sent: 2, Actor: "ada", Pinned: true, At: at},
+		domain.ThreadMark{Chat: "c", Thread: "t", User: "ada", ReadSeq: 2, Message: "m", Following: domain.Unfollow, At: at},
 		domain.MemberRestriction{Chat: "c", Actor: "ada", User: "bob", Kind: domain.Ban, Until: at.Add(time.Hour), Lifted: true, Reason: "r", At: at},
 		domain.Custom{Chat: "c", Actor: "ada", Type: "poll:voted", Version: 2, Entity: "p", Data: "{}", At: at},
 		domain.Unknown{Chat: "c", Type: "message:new", Version: 9, Newer: true, Data: "{}", At: at},

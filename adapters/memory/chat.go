@@ -83,8 +83,13 @@ func (c *chat) add(e ports.NewEvent) ports.Record {
 	r := ports.Record{ID: e.ID, Seq: c.head() + 1, Ordinal: c.ordinal(c.head()), Event: e.Event, Meta: e.Meta}
 	switch event := e.Event.(type) {
 	case domain.MessageNew:
-		r.Ordinal++
+		if event.InTimeline() {
+			r.Ordinal++
+		}
 	case domain.MessageDelete:
+		if !event.InTimeline() {
+			break
+		}
 		if seqs := c.moves[domain.MessageEntity(event.Message)]; len(seqs) > 0 {
 			c.tombstones[seqs[0]] = struct{}{}
 		}
@@ -205,7 +210,7 @@ func (c *chat) search(f ports.Filter, r ports.Range) []ports.Record {
 		if f.User != "" {
 			return domain.Concerns(record.Event, f.User)
 		}
-		_, sent := record.Event.(domain.MessageNew)
+		sent := domain.InTimeline(record.Event)
 		_, deleted := c.tombstones[record.Seq]
 		return sent && (f.Messages || deleted)
 	})

@@ -51,6 +51,20 @@ func samples() map[string]domain.Event {
 		"message_edit_empty": domain.MessageEdit{
 			Chat: "room-1", Message: "m-1", Editor: "ada", Content: "ho", Mentions: []domain.UserID{}, Attachments: []domain.Attachment{}, Revision: 3, At: at,
 		},
+		"message_new_thread": domain.MessageNew{
+			Chat: "room-1", Message: "m-3", Sender: "ada", Content: "hi", Mentions: []domain.UserID{"ben"}, Thread: "m-1", InChat: true, Broadcast: domain.BroadcastAll,
+			Mentioned: true, At: at,
+		},
+		"message_new_here": domain.MessageNew{
+			Chat: "room-1", Message: "m-3", Sender: "ada", Content: "hi", Thread: "018c3c5e-7b1a-7000-8000-0123456789ab", Broadcast: domain.BroadcastHere, At: at,
+		},
+		"message_edit_thread": domain.MessageEdit{
+			Chat: "room-1", Message: "m-3", Editor: "ada", Content: "ho", Mentions: []domain.UserID{"ben", "cem"}, Revision: 2, Sent: 4, Thread: "m-1",
+			MentionsAdded: []domain.UserID{"cem"}, BroadcastRemoved: true, Mentioned: true, At: at,
+		},
+		"message_delete_thread": domain.MessageDelete{
+			Chat: "room-1", Message: "m-3", By: "ada", Sent: 4, Thread: "m-1", InChat: true, Pinned: true, Mentioned: true, At: at,
+		},
 		"message_new_erased":    domain.MessageNew{Chat: "room-1", Message: "m-2", Sender: "[ada]{x}", Erased: true, At: at},
 		"message_edit_erased":   domain.MessageEdit{Chat: "room-1", Message: "m-1", Editor: "ada", Revision: 2, Erased: true, At: at},
 		"message_delete_erased": domain.MessageDelete{Chat: "room-1", Message: "m-1", By: "ben", Erased: true, At: at},
@@ -80,9 +94,21 @@ func samples() map[string]domain.Event {
 		"member_ban":          domain.MemberRestriction{Chat: "room-1", Actor: "ada", User: "ben", Kind: domain.Ban, Reason: "spam", At: at},
 		"member_mute":         domain.MemberRestriction{Chat: "room-1", Actor: "ada", User: "ben", Kind: domain.Mute, Until: at.Add(time.Hour), At: at},
 		"member_unblock":      domain.MemberRestriction{Chat: "room-1", Actor: "ada", User: "ben", Kind: domain.Block, Lifted: true, At: at},
-		"user_status":         domain.UserStatus{User: "ben", Status: domain.Away, LastSeen: at.Add(-time.Minute), At: at},
-		"typing_start":        domain.TypingStart{Chat: "room-1", User: "ben", ExpiresAt: at.Add(5 * time.Second), At: at},
-		"typing_stop":         domain.TypingStop{Chat: "room-1", User: "ben", At: at},
+		"chat_settings": domain.ChatSettings{
+			Chat: "room-1", User: "ada", Notify: new(domain.NotifyMentions), MutedUntil: new(at.Add(time.Hour)), Favourite: new(true), Hidden: new(domain.HiddenUntilMessage),
+			HiddenSeq: 4, UnreadSeq: new(domain.Seq(3)), At: at,
+		},
+		"chat_settings_default": domain.ChatSettings{
+			Chat: "room-1", User: "ada", Notify: new(domain.NotifyDefault), MutedUntil: new(time.Time{}), Favourite: new(false), Hidden: new(domain.Shown),
+			UnreadSeq: new(domain.Seq(0)), At: at,
+		},
+		"message_pin":    domain.MessagePin{Chat: "room-1", Message: "m-1", Sent: 4, Actor: "ada", Pinned: true, At: at},
+		"message_unpin":  domain.MessagePin{Chat: "room-1", Message: "m-1", Sent: 4, Actor: "ada", At: at},
+		"thread_read":    domain.ThreadMark{Chat: "room-1", Thread: "m-1", User: "ada", ReadSeq: 9, Message: "m-3", Following: domain.Follow, At: at},
+		"thread_default": domain.ThreadMark{Chat: "room-1", Thread: "m-1", User: "ada", Following: domain.FollowingDefault, At: at},
+		"user_status":    domain.UserStatus{User: "ben", Status: domain.Away, LastSeen: at.Add(-time.Minute), At: at},
+		"typing_start":   domain.TypingStart{Chat: "room-1", User: "ben", ExpiresAt: at.Add(5 * time.Second), At: at},
+		"typing_stop":    domain.TypingStop{Chat: "room-1", User: "ben", At: at},
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 //	OTHER       the message of a message:new or a read:receipt, and the actor of any other event
 //	EMOJI       only of a message:reaction
 //	EVENT       the event's id
-//	            the type's other fields, and then correlationId, causationId and traceparent
+//	            the type's other fields, those of the place of a message if it is flagged, and then correlationId, causationId and traceparent
 //	CHECK       the low 2 bytes of the CRC-32C of the type's letter, the body before and the chat
 //
 // Numbers are big-endian. An id is 16 bytes if its flag marks a canonical UUID, and otherwise a byte with its length and its bytes; the emoji has the
@@ -57,13 +57,28 @@ const (
 	hasMentions
 	hasAttachments
 	hasClientMeta
+	hasPlace // of a message:new, message:edit or message:delete; see placeFlags
 
-	allFlags = hasClientMeta<<1 - 1
+	allFlags = hasPlace<<1 - 1
+)
+
+// Flags of the place of a message: one byte, which its fields follow in the order of the flags. The last two have a meaning for each type.
+const (
+	placeSent         = 1 << iota // messageSeq, a varint
+	placeThread                   // threadId
+	placeThreadIsUUID             // threadId is 16 bytes
+	placeInChat
+	placeMentioned
+	placeBroadcast // all of a message:new, null of a message:edit, pinned of a message:delete
+	placeOther     // broadcast here of a message:new, mentionsAdded of a message:edit
+
+	allPlaceFlags = placeOther<<1 - 1
 )
 
 // The letters of types.
 const (
 	letterNew      = 'n'
+	letterThread   = 't' // a message:new that is in a thread alone: scripts count the others
 	letterEdit     = 'e'
 	letterDelete   = 'd'
 	letterReaction = 'x'
@@ -84,7 +99,7 @@ func compactLetter(typ string) byte {
 // compactType is the inverse of compactLetter. It returns "" for any other byte.
 func compactType(letter byte) string {
 	switch letter {
-	case letterNew:
+	case letterNew, letterThread:
 		return TypeMessageNew
 	case letterEdit:
 		return TypeMessageEdit
@@ -107,6 +122,9 @@ func (c *Codec) AppendCompact(dst []byte, id domain.EventID, e domain.Durable, m
 	letter, at := compactLetter(typ), domain.Instant(e.OccurredAt()).UnixMilli()
 	if _, foreign := e.(domain.Unknown); foreign || letter == 0 || domain.IsErased(e) || c.version(typ) != 1 || at != at<<16>>16 {
 		return dst, false
+	}
+	if sent, is := e.(domain.MessageNew); is && !sent.InTimeline() {
+		letter = letterThread
 	}
 	w := compactWriter{buf: append(dst, letter), ok: true}
 	if receipt, is := e.(domain.ReadReceipt); is {
@@ -222,13 +240,16 @@ func (w *compactWriter) fields(e domain.Durable) {
 		w.mentions(e.Mentions, len(e.Mentions) > 0)
 		w.attachments(e.Attachments, len(e.Attachments) > 0)
 		w.flagged(strings.TrimSpace(string(e.ClientMeta)), hasClientMeta)
+		w.place(placeOf(e))
 	case domain.MessageEdit:
 		w.text(string(e.Content))
 		w.mentions(e.Mentions, e.Mentions != nil)
 		w.attachments(e.Attachments, e.Attachments != nil)
 		w.buf = binary.AppendVarint(w.buf, int64(e.Revision))
+		w.place(placeOf(e))
 	case domain.MessageDelete:
 		w.flagged(string(e.Reason), hasText)
+		w.place(placeOf(e))
 	case domain.MessageReaction:
 		if e.Action == domain.ReactionRemove {
 			w.flags |= hasText
@@ -255,6 +276,10 @@ func (w *compactWriter) mentions(users []domain.UserID, there bool) {
 		return
 	}
 	w.flags |= hasMentions
+	w.users(users)
+}
+
+func (w *compactWriter) users(users []domain.UserID) {
 	w.buf = binary.AppendUvarint(w.buf, uint64(len(users)))
 	for _, user := range users {
 		if buf, is := AppendUUID(append(w.buf, 0), string(user)); is {

@@ -286,12 +286,12 @@ func (r *compactReader) event(chat domain.ChatID, at time.Time, readSeq domain.S
 	}
 	*id = domain.EventID(r.named(eventIsUUID))
 	switch r.letter {
-	case letterNew:
+	case letterNew, letterThread:
 		return r.messageNew(domain.MessageNew{Chat: chat, Message: domain.MessageID(other), Sender: domain.UserID(subject), At: at})
 	case letterEdit:
 		return r.messageEdit(domain.MessageEdit{Chat: chat, Message: domain.MessageID(subject), Editor: domain.UserID(other), At: at})
 	case letterDelete:
-		return domain.MessageDelete{Chat: chat, Message: domain.MessageID(subject), By: domain.UserID(other), Reason: domain.Reason(r.flagged(hasText)), At: at}
+		return r.messageDelete(domain.MessageDelete{Chat: chat, Message: domain.MessageID(subject), By: domain.UserID(other), At: at})
 	case letterReaction:
 		action := domain.ReactionAdd
 		if r.has(hasText) {
@@ -318,6 +318,10 @@ func (r *compactReader) messageNew(e domain.MessageNew) domain.MessageNew {
 	}
 	e.Mentions, e.Attachments = r.mentions(), r.attachments()
 	e.ClientMeta = domain.ClientMeta(r.flagged(hasClientMeta))
+	r.place(letterNew).ofNew(&e)
+	if e.InTimeline() != (r.letter == letterNew) {
+		r.fail("has the letter of another timeline")
+	}
 	return e
 }
 
@@ -325,6 +329,13 @@ func (r *compactReader) messageEdit(e domain.MessageEdit) domain.MessageEdit {
 	e.Content = domain.Content(r.text())
 	e.Mentions, e.Attachments = r.mentions(), r.attachments()
 	e.Revision = int(r.varint())
+	r.place(letterEdit).ofEdit(&e)
+	return e
+}
+
+func (r *compactReader) messageDelete(e domain.MessageDelete) domain.MessageDelete {
+	e.Reason = domain.Reason(r.flagged(hasText))
+	r.place(letterDelete).ofDelete(&e)
 	return e
 }
 
@@ -352,6 +363,10 @@ func (r *compactReader) mentions() []domain.UserID {
 	if !r.has(hasMentions) {
 		return nil
 	}
+	return r.users()
+}
+
+func (r *compactReader) users() []domain.UserID {
 	users := make([]domain.UserID, r.count())
 	for i := range users {
 		if length := r.byte(); length > 0 {

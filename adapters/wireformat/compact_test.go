@@ -36,7 +36,7 @@ func stored(t testing.TB, id domain.EventID, e domain.Durable, m ports.Meta, ord
 func compactSamples() map[string]domain.Durable {
 	all := make(map[string]domain.Durable)
 	for name, e := range samples() {
-		stays := strings.HasSuffix(name, "erased") || strings.HasPrefix(name, "member_") || slices.Contains([]string{"chat_deleted", "chat_direct", "chat_policy", "chat_policy_private", "chat_metadata", "chat_metadata_unset"}, name)
+		stays := strings.HasSuffix(name, "erased") || strings.HasPrefix(name, "member_") || strings.HasPrefix(name, "thread_") || slices.Contains([]string{"chat_deleted", "chat_direct", "chat_policy", "chat_policy_private", "chat_metadata", "chat_metadata_unset", "chat_settings", "chat_settings_default", "message_pin", "message_unpin"}, name)
 		if durable, ok := e.(domain.Durable); ok && !stays {
 			all[name] = durable
 		}
@@ -69,6 +69,16 @@ func anEvent(rt *rapid.T) domain.Durable {
 		name := rapid.SampledFrom([]string{"a.png", "<b>&\u2028", "é"})
 		return domain.Attachment{Name: name.Draw(rt, "name"), Type: rapid.SampledFrom([]string{"", "image/png"}).Draw(rt, "type"), Size: rapid.Int64Range(0, 1<<62).Draw(rt, "size"), URL: name.Draw(rt, "url")}
 	}), 0, 2))
+	flag := func(name string) bool { return rapid.Bool().Draw(rt, name) }
+	sent := func() domain.Seq {
+		return rapid.OneOf(rapid.Just(domain.Seq(0)), rapid.Map(rapid.Uint64(), func(n uint64) domain.Seq { return domain.Seq(n) })).Draw(rt, "sent")
+	}
+	thread := func() domain.MessageID {
+		if !flag("in a thread") {
+			return ""
+		}
+		return domain.MessageID(anID(rt, "thread"))
+	}
 	role := rapid.SampledFrom([]domain.Role{domain.NoRole, domain.RoleMember, domain.RoleAdmin, domain.RoleOwner})
 	switch rapid.IntRange(0, 5).Draw(rt, "type") {
 	case 0:
@@ -77,11 +87,20 @@ func anEvent(rt *rapid.T) domain.Durable {
 		if rapid.Bool().Draw(rt, "answers") {
 			e.ReplyTo = domain.MessageID(anID(rt, "replyTo"))
 		}
+		e.Thread, e.InChat, e.Mentioned = thread(), flag("inChat"), flag("mentioned")
+		e.Broadcast = rapid.SampledFrom([]domain.Broadcast{domain.NoBroadcast, domain.BroadcastAll, domain.BroadcastHere}).Draw(rt, "broadcast")
 		return e
 	case 1:
-		return domain.MessageEdit{Chat: chat, Message: message, Editor: user, Content: domain.Content(text("content")), Mentions: users.Draw(rt, "mentions"), Attachments: files.Draw(rt, "files"), Revision: rapid.Int().Draw(rt, "revision"), At: when}
+		e := domain.MessageEdit{Chat: chat, Message: message, Editor: user, Content: domain.Content(text("content")), Mentions: users.Draw(rt, "mentions"), Attachments: files.Draw(rt, "files"), Revision: rapid.Int().Draw(rt, "revision"), At: when}
+		e.Sent, e.Thread, e.InChat, e.Mentioned, e.BroadcastRemoved = sent(), thread(), flag("inChat"), flag("mentioned"), flag("removed")
+		if added := users.Draw(rt, "added"); len(added) > 0 {
+			e.MentionsAdded = added
+		}
+		return e
 	case 2:
-		return domain.MessageDelete{Chat: chat, Message: message, By: user, Reason: domain.Reason(text("reason")), At: when}
+		e := domain.MessageDelete{Chat: chat, Message: message, By: user, Reason: domain.Reason(text("reason")), At: when}
+		e.Sent, e.Thread, e.InChat, e.Mentioned, e.Pinned = sent(), thread(), flag("inChat"), flag("mentioned"), flag("pinned")
+		return e
 	case 3:
 		action := rapid.SampledFrom([]domain.ReactionAction{domain.ReactionAdd, domain.ReactionRemove}).Draw(rt, "action")
 		return domain.MessageReaction{Chat: chat, Message: message, User: user, Emoji: domain.Emoji(text("emoji")), Action: action, At: when}
@@ -157,6 +176,9 @@ func TestCompact_StaysJSON(t *testing.T) {
 		"an erasure":                 {wireformat.New(), samples()["message_erased"].(domain.MessageErased)},
 		"a direct chat":              {wireformat.New(), samples()["chat_direct"].(domain.Durable)},
 		"a policy":                   {wireformat.New(), samples()["chat_policy"].(domain.Durable)},
+		"settings":                   {wireformat.New(), samples()["chat_settings"].(domain.Durable)},
+		"a pin":                      {wireformat.New(), samples()["message_pin"].(domain.Durable)},
+		"a mark of a thread":         {wireformat.New(), samples()["thread_read"].(domain.Durable)},
 		"a restriction":              {wireformat.New(), samples()["member_ban"].(domain.Durable)},
 		"an event of another reader": {wireformat.New(), domain.Unknown{Chat: "c", Type: wireformat.TypeMessageNew, At: at}},
 	} {

@@ -15,12 +15,12 @@ const erasedField = "erased"
 //nolint:gochecknoglobals // never changes
 var envelope = []string{
 	"eventId", "type", "v", "timestamp", "seq", "ordinal", "correlationId", "causationId", "traceparent",
-	"messageId", "chatId", "senderId", "editorId", "deletedBy", "revision",
+	"messageId", "chatId", "senderId", "editorId", "deletedBy", "revision", "messageSeq", "threadId", "inChat", "pinned", "mentioned",
 }
 
 // Erased returns the erased form of a message:new, a message:edit or a message:delete: the same event without content, mentions, attachments, clientMeta,
-// replyTo and reason, and with "erased":true. It keeps the common fields, the ids and the revision, byte for byte and in their order; content becomes "",
-// because every reader requires it. It drops fields that it does not know: they may have content. Any other event has no content that an erasure removes,
+// replyTo and reason, and with "erased":true. It keeps the common fields, the ids, the revision and the facts that decide which entities the event moves, byte
+// for byte and in their order; content becomes "", because every reader requires it. It drops fields that it does not know: they may have content. Any other event has no content that an erasure removes,
 // and is returned unchanged. So is an erased form, which makes Erased idempotent.
 //
 // The result shares no memory with payload. The error is an [*Error] with [ErrMalformed] if payload is not an event of a log.
@@ -96,10 +96,7 @@ func eachField(payload []byte, fn func(name string, raw json.RawMessage) error) 
 
 // erased writes the mark of an erased form.
 func (w *writer) erased(is bool) {
-	if is {
-		w.key(erasedField)
-		w.buf = append(w.buf, "true"...)
-	}
+	w.flag(erasedField, is)
 }
 
 // erased reports whether the event is an erased form.

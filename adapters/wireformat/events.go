@@ -30,12 +30,17 @@ func (w *writer) durable(e domain.Durable) {
 		w.text("content", string(e.Content))
 		w.optional("replyTo", string(e.ReplyTo))
 		if len(e.Mentions) > 0 {
-			w.mentions(e.Mentions)
+			w.users("mentions", e.Mentions)
 		}
 		if len(e.Attachments) > 0 {
 			w.attachments(e.Attachments)
 		}
 		w.object("clientMeta", string(e.ClientMeta))
+		w.thread(e.Thread, e.InChat)
+		if e.Broadcast != domain.NoBroadcast {
+			w.name("broadcast", broadcastName(e.Broadcast), names(domain.BroadcastAll, broadcastName))
+		}
+		w.flag("mentioned", e.Mentioned)
 		w.erased(e.Erased)
 	case domain.MessageEdit:
 		w.id("messageId", string(e.Message))
@@ -43,18 +48,31 @@ func (w *writer) durable(e domain.Durable) {
 		w.id("editorId", string(e.Editor))
 		w.text("content", string(e.Content))
 		if e.Mentions != nil {
-			w.mentions(e.Mentions)
+			w.users("mentions", e.Mentions)
 		}
 		if e.Attachments != nil {
 			w.attachments(e.Attachments)
 		}
 		w.number("revision", int64(e.Revision))
+		w.sent(e.Sent)
+		w.thread(e.Thread, e.InChat)
+		if len(e.MentionsAdded) > 0 {
+			w.users("mentionsAdded", e.MentionsAdded)
+		}
+		if e.BroadcastRemoved {
+			w.null("broadcast")
+		}
+		w.flag("mentioned", e.Mentioned)
 		w.erased(e.Erased)
 	case domain.MessageDelete:
 		w.id("messageId", string(e.Message))
 		w.id("chatId", string(e.Chat))
 		w.id("deletedBy", string(e.By))
 		w.optional("reason", string(e.Reason))
+		w.sent(e.Sent)
+		w.thread(e.Thread, e.InChat)
+		w.flag("pinned", e.Pinned)
+		w.flag("mentioned", e.Mentioned)
 		w.erased(e.Erased)
 	case domain.MessageErased:
 		w.id("messageId", string(e.Message))
@@ -107,10 +125,7 @@ func (w *writer) durable(e domain.Durable) {
 		if !e.Until.IsZero() {
 			w.instant("until", e.Until)
 		}
-		if e.Lifted {
-			w.key("lifted")
-			w.buf = append(w.buf, "true"...)
-		}
+		w.flag("lifted", e.Lifted)
 		w.optional("reason", string(e.Reason))
 	case domain.ChatMetadata:
 		w.id("chatId", string(e.Chat))
@@ -121,6 +136,16 @@ func (w *writer) durable(e domain.Durable) {
 		if len(e.Unset) > 0 {
 			w.keys("unset", e.Unset)
 		}
+	case domain.ChatSettings:
+		w.settings(e)
+	case domain.MessagePin:
+		w.id("messageId", string(e.Message))
+		w.id("chatId", string(e.Chat))
+		w.unsigned("messageSeq", uint64(e.Sent))
+		w.id("actorId", string(e.Actor))
+		w.boolean("pinned", e.Pinned)
+	case domain.ThreadMark:
+		w.threadMark(e)
 	case domain.Custom:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
@@ -208,12 +233,12 @@ func (w *writer) keys(name string, all []string) {
 	w.buf = append(w.buf, ']')
 }
 
-func (w *writer) mentions(users []domain.UserID) {
-	w.key("mentions")
+func (w *writer) users(name string, users []domain.UserID) {
+	w.key(name)
 	w.buf = append(w.buf, '[')
 	for i, user := range users {
 		w.comma(i)
-		w.quoted("mentions", string(user))
+		w.quoted(name, string(user))
 	}
 	w.buf = append(w.buf, ']')
 }
@@ -261,11 +286,13 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		})
 	case TypeMessageDelete:
 		return domain.MessageDelete{
-			Chat: chat(), Message: message(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), Erased: r.erased(), At: at,
+			Chat: chat(), Message: message(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason),
+			Sent: r.sent(false), Thread: r.thread(), InChat: r.flag("inChat"), Pinned: r.flag("pinned"), Mentioned: r.flag("mentioned"),
+			Erased: r.erased(), At: at,
 		}
 	case TypeMessageErased:
 		return domain.MessageErased{
-			Chat: chat(), Message: message(), Sent: domain.Seq(r.unsigned("messageSeq", 1, true)), By: user("erasedBy"),
+			Chat: chat(), Message: message(), Sent: r.sent(true), By: user("erasedBy"),
 			Reason: optional(r, "reason", domain.NewReason), At: at,
 		}
 	case TypeMessageReaction:
@@ -298,6 +325,12 @@ func (r *reader) event(at, now time.Time) domain.Event {
 			Chat: chat(), Actor: user("actorId"), User: user("userId"), Kind: enum(r, "restriction", true, domain.Ban, restrictionName),
 			Until: r.optionalInstant("until"), Lifted: r.flag("lifted"), Reason: optional(r, "reason", domain.NewReason), At: at,
 		}
+	case TypeChatSettings:
+		return r.settings(domain.ChatSettings{Chat: chat(), User: user("userId"), At: at})
+	case TypeMessagePin:
+		return domain.MessagePin{Chat: chat(), Message: message(), Sent: r.sent(true), Actor: user("actorId"), Pinned: r.boolean("pinned"), At: at}
+	case TypeThreadMark:
+		return r.threadMark(domain.ThreadMark{Chat: chat(), Thread: id(r, "threadId", domain.ParseMessageID), User: user("userId"), At: at})
 	case TypeUserStatus:
 		return domain.UserStatus{
 			User: user("userId"), Status: enum(r, "status", true, domain.Offline, statusName), LastSeen: r.instant("lastSeen", at), At: at,
@@ -330,7 +363,9 @@ func (r *reader) messageNew(e domain.MessageNew) domain.MessageNew {
 		e.Content = checked(r, "content", content, domain.NewContent)
 	}
 	e.ReplyTo, e.Erased = optional(r, "replyTo", domain.ParseMessageID), r.erased()
-	e.Mentions = r.mentions()
+	e.Mentions = r.users("mentions")
+	e.Thread, e.InChat, e.Mentioned = r.thread(), r.flag("inChat"), r.flag("mentioned")
+	e.Broadcast = enum(r, "broadcast", false, domain.BroadcastAll, broadcastName)
 	meta, err := r.object("clientMeta")
 	if err != nil {
 		r.absent("clientMeta", true, false, "an object")
@@ -340,7 +375,9 @@ func (r *reader) messageNew(e domain.MessageNew) domain.MessageNew {
 }
 
 func (r *reader) messageEdit(e domain.MessageEdit) domain.MessageEdit {
-	e.Mentions, e.Attachments, e.Erased = r.mentions(), r.attachments(), r.erased()
+	e.Mentions, e.Attachments, e.Erased = r.users("mentions"), r.attachments(), r.erased()
+	e.Sent, e.Thread, e.InChat = r.sent(false), r.thread(), r.flag("inChat")
+	e.MentionsAdded, e.BroadcastRemoved, e.Mentioned = r.users("mentionsAdded"), r.isNull("broadcast"), r.flag("mentioned")
 	if e.Mentions == nil && r.emptyArray("mentions") {
 		e.Mentions = []domain.UserID{}
 	}
@@ -406,9 +443,9 @@ func (r *reader) values(field string) map[string]domain.JSON {
 	return values
 }
 
-func (r *reader) mentions() (all []domain.UserID) {
-	for _, mention := range array[string](r, "mentions") {
-		all = append(all, checked(r, "mentions", mention, domain.ParseUserID))
+func (r *reader) users(field string) (all []domain.UserID) {
+	for _, user := range array[string](r, field) {
+		all = append(all, checked(r, field, user, domain.ParseUserID))
 	}
 	return all
 }

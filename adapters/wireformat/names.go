@@ -20,6 +20,9 @@ const (
 	TypeChatPolicy        = "chat:policy"
 	TypeMemberRestriction = "member:restriction"
 	TypeChatMetadata      = "chat:metadata"
+	TypeChatSettings      = "chat:settings"
+	TypeMessagePin        = "message:pin"
+	TypeThreadMark        = "thread:mark"
 	TypeUserStatus        = "user:status"
 	TypeTypingStart       = "typing:start"
 	TypeTypingStop        = "typing:stop"
@@ -50,6 +53,12 @@ func Type(e domain.Event) string {
 		return TypeMemberRestriction
 	case domain.ChatMetadata:
 		return TypeChatMetadata
+	case domain.ChatSettings:
+		return TypeChatSettings
+	case domain.MessagePin:
+		return TypeMessagePin
+	case domain.ThreadMark:
+		return TypeThreadMark
 	case domain.UserStatus:
 		return TypeUserStatus
 	case domain.TypingStart:
@@ -68,7 +77,7 @@ func Type(e domain.Event) string {
 func DurableTypes() []string {
 	return []string{
 		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted,
-		TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata,
+		TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata, TypeChatSettings, TypeMessagePin, TypeThreadMark,
 	}
 }
 
@@ -106,7 +115,7 @@ func known(typ string) bool { return durable(typ) || ephemeral(typ) }
 func durable(typ string) bool {
 	switch typ {
 	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate, TypeMessageErased, TypeChatDeleted,
-		TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata:
+		TypeChatPolicy, TypeMemberRestriction, TypeChatMetadata, TypeChatSettings, TypeMessagePin, TypeThreadMark:
 		return true
 	}
 	return false
@@ -187,6 +196,33 @@ func restrictionName(k domain.RestrictionKind) string {
 		return "mute"
 	case domain.Block:
 		return "block"
+	}
+	return ""
+}
+
+func broadcastName(b domain.Broadcast) string {
+	switch b {
+	case domain.BroadcastAll, domain.BroadcastHere:
+		return b.String()
+	case domain.NoBroadcast:
+	}
+	return ""
+}
+
+func notifyName(n domain.NotifyLevel) string {
+	switch n {
+	case domain.NotifyAll, domain.NotifyMentions, domain.NotifyNone:
+		return n.String()
+	case domain.NotifyDefault:
+	}
+	return ""
+}
+
+func hidingName(h domain.Hiding) string {
+	switch h {
+	case domain.HiddenUntilMessage, domain.HiddenAlways:
+		return h.String()
+	case domain.Shown:
 	}
 	return ""
 }

@@ -214,6 +214,17 @@ func (r *reader) flag(field string) bool {
 	return string(raw) == "true"
 }
 
+// boolean reads true or false, which must be there.
+func (r *reader) boolean(field string) bool {
+	if _, there := r.raw(field); !there {
+		r.absent(field, false, true, aFlag)
+	}
+	return r.flag(field)
+}
+
+// isNull reports whether a field is there and null.
+func (r *reader) isNull(field string) bool { return string(r.fields[field]) == "null" }
+
 // array reads an array whose elements fit T. An empty one is nil.
 func array[T any](r *reader, field string) []T {
 	raw, there := r.raw(field)

@@ -106,6 +106,10 @@ func eventSchemas() map[string]object {
 	add := func(typ, title string, durable bool, own ...property) {
 		all[fileOf(typ)] = eventSchema(typ, title, durable, own...)
 	}
+	messageSeq := optional("messageSeq", countSchema, "Seq of the message. Events of older programs are without it.")
+	thread := optional("threadId", idSchema, "Id of the message whose thread the message is in. Without it the message is in the main timeline alone.")
+	inChat := optional("inChat", object{"const": true}, "Whether the message of a thread is in the main timeline too.")
+	mentioned := optional("mentioned", object{"const": true}, "Whether the event changes who is mentioned in the chat.")
 	erased := optional("erased", object{"const": true}, "Whether the content was erased. Content is empty then, and the optional fields of the event are missing.")
 	add(wireformat.TypeMessageNew, "A message was sent", true, message, chat,
 		required("senderId", idSchema, "Id of the user that sent it."),
@@ -113,16 +117,20 @@ func eventSchemas() map[string]object {
 		optional("replyTo", idSchema, "Id of the message that it replies to."),
 		optional("mentions", idsSchema, "Ids of the mentioned members."),
 		optional("attachments", filesSchema, "References to files."),
-		optional("clientMeta", objectSchema, "Object of the client, at most 4 KiB."), erased)
+		optional("clientMeta", objectSchema, "Object of the client, at most 4 KiB."), thread, inChat,
+		optional("broadcast", named("all", "here"), "Whether it mentions all members, or those that are online."), mentioned, erased)
 	add(wireformat.TypeMessageEdit, "A message was edited", true, message, chat,
 		required("editorId", idSchema, "Id of the user that edited it."),
 		required("content", textSchema, "Text from now on."),
 		optional("mentions", idsSchema, "Ids of the mentioned members from now on. Without it they stay."),
 		optional("attachments", filesSchema, "References from now on. Without it they stay."),
-		required("revision", countSchema, "Number of edits of the message, this one included."), erased)
+		required("revision", countSchema, "Number of edits of the message, this one included."), messageSeq, thread, inChat,
+		optional("mentionsAdded", idsSchema, "Ids of the members that the message did not mention before."),
+		optional("broadcast", object{"type": "null"}, "Null: the message no longer mentions a group of members."), mentioned, erased)
 	add(wireformat.TypeMessageDelete, "A message was deleted", true, message, chat,
 		required("deletedBy", idSchema, "Id of the user that deleted it."),
-		optional("reason", textSchema, "Why, at most 1 KiB."), erased)
+		optional("reason", textSchema, "Why, at most 1 KiB."), messageSeq, thread, inChat,
+		optional("pinned", object{"const": true}, "Whether the message was pinned."), mentioned, erased)
 	add(wireformat.TypeMessageErased, "The content of a message was erased", true, message, chat,
 		required("messageSeq", countSchema, "Seq of the message."),
 		required("erasedBy", idSchema, "Id of the user or service that erased it."),
@@ -151,6 +159,23 @@ func eventSchemas() map[string]object {
 		required("actorId", idSchema, "Id of the user that changed it."),
 		optional("set", object{"type": "object", "maxProperties": domain.MaxMetadataKeys}, "New values by key: any JSON."),
 		optional("unset", object{"type": "array", "items": textSchema, "maxItems": domain.MaxMetadataKeys}, "Keys that are removed."))
+	seqOrNone := object{"type": "integer", "minimum": 0}
+	add(wireformat.TypeChatSettings, "A user changed the own settings for the chat", true, chat, user,
+		optional("notify", object{"enum": []any{"all", "mentions", "none", nil}}, "Messages to be notified of; null is the default."),
+		optional("mutedUntil", object{"type": []string{"string", "null"}, "pattern": instantSchema["pattern"]}, "Until when notifications are muted; null: they are not."),
+		optional("favourite", object{"type": "boolean"}, "Whether the chat is a favourite."),
+		optional("hidden", object{"enum": []any{"untilMessage", "always", nil}}, "Whether the chat is left out of the user's list; null: it is not."),
+		optional("hiddenSeq", countSchema, "Last seq of the chat when it was hidden until the next message."),
+		optional("unreadSeq", seqOrNone, "Seq of the first message that counts as unread; 0 takes that back."))
+	add(wireformat.TypeMessagePin, "A message was pinned, or its pin was removed", true, message, chat,
+		required("messageSeq", countSchema, "Seq of the message."),
+		required("actorId", idSchema, "Id of the user that did it."),
+		required("pinned", object{"type": "boolean"}, "Whether the message is pinned from now on."))
+	add(wireformat.TypeThreadMark, "A user has read a thread, or follows it", true, chat, user,
+		required("threadId", idSchema, "Id of the message whose thread it is."),
+		optional("readSeq", countSchema, "Seq of the last reply that the user has read."),
+		optional("messageId", idSchema, "Id of that reply."),
+		optional("following", object{"type": []string{"boolean", "null"}}, "Whether the user follows the thread; null is the default."))
 	add(wireformat.TypeMemberRestriction, "A user was restricted, or a restriction was lifted", true, chat,
 		required("actorId", idSchema, "Id of the user that restricted the other one."),
 		user,

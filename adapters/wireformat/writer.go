@@ -88,6 +88,23 @@ func (w *writer) unsigned(name string, n uint64) {
 	w.buf = strconv.AppendUint(w.buf, n, 10)
 }
 
+func (w *writer) boolean(name string, is bool) {
+	w.key(name)
+	w.buf = strconv.AppendBool(w.buf, is)
+}
+
+// flag writes true, and nothing for false.
+func (w *writer) flag(name string, is bool) {
+	if is {
+		w.boolean(name, true)
+	}
+}
+
+func (w *writer) null(name string) {
+	w.key(name)
+	w.buf = append(w.buf, "null"...)
+}
+
 func (w *writer) instant(name string, t time.Time) {
 	t = domain.Instant(t)
 	if !spellable(t) {

@@ -63,10 +63,10 @@ func (e *Event) redact() {
 	r := e.Record
 	switch event := r.Event.(type) {
 	case domain.MessageNew:
-		event.Content, event.Mentions, event.Attachments, event.ClientMeta = "", nil, nil, ""
+		event.Content, event.Mentions, event.Attachments, event.ClientMeta, event.Broadcast = "", nil, nil, "", domain.NoBroadcast
 		r.Event = event
 	case domain.MessageEdit:
-		event.Content, event.Mentions, event.Attachments = "", nil, nil
+		event.Content, event.Mentions, event.MentionsAdded, event.Attachments = "", nil, nil, nil
 		r.Event = event
 	case domain.Unknown:
 		event.Data = "{}"

@@ -113,24 +113,13 @@ func (a *ChatActivity) readFirst(ctx context.Context, chats []domain.ChatID, ent
 // lastActivity returns the entry that deliveries of one chat lead to. Its seq is 0 if there is neither a message nor the chat's first event among them.
 func lastActivity(deliveries []ports.Delivery) (e ports.ActivityEntry) {
 	for _, d := range deliveries {
-		if d.ID.Seq == 0 || d.ID.Seq > 1 && !isMessage(d.Event) {
+		if d.ID.Seq == 0 || d.ID.Seq > 1 && !domain.InTimeline(d.Event) {
 			continue
 		}
 		e.Chat, e.LastMessage = d.ID.Chat, ports.LastMessage{Seq: d.ID.Seq, At: domain.Instant(d.Event.OccurredAt())}
 		e.Replace = e.Replace || d.ID.Seq == 1
 	}
 	return e
-}
-
-// isMessage reports whether an event sent a message, also if only a newer program can read it.
-func isMessage(e domain.Durable) bool {
-	switch e := e.(type) {
-	case domain.MessageNew:
-		return true
-	case domain.Unknown:
-		return e.Sent
-	}
-	return false
 }
 
 // Activity is when a chat had its last message.

@@ -54,8 +54,10 @@ func newRecount(b *ports.ChatBatch, before writtenChat) *recount {
 // apply notes whose counts an event may change.
 func (r *recount) apply(e domain.Durable) {
 	switch e := e.(type) {
-	case domain.MessageNew, domain.MessageDelete:
-		r.all = true
+	case domain.MessageNew:
+		r.all = r.all || e.InTimeline()
+	case domain.MessageDelete:
+		r.all = r.all || e.InTimeline()
 	case domain.ReadReceipt:
 		if _, known := r.changed[e.User]; !known {
 			r.changed[e.User] = false

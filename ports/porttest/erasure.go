@@ -15,9 +15,12 @@ import (
 
 // erasing returns an append that erases a message of the history, which exists.
 func (h *history) erasing(c domain.ChatID, m domain.MessageID, by domain.UserID, conditions given) ports.Erasure {
-	events := []ports.NewEvent{NewEvent(domain.MessageErased{Chat: c, Message: m, Sent: h.moved[domain.MessageEntity(m)][0], By: by, At: now()})}
+	first := h.moved[domain.MessageEntity(m)][0]
+	events := []ports.NewEvent{NewEvent(domain.MessageErased{Chat: c, Message: m, Sent: first, By: by, At: now()})}
 	if !h.deleted(m) {
-		events = append([]ports.NewEvent{deleted(c, m, by)}, events...)
+		sent, _ := h.records[first-1].Event.(domain.MessageNew)
+		sent.Chat, sent.Message = c, m
+		events = append([]ports.NewEvent{deletionOf(sent, by)}, events...)
 	}
 	return ports.Erasure{Append: conditions.then(events...), Message: m}
 }

@@ -99,3 +99,32 @@ func recorded(id domain.CommandID, a ports.Append) ports.Append {
 
 // nothing returns an append without events.
 func (g given) nothing(c domain.ChatID) ports.Append { return ports.Append{Chat: c, Conditions: g} }
+
+// repliedIn is a message in a thread.
+func repliedIn(c domain.ChatID, m domain.MessageID, by domain.UserID, root domain.MessageID, inChat, mentions bool) ports.NewEvent {
+	e := domain.MessageNew{Chat: c, Message: m, Sender: by, Content: "reply", Thread: root, InChat: inChat, At: now()}
+	if mentions {
+		e.Mentions, e.Mentioned = []domain.UserID{bob}, true
+	}
+	return NewEvent(e)
+}
+
+// mentioning is a message that mentions all members.
+func mentioning(c domain.ChatID, m domain.MessageID, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.MessageNew{Chat: c, Message: m, Sender: by, Content: "all", Broadcast: domain.BroadcastAll, Mentioned: true, At: now()})
+}
+
+// deletionOf is the deletion of a message. Messages in threads were pinned.
+func deletionOf(m domain.MessageNew, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.MessageDelete{
+		Chat: m.Chat, Message: m.Message, By: by, Thread: m.Thread, InChat: m.InChat, Pinned: m.Thread != "", Mentioned: m.Mentioned, At: now(),
+	})
+}
+
+func pinned(c domain.ChatID, m domain.MessageID, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.MessagePin{Chat: c, Message: m, Sent: 1, Actor: by, Pinned: true, At: now()})
+}
+
+func marked(c domain.ChatID, root domain.MessageID, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.ThreadMark{Chat: c, Thread: root, User: by, ReadSeq: 1, Message: root, At: now()})
+}

@@ -51,7 +51,7 @@ func (h *history) ordinal(at domain.Seq) domain.Ordinal {
 
 func (h *history) add(e ports.NewEvent) {
 	r := ports.Record{ID: e.ID, Seq: h.head() + 1, Ordinal: h.ordinal(h.head()), Event: e.Event, Meta: e.Meta}
-	if _, message := e.Event.(domain.MessageNew); message {
+	if domain.InTimeline(e.Event) {
 		r.Ordinal++
 	}
 	h.records = append(h.records, r)
@@ -114,7 +114,8 @@ func (h *history) search(f ports.Filter, r ports.Range) ports.Page {
 		}
 	}
 	return h.selected(r, func(record ports.Record) bool {
-		message, sent := record.Event.(domain.MessageNew)
+		message, _ := record.Event.(domain.MessageNew)
+		sent := domain.InTimeline(record.Event)
 		update, _ := record.Event.(domain.ChatUpdate)
 		switch {
 		case f.Messages:
@@ -168,7 +169,7 @@ func (h *history) count(after domain.Seq) ports.MessageCount {
 	}
 	count := ports.MessageCount{Last: h.head(), Head: h.ordinal(h.head()), At: h.ordinal(after)}
 	for _, r := range h.records {
-		if m, ok := r.Event.(domain.MessageNew); ok && r.Seq > after && tombstones[m.Message] {
+		if m, ok := r.Event.(domain.MessageNew); ok && m.InTimeline() && r.Seq > after && tombstones[m.Message] {
 			count.Deleted++
 		}
 	}

@@ -25,7 +25,7 @@ func testRandomCommands(t *testing.T, log Log) {
 			}
 			for i := range batch {
 				c := rapid.SampledFrom(chats).Draw(rt, "chat")
-				batch[i] = drawCommand(rt, c, expected.history(c))
+				batch[i] = drawCommand(rt, c, expected.history(c), hasRules(log))
 				expected.expect(batch[i])
 			}
 			if e, ok := drawErasure(rt, batch[0].Chat, h.history(batch[0].Chat)); ok && rapid.IntRange(0, 3).Draw(rt, "erase") == 0 {
@@ -43,7 +43,7 @@ func testRandomCommands(t *testing.T, log Log) {
 	})
 }
 
-func drawCommand(rt *rapid.T, c domain.ChatID, known *history) ports.Append {
+func drawCommand(rt *rapid.T, c domain.ChatID, known *history, rules bool) ports.Append {
 	var conditions given
 	for _, e := range rapid.SliceOfN(rapid.SampledFrom(someEntities()), 0, 3).Draw(rt, "conditions") {
 		version := known.version(e)
@@ -65,7 +65,7 @@ func drawCommand(rt *rapid.T, c domain.ChatID, known *history) ports.Append {
 		a.Fingerprint = rapid.Uint64().Draw(rt, "fingerprint")
 	}
 	for range rapid.IntRange(least, 3).Draw(rt, "events") {
-		a.Events = append(a.Events, drawEvent(rt, c, known, a.Events))
+		a.Events = append(a.Events, drawEvent(rt, c, known, a.Events, rules))
 	}
 	return a
 }
@@ -76,18 +76,27 @@ func someCommands() []domain.Entity {
 	}
 }
 
-// drawEvent returns an event that can happen: events of a message follow it, and it is deleted once.
-func drawEvent(rt *rapid.T, c domain.ChatID, known *history, before []ports.NewEvent) ports.NewEvent {
+// hasRules reports whether a log takes the events of level 4.
+func hasRules(log Log) bool {
+	levels, has := log.(interface{ Level() int })
+	return !has || levels.Level() >= 4
+}
+
+// drawEvent returns an event that can happen: events of a message follow it, and it is deleted once. With rules there are messages in threads, mentions
+// and pins too.
+func drawEvent(rt *rapid.T, c domain.ChatID, known *history, before []ports.NewEvent, rules bool) ports.NewEvent {
 	user := rapid.SampledFrom([]domain.UserID{ann, bob, `odd|"{user}`}).Draw(rt, "user")
 	happened := known.clone()
 	for _, e := range before {
 		happened.add(e)
 	}
-	fresh := domain.MessageID(fmt.Sprintf("m%d", happened.ordinal(happened.head())))
+	fresh, fresher := domain.MessageID(fmt.Sprintf("m%d", happened.ordinal(happened.head()))), domain.MessageID(fmt.Sprintf("t%d", happened.head()))
 	var messages, present []domain.MessageID
+	sends := make(map[domain.MessageID]domain.MessageNew)
 	for _, r := range happened.records {
 		switch e := r.Event.(type) {
 		case domain.MessageNew:
+			sends[e.Message] = e
 			messages, present = append(messages, e.Message), append(present, e.Message)
 		case domain.MessageDelete:
 			present = slices.DeleteFunc(present, func(m domain.MessageID) bool { return m == e.Message })
@@ -110,7 +119,18 @@ func drawEvent(rt *rapid.T, c domain.ChatID, known *history, before []ports.NewE
 	}
 	if len(present) > 0 {
 		m := rapid.SampledFrom(present).Draw(rt, "deleted")
-		events = append(events, func() ports.NewEvent { return deleted(c, m, user) })
+		events = append(events, func() ports.NewEvent { return deletionOf(sends[m], user) })
+	}
+	if rules && len(messages) > 0 {
+		m := rapid.SampledFrom(messages).Draw(rt, "root")
+		events = append(
+			events,
+			func() ports.NewEvent { return repliedIn(c, fresher, user, m, false, rapid.Bool().Draw(rt, "mentions")) },
+			func() ports.NewEvent { return repliedIn(c, fresh, user, m, true, false) },
+			func() ports.NewEvent { return mentioning(c, fresh, user) },
+			func() ports.NewEvent { return pinned(c, m, user) },
+			func() ports.NewEvent { return marked(c, m, user) },
+		)
 	}
 	return events[rapid.IntRange(0, len(events)-1).Draw(rt, "event")]()
 }
@@ -148,5 +168,7 @@ func someEntities() []domain.Entity {
 	return []domain.Entity{
 		domain.ChatEntity(), domain.MemberEntity(ann), domain.MemberEntity(bob), domain.MessageEntity("m0"), domain.MessageEntity("m1"),
 		domain.ReactionsEntity("m0"), domain.ReadEntity(ann), domain.ReadEntity(bob), domain.MessageEntity("absent"),
+		domain.ThreadEntity("m0"), domain.ThreadsEntity(), domain.ThreadMarkEntity(ann, "m0"), domain.PinsEntity(), domain.MentionsEntity(true),
+		domain.MentionsEntity(false),
 	}
 }

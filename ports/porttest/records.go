@@ -36,7 +36,7 @@ func testRecords(t *testing.T, log Log) {
 				{Name: "a \"file\".txt", Type: "text/plain", Size: 1 << 52, URL: "https://example.org/?a=b&c=<d>"},
 				{Name: "b", URL: "x:y"},
 			},
-			ClientMeta: `{"n":2.50,"big":12345678901234567890,"s":"<&>\u00e9é","seq":9,"list":[1,null,{}]}`, At: when,
+			ClientMeta: `{"n":2.50,"big":12345678901234567890,"s":"<&>\u00e9é","seq":9,"list":[1,null,{}],"threadId":"plain"}`, At: when,
 		},
 		domain.MessageNew{
 			Chat: c, Message: "attached", Sender: bob, At: when,
@@ -52,6 +52,27 @@ func testRecords(t *testing.T, log Log) {
 		domain.MessageDelete{Chat: c, Message: "full", By: ann, Reason: domain.Reason(oddText[:20]), At: when},
 		domain.MessageDelete{Chat: c, Message: "plain", By: ann, At: when},
 	}
+	if hasRules(log) {
+		events = append(
+			events,
+			domain.MessageNew{
+				Chat: c, Message: "reply", Sender: bob, Content: "x", Mentions: []domain.UserID{ann}, Thread: "full", Broadcast: domain.BroadcastAll, Mentioned: true, At: when,
+			},
+			domain.MessageNew{Chat: c, Message: "018c3c5e-7b1a-7000-8000-0123456789ab", Sender: ann, Content: "x", Thread: "full", InChat: true, At: when},
+			domain.MessageEdit{
+				Chat: c, Message: "reply", Editor: bob, Content: "y", Mentions: []domain.UserID{"cat"}, Revision: 1, Sent: 20, Thread: "full",
+				MentionsAdded: []domain.UserID{"cat"}, BroadcastRemoved: true, Mentioned: true, At: when,
+			},
+			domain.MessagePin{Chat: c, Message: "reply", Sent: 20, Actor: ann, Pinned: true, At: when},
+			domain.ThreadMark{Chat: c, Thread: "full", User: bob, ReadSeq: 21, Message: "018c3c5e-7b1a-7000-8000-0123456789ab", Following: domain.Unfollow, At: when},
+			domain.ThreadMark{Chat: c, Thread: "018c3c5e-7b1a-7000-8000-0123456789ab", User: "018c3c5e-7b1a-7000-8000-0123456789ab", Following: domain.FollowingDefault, At: when},
+			domain.ChatSettings{
+				Chat: c, User: bob, Notify: new(domain.NotifyDefault), MutedUntil: new(when), Favourite: new(false), Hidden: new(domain.HiddenUntilMessage), HiddenSeq: 3,
+				UnreadSeq: new(domain.Seq(0)), At: when,
+			},
+			domain.MessageDelete{Chat: c, Message: "reply", By: ann, Sent: 20, Thread: "full", Pinned: true, Mentioned: true, At: when},
+		)
+	}
 	metas := []ports.Meta{
 		{},
 		{CorrelationID: "request \"1\" | é", CausationID: "cmd", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
@@ -64,6 +85,18 @@ func testRecords(t *testing.T, log Log) {
 		h.append(then(event))
 	}
 	h.verify()
+	if hasRules(log) { // the erased form of a message in a thread is read as one
+		const odd = domain.MessageID("}\"{\\,")
+		h.append(then(repliedIn(c, odd, bob, odd, false, true), repliedIn(c, "both", bob, odd, true, true)))
+		for _, m := range []domain.MessageID{odd, "both"} {
+			known := h.history(c)
+			h.erase(known.erasing(c, m, bob, given{at(domain.MessageEntity(m), known.version(domain.MessageEntity(m)))}))
+		}
+		h.verify()
+	}
+	for _, backward := range []bool{false, true} {
+		h.checkSearch(c, ports.Filter{Messages: true}, ports.Range{Limit: 100, Backward: backward})
+	}
 }
 
 func oddTitle() domain.Title {

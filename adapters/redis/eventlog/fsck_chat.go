@@ -270,7 +270,7 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 		}, nil)
 	}
 	if err == nil {
-		if _, sent := record.Event.(domain.MessageNew); sent {
+		if domain.InTimeline(record.Event) {
 			c.ordinal++
 			c.sent = seq
 		}
@@ -363,7 +363,7 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 		}
 		records = append(records, record)
 		ended.messages = record.Ordinal
-		if _, sent := record.Event.(domain.MessageNew); sent && ended.counts {
+		if ended.counts && domain.InTimeline(record.Event) {
 			ended.sent = record.Seq
 		}
 		if id := record.Meta.CausationID; id != "" {

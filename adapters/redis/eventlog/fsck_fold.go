@@ -67,14 +67,28 @@ func fieldEntity(field string) domain.Entity {
 	kinds := map[string]domain.EntityKind{
 		"c": domain.KindChat, "u": domain.KindMember, "x": domain.KindReactions, "r": domain.KindRead, "k": domain.KindCommand, "o": domain.KindCustom,
 		"v": domain.KindReceipt, "b": domain.KindRestrictions, "d": domain.KindMetadata,
+		"s": domain.KindSettings, "q": domain.KindPins, "t": domain.KindThread, "l": domain.KindThreads, "f": domain.KindThreadMark, "n": domain.KindMentions,
 	}
-	switch {
-	case strings.HasPrefix(field, " ") && len(field) > 1:
-		return domain.Entity{Kind: kinds[field[1:2]], ID: field[2:]}
-	case len(field) == 17 && field[0] == 1:
-		return domain.MessageEntity(domain.MessageID(uuid.UUID([]byte(field[1:])).String()))
+	if !strings.HasPrefix(field, " ") || len(field) < 2 {
+		return domain.MessageEntity(domain.MessageID(messageInField(field)))
 	}
-	return domain.MessageEntity(domain.MessageID(field))
+	e := domain.Entity{Kind: kinds[field[1:2]], ID: field[2:]}
+	switch e.Kind {
+	case domain.KindThread:
+		e.ID = messageInField(e.ID)
+	case domain.KindThreadMark:
+		user := threadMarkUser(e.ID)
+		e.ID = e.ID[:user] + messageInField(e.ID[user:])
+	}
+	return e
+}
+
+// messageInField returns the id of a message in a field. It is the inverse of appendMessageField.
+func messageInField(field string) string {
+	if len(field) == 17 && field[0] == 1 {
+		return uuid.UUID([]byte(field[1:])).String()
+	}
+	return field
 }
 
 // chatFold is the index that follows from a chat's events up to a seq, for all entities or for a share of them.
@@ -127,7 +141,7 @@ func (c *chatFold) apply(r ports.Record, links string) string {
 		}
 		entry.version, entry.events = seq, entry.events+1
 		c.entries[field] = entry
-		if deleted, ok := r.Event.(domain.MessageDelete); ok && m == domain.MessageEntity(deleted.Message) {
+		if deleted, ok := r.Event.(domain.MessageDelete); ok && deleted.InTimeline() && m == domain.MessageEntity(deleted.Message) {
 			c.tombstones[entry.first] = struct{}{}
 		}
 	}
@@ -141,7 +155,7 @@ func (c *chatFold) apply(r ports.Record, links string) string {
 func (c *chatFold) place(r ports.Record) string {
 	before := c.sent.last
 	links := c.apply(r, "")
-	if _, sent := r.Event.(domain.MessageNew); sent && before > 0 && c.rich {
+	if before > 0 && c.rich && domain.InTimeline(r.Event) {
 		links += messageLink + strconv.FormatUint(before, 10)
 	}
 	return links
@@ -153,7 +167,7 @@ func (c *chatFold) linkedMessage(r ports.Record, links string) string {
 		return links
 	}
 	before := uint64(0)
-	if _, sent := r.Event.(domain.MessageNew); sent && c.rich {
+	if c.rich && domain.InTimeline(r.Event) {
 		before = c.sent.last
 	}
 	return linked(links, messageLink, before)

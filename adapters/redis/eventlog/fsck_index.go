@@ -311,8 +311,8 @@ func (c *chatCheck) sentAt(ctx context.Context, seq domain.Seq) (field string, s
 	if err != nil {
 		return "", false, nil //nolint:nilerr // not a message
 	}
-	message, sent := record.Event.(domain.MessageNew)
-	return string(appendField(nil, domain.MessageEntity(message.Message))), sent, nil
+	message, _ := record.Event.(domain.MessageNew)
+	return string(appendField(nil, domain.MessageEntity(message.Message))), domain.InTimeline(record.Event), nil
 }
 
 // heads compares the head with the last event and the last message.

@@ -91,7 +91,7 @@ func (c *chatFold) mark(r ports.Record) {
 			c.entries[field] = entry
 		}
 	})
-	if _, sent := r.Event.(domain.MessageNew); sent {
+	if domain.InTimeline(r.Event) {
 		c.sent.add(seq)
 	}
 }
@@ -101,6 +101,9 @@ func (c *chatFold) change(r ports.Record, fn func(user domain.UserID, change fun
 	at := func(seq domain.Seq, ordinal uint64) readMark { return readMark{uint64(seq), ordinal, baseKnown} }
 	switch e := r.Event.(type) {
 	case domain.MessageNew:
+		if !e.InTimeline() {
+			return
+		}
 		fn(e.Sender, func(readMark) readMark { return at(r.Seq, uint64(r.Ordinal)) })
 	case domain.ReadReceipt:
 		fn(e.User, func(m readMark) readMark {

@@ -19,27 +19,57 @@ import (
 //	1  partitions carry the log id alone; names are not compared
 //	2  partitions carry the whole identity
 //	3  lists have events in the compact form; heads, read marks and messages have more parts, see docs/wire.md
-//	4  chats may be direct, and have policies and restrictions, whose rules every program must apply
+//	4  chats may be direct, and have policies, restrictions, threads and pins, whose rules every program must apply; events name the mentions that they change
 const Level = 4
 
 const (
 	bareLevel    = 1 // of a partition that carries the log id alone
 	compactLevel = 3 // from which on events are stored in the compact form
-	rulesLevel   = 4 // from which on chats may have policies, restrictions and two participants
+	rulesLevel   = 4 // from which on chats may have all that domain has
 	identityEnd  = ";"
 )
 
 // levelFor returns the level that a log must have for an event.
 func levelFor(e domain.Durable) int {
 	switch e := e.(type) {
-	case domain.ChatPolicy, domain.MemberRestriction, domain.ChatMetadata:
+	case domain.ChatPolicy, domain.MemberRestriction, domain.ChatMetadata, domain.ChatSettings, domain.MessagePin, domain.ThreadMark:
 		return rulesLevel
+	case domain.MessageNew:
+		if e.Thread != "" || e.Broadcast != domain.NoBroadcast {
+			return rulesLevel
+		}
 	case domain.ChatUpdate:
 		if e.Kind != domain.Group {
 			return rulesLevel
 		}
 	}
 	return bareLevel
+}
+
+// atLevel returns an event as programs record it that know only the levels up to the given one: without the facts and the moves that come with level 4.
+// Chats of a log of a lower level have no threads, pins or mentions.
+func atLevel(level int, e ports.NewEvent) ports.NewEvent {
+	if level >= rulesLevel {
+		return e
+	}
+	switch event := e.Event.(type) {
+	case domain.MessageNew:
+		if !event.Mentioned {
+			return e
+		}
+		event.Mentioned = false
+		e.Event = event
+	case domain.MessageEdit:
+		event.Sent, event.MentionsAdded, event.Mentioned = 0, nil, false
+		e.Event = event
+	case domain.MessageDelete:
+		event.Sent, event.Mentioned = 0, false
+		e.Event = event
+	default:
+		return e
+	}
+	e.Moves = slices.DeleteFunc(slices.Clone(e.Moves), func(m domain.Entity) bool { return m.Kind == domain.KindMentions })
+	return e
 }
 
 // levelOf returns the level of a partition, as far as this process knows.

@@ -3,7 +3,9 @@ package eventlog
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"chatcore/adapters/redis/keyspace"
@@ -63,6 +65,12 @@ func (l *Log) newRequest(a ports.Append, plain bool, erased ...erasedEntry) (*re
 	partition := l.keys.Partition(a.Chat)
 	if err := l.checkLevel(partition, a.Events); err != nil {
 		return nil, err
+	}
+	if level := l.levelOf(partition); level < rulesLevel {
+		a.Events = slices.Clone(a.Events)
+		for i := range a.Events {
+			a.Events[i] = atLevel(level, a.Events[i])
+		}
 	}
 	r, _ := requests.Get().(*request)
 	r.append, r.partition, r.erased = a, partition, erased
@@ -183,8 +191,13 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 func (r *request) writeEffect(e domain.Durable) {
 	switch e := e.(type) {
 	case domain.MessageNew:
-		r.buf = append(r.buf, '+')
+		if e.InTimeline() {
+			r.buf = append(r.buf, '+')
+		}
 	case domain.MessageDelete:
+		if !e.InTimeline() {
+			break
+		}
 		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MessageEntity(e.Message))), 10)
 	case domain.MessageErased:
 		r.buf = strconv.AppendInt(append(r.buf, '~'), int64(r.place(domain.MessageEntity(e.Message))), 10)
@@ -292,23 +305,38 @@ func (r *request) writeEntities() {
 }
 
 // appendField appends the field of an entity in a chat's index. Messages are many, so their fields are short: a UUID in canonical form is a byte 1
-// and its 16 bytes, any other id is written unchanged. Fields of other kinds begin with a space, which no id contains. The field of a command is a
-// digest: a field of more than 64 bytes makes Redis store the whole index in the larger encoding.
+// and its 16 bytes, any other id is written unchanged. Fields of other kinds begin with a space, which no id contains; those of threads end with the same
+// form of the message's id. The field of a command is a digest: a field of more than 64 bytes makes Redis store the whole index in the larger encoding.
 func appendField(b []byte, e domain.Entity) []byte {
 	switch e.Kind {
 	case domain.KindMessage:
+		return appendMessageField(b, e.ID)
+	case domain.KindThread:
+		return appendMessageField(append(append(b, ' '), kindCode(e.Kind)...), e.ID)
+	case domain.KindThreadMark:
+		user := threadMarkUser(e.ID)
+		return appendMessageField(append(append(append(b, ' '), kindCode(e.Kind)...), e.ID[:user]...), e.ID[user:])
 	case domain.KindCommand:
 		b = append(append(b, ' '), kindCode(e.Kind)...)
 		start := len(b)
 		digest := sha256.Sum256(append(b, e.ID...)[start:])
 		return append(b, digest[:commandDigest]...)
-	default:
-		return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
 	}
-	if field, ok := wireformat.AppendUUID(append(b, 1), e.ID); ok {
+	return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
+}
+
+func appendMessageField(b []byte, id string) []byte {
+	if field, ok := wireformat.AppendUUID(append(b, 1), id); ok {
 		return field
 	}
-	return append(b, e.ID...)
+	return append(b, id...)
+}
+
+// threadMarkUser returns where the user ends in the id of a thread mark, LENGTH:USERROOT.
+func threadMarkUser(id string) int {
+	digits, _, _ := strings.Cut(id, ":")
+	n, _ := strconv.Atoi(digits)
+	return min(len(digits)+1+n, len(id))
 }
 
 // commandDigest is the number of digest bytes that name a command.
@@ -337,6 +365,18 @@ func kindCode(k domain.EntityKind) string {
 		return "b"
 	case domain.KindMetadata:
 		return "d"
+	case domain.KindSettings:
+		return "s"
+	case domain.KindPins:
+		return "q"
+	case domain.KindThread:
+		return "t"
+	case domain.KindThreads:
+		return "l"
+	case domain.KindThreadMark:
+		return "f"
+	case domain.KindMentions:
+		return "n"
 	}
 	return "?"
 }

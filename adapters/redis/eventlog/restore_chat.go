@@ -87,7 +87,7 @@ func (w *ChatWriter) entry(json string) (string, error) {
 	if err != nil {
 		return "", w.corrupt(seq, err)
 	}
-	_, sent := record.Event.(domain.MessageNew)
+	sent := domain.InTimeline(record.Event)
 	if sent {
 		w.ordinal++
 	}

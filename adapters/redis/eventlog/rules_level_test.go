@@ -39,6 +39,11 @@ func TestRules_Level(t *testing.T) {
 		domain.MemberRestriction{Chat: "c", Actor: "ada", User: "eve", Kind: domain.Ban, Reason: "spam", At: at},
 		domain.MemberRestriction{Chat: "c", Actor: "ada", User: "bob", Kind: domain.Mute, Until: at.Add(time.Hour), At: at},
 		domain.MemberRestriction{Chat: "d", Actor: "ada", User: "bob", Kind: domain.Block, At: at},
+		domain.MessageNew{Chat: "c", Message: "m", Sender: "ada", Content: "x", Thread: "root", At: at},
+		domain.MessageNew{Chat: "c", Message: "n", Sender: "ada", Content: "x", Broadcast: domain.BroadcastHere, At: at},
+		domain.MessagePin{Chat: "c", Message: "m", Sent: 2, Actor: "ada", Pinned: true, At: at},
+		domain.ChatSettings{Chat: "c", User: "ada", Favourite: new(true), At: at},
+		domain.ThreadMark{Chat: "c", Thread: "root", User: "ada", Following: domain.Follow, At: at},
 	}
 	if err := appended(group); err != nil {
 		t.Fatal(err)
@@ -76,7 +81,7 @@ func TestRules_Level(t *testing.T) {
 		t.Fatal(err)
 	}
 	var channels []string
-	for len(channels) < len(events) {
+	for len(channels) < 5 {
 		m, err := heard.ReceiveMessage(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +93,7 @@ func TestRules_Level(t *testing.T) {
 	}
 	var stored []domain.Durable
 	for _, chat := range []domain.ChatID{"d", "c"} {
-		page, err := log.Read(t.Context(), chat, ports.Range{Limit: 9})
+		page, err := log.Read(t.Context(), chat, ports.Range{Limit: 99})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +101,7 @@ func TestRules_Level(t *testing.T) {
 			stored = append(stored, r.Event)
 		}
 	}
-	if want := []domain.Durable{events[0], events[4], group, events[1], events[2], events[3]}; !reflect.DeepEqual(stored[:len(want)], want) {
+	if want := append([]domain.Durable{events[0], events[4], group, events[1], events[2], events[3]}, events[5:]...); !reflect.DeepEqual(stored[:len(want)], want) {
 		t.Errorf("the log has %+v, want %+v", stored, want)
 	}
 	if err := log.Fsck(t.Context(), eventlog.FsckConfig{Report: func(c ports.Contradiction) error {
@@ -105,4 +110,57 @@ func TestRules_Level(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestRules_FactsBelowTheirLevel appends events with the facts that come with level 4. Below it they are recorded as older programs record them, and move
+// no mentions; the appended event of the caller stays as it is.
+func TestRules_FactsBelowTheirLevel(t *testing.T) {
+	client, keys := rig.Connect(t, redistest.Start(t).URL()), rig.NewKeys(t, 1)
+	openKnowing(t, client, keys, 3)
+	log := openKnowing(t, client, keys, eventlog.Level)
+	at := domain.Instant(time.Now())
+	sent := domain.MessageNew{Chat: "c", Message: "m", Sender: "ada", Content: "x", Mentions: []domain.UserID{"bob"}, Mentioned: true, At: at}
+	edited := domain.MessageEdit{
+		Chat: "c", Message: "m", Editor: "ada", Content: "y", Mentions: []domain.UserID{"eve"}, Revision: 1, Sent: 2, MentionsAdded: []domain.UserID{"eve"}, Mentioned: true, At: at,
+	}
+	deleted := domain.MessageDelete{Chat: "c", Message: "m", By: "ada", Sent: 2, Mentioned: true, At: at}
+	a := ports.Append{Chat: "c"}
+	for _, e := range []domain.Durable{domain.ChatUpdate{Chat: "c", Actor: "ada", Change: domain.Created, At: at}, sent, edited, deleted} {
+		a.Events = append(a.Events, porttest.NewEvent(e))
+	}
+	check := func(chat domain.ChatID, want []domain.Durable, moved int) {
+		t.Helper()
+		a.Chat = chat
+		if _, err := log.Append(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		page, err := log.Read(t.Context(), chat, ports.Range{Limit: 9})
+		if err != nil || len(page.Records) != 4 {
+			t.Fatalf("%d events, error %v", len(page.Records), err)
+		}
+		for i, e := range want {
+			if got := page.Records[i+1].Event; !reflect.DeepEqual(got, e) {
+				t.Errorf("the log has %+v, want %+v", got, e)
+			}
+		}
+		found, err := log.Load(t.Context(), chat, ports.LoadRequest{Entity: domain.MentionsEntity(true)})
+		if err != nil || len(found.Entities[0].Events) != moved {
+			t.Errorf("%d events moved the mentions, error %v, want %d", len(found.Entities[0].Events), err, moved)
+		}
+	}
+	lowSent, lowEdited, lowDeleted := sent, edited, deleted
+	lowSent.Mentioned, lowEdited.Sent, lowEdited.MentionsAdded, lowEdited.Mentioned, lowDeleted.Sent, lowDeleted.Mentioned = false, 0, nil, false, 0, false
+	check("c", []domain.Durable{lowSent, lowEdited, lowDeleted}, 0)
+	if !reflect.DeepEqual(a.Events[1].Event, domain.Durable(sent)) || len(a.Events[1].Moves) != 3 {
+		t.Errorf("the caller's event is %+v", a.Events[1])
+	}
+	raiseLevel(t, client, keys)
+	if _, err := log.Load(t.Context(), "c", ports.LoadRequest{Entity: domain.ChatEntity()}); err != nil { // it learns of the level
+		t.Fatal(err)
+	}
+	sent.Chat, edited.Chat, deleted.Chat = "d", "d", "d"
+	for i, e := range []domain.Durable{domain.ChatUpdate{Chat: "d", Actor: "ada", Change: domain.Created, At: at}, sent, edited, deleted} {
+		a.Events[i] = porttest.NewEvent(e)
+	}
+	check("d", []domain.Durable{sent, edited, deleted}, 3)
 }

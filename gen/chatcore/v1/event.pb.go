@@ -139,6 +139,9 @@ type Event struct {
 	//	*Event_ChatPolicy
 	//	*Event_MemberRestriction
 	//	*Event_ChatMetadata
+	//	*Event_ChatSettings
+	//	*Event_MessagePin
+	//	*Event_ThreadMark
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -375,6 +378,33 @@ func (x *Event) GetChatMetadata() *ChatMetadata {
 	return nil
 }
 
+func (x *Event) GetChatSettings() *ChatSettings {
+	if x != nil {
+		if x, ok := x.Event.(*Event_ChatSettings); ok {
+			return x.ChatSettings
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetMessagePin() *MessagePin {
+	if x != nil {
+		if x, ok := x.Event.(*Event_MessagePin); ok {
+			return x.MessagePin
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetThreadMark() *ThreadMark {
+	if x != nil {
+		if x, ok := x.Event.(*Event_ThreadMark); ok {
+			return x.ThreadMark
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -444,6 +474,21 @@ type Event_ChatMetadata struct {
 	ChatMetadata *ChatMetadata `protobuf:"bytes,32,opt,name=chat_metadata,json=chatMetadata,proto3,oneof"`
 }
 
+type Event_ChatSettings struct {
+	// Of type chat:settings.
+	ChatSettings *ChatSettings `protobuf:"bytes,33,opt,name=chat_settings,json=chatSettings,proto3,oneof"`
+}
+
+type Event_MessagePin struct {
+	// Of type message:pin.
+	MessagePin *MessagePin `protobuf:"bytes,34,opt,name=message_pin,json=messagePin,proto3,oneof"`
+}
+
+type Event_ThreadMark struct {
+	// Of type thread:mark.
+	ThreadMark *ThreadMark `protobuf:"bytes,35,opt,name=thread_mark,json=threadMark,proto3,oneof"`
+}
+
 func (*Event_MessageNew) isEvent_Event() {}
 
 func (*Event_MessageEdit) isEvent_Event() {}
@@ -470,6 +515,12 @@ func (*Event_MemberRestriction) isEvent_Event() {}
 
 func (*Event_ChatMetadata) isEvent_Event() {}
 
+func (*Event_ChatSettings) isEvent_Event() {}
+
+func (*Event_MessagePin) isEvent_Event() {}
+
+func (*Event_ThreadMark) isEvent_Event() {}
+
 // MessageNew is a message that was sent. Event.actor_id is the sender.
 type MessageNew struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -484,7 +535,13 @@ type MessageNew struct {
 	// Files.
 	Attachments []*Attachment `protobuf:"bytes,5,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	// JSON object of the client, as text. Empty if there is none.
-	ClientMeta    string `protobuf:"bytes,6,opt,name=client_meta,json=clientMeta,proto3" json:"client_meta,omitempty"`
+	ClientMeta string `protobuf:"bytes,6,opt,name=client_meta,json=clientMeta,proto3" json:"client_meta,omitempty"`
+	// Id of the message whose thread it is in. Empty if it is in the main timeline alone.
+	ThreadId string `protobuf:"bytes,7,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Whether a message of a thread is in the main timeline too.
+	InChat bool `protobuf:"varint,8,opt,name=in_chat,json=inChat,proto3" json:"in_chat,omitempty"`
+	// The group of members that it mentions.
+	Broadcast     Broadcast `protobuf:"varint,9,opt,name=broadcast,proto3,enum=chatcore.v1.Broadcast" json:"broadcast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,6 +618,27 @@ func (x *MessageNew) GetClientMeta() string {
 	return ""
 }
 
+func (x *MessageNew) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *MessageNew) GetInChat() bool {
+	if x != nil {
+		return x.InChat
+	}
+	return false
+}
+
+func (x *MessageNew) GetBroadcast() Broadcast {
+	if x != nil {
+		return x.Broadcast
+	}
+	return Broadcast_BROADCAST_UNSPECIFIED
+}
+
 // MessageEdit is new content of a message. Event.actor_id is the editor.
 type MessageEdit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -577,9 +655,19 @@ type MessageEdit struct {
 	// Whether the edit sets the attachments.
 	AttachmentsChanged bool `protobuf:"varint,6,opt,name=attachments_changed,json=attachmentsChanged,proto3" json:"attachments_changed,omitempty"`
 	// 1 for the first edit of the message.
-	Revision      uint32 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revision uint32 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Seq of the message. 0 in events of older programs.
+	MessageSeq uint32 `protobuf:"varint,8,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
+	// Id of the message whose thread the message is in. Empty if it is in the main timeline alone.
+	ThreadId string `protobuf:"bytes,9,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Whether a message of a thread is in the main timeline too.
+	InChat bool `protobuf:"varint,10,opt,name=in_chat,json=inChat,proto3" json:"in_chat,omitempty"`
+	// Ids of the members that the message did not mention before.
+	MentionsAdded []string `protobuf:"bytes,11,rep,name=mentions_added,json=mentionsAdded,proto3" json:"mentions_added,omitempty"`
+	// Whether the message no longer mentions a group of members.
+	BroadcastRemoved bool `protobuf:"varint,12,opt,name=broadcast_removed,json=broadcastRemoved,proto3" json:"broadcast_removed,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *MessageEdit) Reset() {
@@ -661,13 +749,56 @@ func (x *MessageEdit) GetRevision() uint32 {
 	return 0
 }
 
+func (x *MessageEdit) GetMessageSeq() uint32 {
+	if x != nil {
+		return x.MessageSeq
+	}
+	return 0
+}
+
+func (x *MessageEdit) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *MessageEdit) GetInChat() bool {
+	if x != nil {
+		return x.InChat
+	}
+	return false
+}
+
+func (x *MessageEdit) GetMentionsAdded() []string {
+	if x != nil {
+		return x.MentionsAdded
+	}
+	return nil
+}
+
+func (x *MessageEdit) GetBroadcastRemoved() bool {
+	if x != nil {
+		return x.BroadcastRemoved
+	}
+	return false
+}
+
 // MessageDelete is the deletion of a message. Event.actor_id is the user that deleted it.
 type MessageDelete struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the message.
 	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// Why. May be empty.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Seq of the message. 0 in events of older programs.
+	MessageSeq uint32 `protobuf:"varint,3,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
+	// Id of the message whose thread the message is in. Empty if it is in the main timeline alone.
+	ThreadId string `protobuf:"bytes,4,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Whether a message of a thread is in the main timeline too.
+	InChat bool `protobuf:"varint,5,opt,name=in_chat,json=inChat,proto3" json:"in_chat,omitempty"`
+	// Whether the message was pinned.
+	Pinned        bool `protobuf:"varint,6,opt,name=pinned,proto3" json:"pinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -714,6 +845,34 @@ func (x *MessageDelete) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *MessageDelete) GetMessageSeq() uint32 {
+	if x != nil {
+		return x.MessageSeq
+	}
+	return 0
+}
+
+func (x *MessageDelete) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *MessageDelete) GetInChat() bool {
+	if x != nil {
+		return x.InChat
+	}
+	return false
+}
+
+func (x *MessageDelete) GetPinned() bool {
+	if x != nil {
+		return x.Pinned
+	}
+	return false
 }
 
 // MessageErased is the erasure of a message's content from the log. Event.actor_id is the user or service that erased it.
@@ -1055,6 +1214,234 @@ func (x *ChatMetadata) GetUnset() []string {
 	return nil
 }
 
+// ChatSettings is a change of the settings that one user has for the chat. Event.actor_id is that user, and only that user's feeds have it.
+type ChatSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages to be notified of. Unspecified if that stays.
+	Notify NotifyLevel `protobuf:"varint,1,opt,name=notify,proto3,enum=chatcore.v1.NotifyLevel" json:"notify,omitempty"`
+	// Until when notifications are muted; the Unix epoch if they are not muted any more. Missing if that stays.
+	MutedUntil *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
+	// Whether the chat is a favourite. Missing if that stays.
+	Favourite *bool `protobuf:"varint,3,opt,name=favourite,proto3,oneof" json:"favourite,omitempty"`
+	// Whether the user's chat list leaves the chat out. Unspecified if that stays.
+	Hidden Hiding `protobuf:"varint,4,opt,name=hidden,proto3,enum=chatcore.v1.Hiding" json:"hidden,omitempty"`
+	// Last seq of the chat when it was hidden until the next message; 0 otherwise.
+	HiddenSeq uint32 `protobuf:"varint,5,opt,name=hidden_seq,json=hiddenSeq,proto3" json:"hidden_seq,omitempty"`
+	// Seq of the first message that counts as unread; 0 takes that back. Missing if that stays.
+	UnreadSeq     *uint32 `protobuf:"varint,6,opt,name=unread_seq,json=unreadSeq,proto3,oneof" json:"unread_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatSettings) Reset() {
+	*x = ChatSettings{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatSettings) ProtoMessage() {}
+
+func (x *ChatSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatSettings.ProtoReflect.Descriptor instead.
+func (*ChatSettings) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ChatSettings) GetNotify() NotifyLevel {
+	if x != nil {
+		return x.Notify
+	}
+	return NotifyLevel_NOTIFY_LEVEL_UNSPECIFIED
+}
+
+func (x *ChatSettings) GetMutedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MutedUntil
+	}
+	return nil
+}
+
+func (x *ChatSettings) GetFavourite() bool {
+	if x != nil && x.Favourite != nil {
+		return *x.Favourite
+	}
+	return false
+}
+
+func (x *ChatSettings) GetHidden() Hiding {
+	if x != nil {
+		return x.Hidden
+	}
+	return Hiding_HIDING_UNSPECIFIED
+}
+
+func (x *ChatSettings) GetHiddenSeq() uint32 {
+	if x != nil {
+		return x.HiddenSeq
+	}
+	return 0
+}
+
+func (x *ChatSettings) GetUnreadSeq() uint32 {
+	if x != nil && x.UnreadSeq != nil {
+		return *x.UnreadSeq
+	}
+	return 0
+}
+
+// MessagePin is a pin that was set or removed. Event.actor_id is the user that did it.
+type MessagePin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the message.
+	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Seq of the message.
+	MessageSeq uint32 `protobuf:"varint,2,opt,name=message_seq,json=messageSeq,proto3" json:"message_seq,omitempty"`
+	// Whether the message is pinned from now on.
+	Pinned        bool `protobuf:"varint,3,opt,name=pinned,proto3" json:"pinned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagePin) Reset() {
+	*x = MessagePin{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagePin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagePin) ProtoMessage() {}
+
+func (x *MessagePin) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagePin.ProtoReflect.Descriptor instead.
+func (*MessagePin) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *MessagePin) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *MessagePin) GetMessageSeq() uint32 {
+	if x != nil {
+		return x.MessageSeq
+	}
+	return 0
+}
+
+func (x *MessagePin) GetPinned() bool {
+	if x != nil {
+		return x.Pinned
+	}
+	return false
+}
+
+// ThreadMark says up to where a user has read a thread, or whether the user follows it. Event.actor_id is that user, and only that user's feeds have it.
+type ThreadMark struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the message whose thread it is.
+	ThreadId string `protobuf:"bytes,1,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Seq of the last reply that was read. 0 if that stays.
+	ReadSeq uint32 `protobuf:"varint,2,opt,name=read_seq,json=readSeq,proto3" json:"read_seq,omitempty"`
+	// Id of that reply.
+	MessageId string `protobuf:"bytes,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Whether the user follows the thread. Unspecified if that stays.
+	Following     Following `protobuf:"varint,4,opt,name=following,proto3,enum=chatcore.v1.Following" json:"following,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThreadMark) Reset() {
+	*x = ThreadMark{}
+	mi := &file_chatcore_v1_event_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThreadMark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThreadMark) ProtoMessage() {}
+
+func (x *ThreadMark) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_event_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThreadMark.ProtoReflect.Descriptor instead.
+func (*ThreadMark) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ThreadMark) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *ThreadMark) GetReadSeq() uint32 {
+	if x != nil {
+		return x.ReadSeq
+	}
+	return 0
+}
+
+func (x *ThreadMark) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *ThreadMark) GetFollowing() Following {
+	if x != nil {
+		return x.Following
+	}
+	return Following_FOLLOWING_UNSPECIFIED
+}
+
 // MemberRestriction is a restriction that was set or lifted. Event.actor_id is the user that did it. A block is only in feeds of the user who blocks.
 type MemberRestriction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1074,7 +1461,7 @@ type MemberRestriction struct {
 
 func (x *MemberRestriction) Reset() {
 	*x = MemberRestriction{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	mi := &file_chatcore_v1_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1473,7 @@ func (x *MemberRestriction) String() string {
 func (*MemberRestriction) ProtoMessage() {}
 
 func (x *MemberRestriction) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[10]
+	mi := &file_chatcore_v1_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1486,7 @@ func (x *MemberRestriction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberRestriction.ProtoReflect.Descriptor instead.
 func (*MemberRestriction) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *MemberRestriction) GetUserId() string {
@@ -1158,7 +1545,7 @@ type ChatUpdate struct {
 
 func (x *ChatUpdate) Reset() {
 	*x = ChatUpdate{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[11]
+	mi := &file_chatcore_v1_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1557,7 @@ func (x *ChatUpdate) String() string {
 func (*ChatUpdate) ProtoMessage() {}
 
 func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[11]
+	mi := &file_chatcore_v1_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1570,7 @@ func (x *ChatUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatUpdate.ProtoReflect.Descriptor instead.
 func (*ChatUpdate) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{11}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ChatUpdate) GetChange() ChatChange {
@@ -1243,7 +1630,7 @@ type CustomEvent struct {
 
 func (x *CustomEvent) Reset() {
 	*x = CustomEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[12]
+	mi := &file_chatcore_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1642,7 @@ func (x *CustomEvent) String() string {
 func (*CustomEvent) ProtoMessage() {}
 
 func (x *CustomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[12]
+	mi := &file_chatcore_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1655,7 @@ func (x *CustomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomEvent.ProtoReflect.Descriptor instead.
 func (*CustomEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{12}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CustomEvent) GetTypeVersion() uint32 {
@@ -1305,7 +1692,7 @@ type UnknownEvent struct {
 
 func (x *UnknownEvent) Reset() {
 	*x = UnknownEvent{}
-	mi := &file_chatcore_v1_event_proto_msgTypes[13]
+	mi := &file_chatcore_v1_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1704,7 @@ func (x *UnknownEvent) String() string {
 func (*UnknownEvent) ProtoMessage() {}
 
 func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_event_proto_msgTypes[13]
+	mi := &file_chatcore_v1_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1717,7 @@ func (x *UnknownEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnknownEvent.ProtoReflect.Descriptor instead.
 func (*UnknownEvent) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{13}
+	return file_chatcore_v1_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UnknownEvent) GetTypeVersion() uint32 {
@@ -1351,7 +1738,8 @@ var File_chatcore_v1_event_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\t\n" +
+	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\n" +
+	"\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -1381,8 +1769,13 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\vchat_policy\x18\x1e \x01(\v2\x17.chatcore.v1.ChatPolicyH\x00R\n" +
 	"chatPolicy\x12O\n" +
 	"\x12member_restriction\x18\x1f \x01(\v2\x1e.chatcore.v1.MemberRestrictionH\x00R\x11memberRestriction\x12@\n" +
-	"\rchat_metadata\x18  \x01(\v2\x19.chatcore.v1.ChatMetadataH\x00R\fchatMetadataB\a\n" +
-	"\x05event\"\xd8\x01\n" +
+	"\rchat_metadata\x18  \x01(\v2\x19.chatcore.v1.ChatMetadataH\x00R\fchatMetadata\x12@\n" +
+	"\rchat_settings\x18! \x01(\v2\x19.chatcore.v1.ChatSettingsH\x00R\fchatSettings\x12:\n" +
+	"\vmessage_pin\x18\" \x01(\v2\x17.chatcore.v1.MessagePinH\x00R\n" +
+	"messagePin\x12:\n" +
+	"\vthread_mark\x18# \x01(\v2\x17.chatcore.v1.ThreadMarkH\x00R\n" +
+	"threadMarkB\a\n" +
+	"\x05event\"\xc4\x02\n" +
 	"\n" +
 	"MessageNew\x12\x1d\n" +
 	"\n" +
@@ -1392,7 +1785,10 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\bmentions\x18\x04 \x03(\tR\bmentions\x129\n" +
 	"\vattachments\x18\x05 \x03(\v2\x17.chatcore.v1.AttachmentR\vattachments\x12\x1f\n" +
 	"\vclient_meta\x18\x06 \x01(\tR\n" +
-	"clientMeta\"\x95\x02\n" +
+	"clientMeta\x12\x1b\n" +
+	"\tthread_id\x18\a \x01(\tR\bthreadId\x12\x17\n" +
+	"\ain_chat\x18\b \x01(\bR\x06inChat\x124\n" +
+	"\tbroadcast\x18\t \x01(\x0e2\x16.chatcore.v1.BroadcastR\tbroadcast\"\xc0\x03\n" +
 	"\vMessageEdit\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x18\n" +
@@ -1401,11 +1797,23 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\x10mentions_changed\x18\x04 \x01(\bR\x0fmentionsChanged\x129\n" +
 	"\vattachments\x18\x05 \x03(\v2\x17.chatcore.v1.AttachmentR\vattachments\x12/\n" +
 	"\x13attachments_changed\x18\x06 \x01(\bR\x12attachmentsChanged\x12\x1a\n" +
-	"\brevision\x18\a \x01(\rR\brevision\"F\n" +
+	"\brevision\x18\a \x01(\rR\brevision\x12\x1f\n" +
+	"\vmessage_seq\x18\b \x01(\rR\n" +
+	"messageSeq\x12\x1b\n" +
+	"\tthread_id\x18\t \x01(\tR\bthreadId\x12\x17\n" +
+	"\ain_chat\x18\n" +
+	" \x01(\bR\x06inChat\x12%\n" +
+	"\x0ementions_added\x18\v \x03(\tR\rmentionsAdded\x12+\n" +
+	"\x11broadcast_removed\x18\f \x01(\bR\x10broadcastRemoved\"\xb5\x01\n" +
 	"\rMessageDelete\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"g\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vmessage_seq\x18\x03 \x01(\rR\n" +
+	"messageSeq\x12\x1b\n" +
+	"\tthread_id\x18\x04 \x01(\tR\bthreadId\x12\x17\n" +
+	"\ain_chat\x18\x05 \x01(\bR\x06inChat\x12\x16\n" +
+	"\x06pinned\x18\x06 \x01(\bR\x06pinned\"g\n" +
 	"\rMessageErased\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x1f\n" +
@@ -1437,7 +1845,34 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\x05unset\x18\x02 \x03(\tR\x05unset\x1a6\n" +
 	"\bSetEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xad\x02\n" +
+	"\fChatSettings\x120\n" +
+	"\x06notify\x18\x01 \x01(\x0e2\x18.chatcore.v1.NotifyLevelR\x06notify\x12;\n" +
+	"\vmuted_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"mutedUntil\x12!\n" +
+	"\tfavourite\x18\x03 \x01(\bH\x00R\tfavourite\x88\x01\x01\x12+\n" +
+	"\x06hidden\x18\x04 \x01(\x0e2\x13.chatcore.v1.HidingR\x06hidden\x12\x1d\n" +
+	"\n" +
+	"hidden_seq\x18\x05 \x01(\rR\thiddenSeq\x12\"\n" +
+	"\n" +
+	"unread_seq\x18\x06 \x01(\rH\x01R\tunreadSeq\x88\x01\x01B\f\n" +
+	"\n" +
+	"_favouriteB\r\n" +
+	"\v_unread_seq\"d\n" +
+	"\n" +
+	"MessagePin\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x1f\n" +
+	"\vmessage_seq\x18\x02 \x01(\rR\n" +
+	"messageSeq\x12\x16\n" +
+	"\x06pinned\x18\x03 \x01(\bR\x06pinned\"\x99\x01\n" +
+	"\n" +
+	"ThreadMark\x12\x1b\n" +
+	"\tthread_id\x18\x01 \x01(\tR\bthreadId\x12\x19\n" +
+	"\bread_seq\x18\x02 \x01(\rR\areadSeq\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x03 \x01(\tR\tmessageId\x124\n" +
+	"\tfollowing\x18\x04 \x01(\x0e2\x16.chatcore.v1.FollowingR\tfollowing\"\xca\x01\n" +
 	"\x11MemberRestriction\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12:\n" +
 	"\vrestriction\x18\x02 \x01(\x0e2\x18.chatcore.v1.RestrictionR\vrestriction\x120\n" +
@@ -1483,7 +1918,7 @@ func file_chatcore_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_chatcore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_chatcore_v1_event_proto_goTypes = []any{
 	(ChatChange)(0),               // 0: chatcore.v1.ChatChange
 	(*Event)(nil),                 // 1: chatcore.v1.Event
@@ -1496,51 +1931,66 @@ var file_chatcore_v1_event_proto_goTypes = []any{
 	(*ReadReceipt)(nil),           // 8: chatcore.v1.ReadReceipt
 	(*ChatPolicy)(nil),            // 9: chatcore.v1.ChatPolicy
 	(*ChatMetadata)(nil),          // 10: chatcore.v1.ChatMetadata
-	(*MemberRestriction)(nil),     // 11: chatcore.v1.MemberRestriction
-	(*ChatUpdate)(nil),            // 12: chatcore.v1.ChatUpdate
-	(*CustomEvent)(nil),           // 13: chatcore.v1.CustomEvent
-	(*UnknownEvent)(nil),          // 14: chatcore.v1.UnknownEvent
-	nil,                           // 15: chatcore.v1.ChatPolicy.PermissionsEntry
-	nil,                           // 16: chatcore.v1.ChatMetadata.SetEntry
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*Attachment)(nil),            // 18: chatcore.v1.Attachment
-	(Visibility)(0),               // 19: chatcore.v1.Visibility
-	(Restriction)(0),              // 20: chatcore.v1.Restriction
-	(Role)(0),                     // 21: chatcore.v1.Role
-	(ChatKind)(0),                 // 22: chatcore.v1.ChatKind
+	(*ChatSettings)(nil),          // 11: chatcore.v1.ChatSettings
+	(*MessagePin)(nil),            // 12: chatcore.v1.MessagePin
+	(*ThreadMark)(nil),            // 13: chatcore.v1.ThreadMark
+	(*MemberRestriction)(nil),     // 14: chatcore.v1.MemberRestriction
+	(*ChatUpdate)(nil),            // 15: chatcore.v1.ChatUpdate
+	(*CustomEvent)(nil),           // 16: chatcore.v1.CustomEvent
+	(*UnknownEvent)(nil),          // 17: chatcore.v1.UnknownEvent
+	nil,                           // 18: chatcore.v1.ChatPolicy.PermissionsEntry
+	nil,                           // 19: chatcore.v1.ChatMetadata.SetEntry
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*Attachment)(nil),            // 21: chatcore.v1.Attachment
+	(Broadcast)(0),                // 22: chatcore.v1.Broadcast
+	(Visibility)(0),               // 23: chatcore.v1.Visibility
+	(NotifyLevel)(0),              // 24: chatcore.v1.NotifyLevel
+	(Hiding)(0),                   // 25: chatcore.v1.Hiding
+	(Following)(0),                // 26: chatcore.v1.Following
+	(Restriction)(0),              // 27: chatcore.v1.Restriction
+	(Role)(0),                     // 28: chatcore.v1.Role
+	(ChatKind)(0),                 // 29: chatcore.v1.ChatKind
 }
 var file_chatcore_v1_event_proto_depIdxs = []int32{
-	17, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	20, // 0: chatcore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Event.message_new:type_name -> chatcore.v1.MessageNew
 	3,  // 2: chatcore.v1.Event.message_edit:type_name -> chatcore.v1.MessageEdit
 	4,  // 3: chatcore.v1.Event.message_delete:type_name -> chatcore.v1.MessageDelete
 	7,  // 4: chatcore.v1.Event.message_reaction:type_name -> chatcore.v1.MessageReaction
 	8,  // 5: chatcore.v1.Event.read_receipt:type_name -> chatcore.v1.ReadReceipt
-	12, // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
-	13, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
-	14, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
+	15, // 6: chatcore.v1.Event.chat_update:type_name -> chatcore.v1.ChatUpdate
+	16, // 7: chatcore.v1.Event.custom:type_name -> chatcore.v1.CustomEvent
+	17, // 8: chatcore.v1.Event.unknown:type_name -> chatcore.v1.UnknownEvent
 	5,  // 9: chatcore.v1.Event.message_erased:type_name -> chatcore.v1.MessageErased
 	6,  // 10: chatcore.v1.Event.chat_deleted:type_name -> chatcore.v1.ChatDeleted
 	9,  // 11: chatcore.v1.Event.chat_policy:type_name -> chatcore.v1.ChatPolicy
-	11, // 12: chatcore.v1.Event.member_restriction:type_name -> chatcore.v1.MemberRestriction
+	14, // 12: chatcore.v1.Event.member_restriction:type_name -> chatcore.v1.MemberRestriction
 	10, // 13: chatcore.v1.Event.chat_metadata:type_name -> chatcore.v1.ChatMetadata
-	18, // 14: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
-	18, // 15: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
-	19, // 16: chatcore.v1.ChatPolicy.visibility:type_name -> chatcore.v1.Visibility
-	15, // 17: chatcore.v1.ChatPolicy.permissions:type_name -> chatcore.v1.ChatPolicy.PermissionsEntry
-	16, // 18: chatcore.v1.ChatMetadata.set:type_name -> chatcore.v1.ChatMetadata.SetEntry
-	20, // 19: chatcore.v1.MemberRestriction.restriction:type_name -> chatcore.v1.Restriction
-	17, // 20: chatcore.v1.MemberRestriction.until:type_name -> google.protobuf.Timestamp
-	0,  // 21: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
-	21, // 22: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
-	21, // 23: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
-	22, // 24: chatcore.v1.ChatUpdate.kind:type_name -> chatcore.v1.ChatKind
-	21, // 25: chatcore.v1.ChatPolicy.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	11, // 14: chatcore.v1.Event.chat_settings:type_name -> chatcore.v1.ChatSettings
+	12, // 15: chatcore.v1.Event.message_pin:type_name -> chatcore.v1.MessagePin
+	13, // 16: chatcore.v1.Event.thread_mark:type_name -> chatcore.v1.ThreadMark
+	21, // 17: chatcore.v1.MessageNew.attachments:type_name -> chatcore.v1.Attachment
+	22, // 18: chatcore.v1.MessageNew.broadcast:type_name -> chatcore.v1.Broadcast
+	21, // 19: chatcore.v1.MessageEdit.attachments:type_name -> chatcore.v1.Attachment
+	23, // 20: chatcore.v1.ChatPolicy.visibility:type_name -> chatcore.v1.Visibility
+	18, // 21: chatcore.v1.ChatPolicy.permissions:type_name -> chatcore.v1.ChatPolicy.PermissionsEntry
+	19, // 22: chatcore.v1.ChatMetadata.set:type_name -> chatcore.v1.ChatMetadata.SetEntry
+	24, // 23: chatcore.v1.ChatSettings.notify:type_name -> chatcore.v1.NotifyLevel
+	20, // 24: chatcore.v1.ChatSettings.muted_until:type_name -> google.protobuf.Timestamp
+	25, // 25: chatcore.v1.ChatSettings.hidden:type_name -> chatcore.v1.Hiding
+	26, // 26: chatcore.v1.ThreadMark.following:type_name -> chatcore.v1.Following
+	27, // 27: chatcore.v1.MemberRestriction.restriction:type_name -> chatcore.v1.Restriction
+	20, // 28: chatcore.v1.MemberRestriction.until:type_name -> google.protobuf.Timestamp
+	0,  // 29: chatcore.v1.ChatUpdate.change:type_name -> chatcore.v1.ChatChange
+	28, // 30: chatcore.v1.ChatUpdate.role:type_name -> chatcore.v1.Role
+	28, // 31: chatcore.v1.ChatUpdate.previous_role:type_name -> chatcore.v1.Role
+	29, // 32: chatcore.v1.ChatUpdate.kind:type_name -> chatcore.v1.ChatKind
+	28, // 33: chatcore.v1.ChatPolicy.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_event_proto_init() }
@@ -1563,14 +2013,18 @@ func file_chatcore_v1_event_proto_init() {
 		(*Event_ChatPolicy)(nil),
 		(*Event_MemberRestriction)(nil),
 		(*Event_ChatMetadata)(nil),
+		(*Event_ChatSettings)(nil),
+		(*Event_MessagePin)(nil),
+		(*Event_ThreadMark)(nil),
 	}
+	file_chatcore_v1_event_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_event_proto_rawDesc), len(file_chatcore_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -305,6 +305,234 @@ func (Restriction) EnumDescriptor() ([]byte, []int) {
 	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
+// Broadcast is a mention of a group of members.
+type Broadcast int32
+
+const (
+	// None.
+	Broadcast_BROADCAST_UNSPECIFIED Broadcast = 0
+	// All members.
+	Broadcast_BROADCAST_ALL Broadcast = 1
+	// The members that are online when the message is delivered.
+	Broadcast_BROADCAST_HERE Broadcast = 2
+)
+
+// Enum value maps for Broadcast.
+var (
+	Broadcast_name = map[int32]string{
+		0: "BROADCAST_UNSPECIFIED",
+		1: "BROADCAST_ALL",
+		2: "BROADCAST_HERE",
+	}
+	Broadcast_value = map[string]int32{
+		"BROADCAST_UNSPECIFIED": 0,
+		"BROADCAST_ALL":         1,
+		"BROADCAST_HERE":        2,
+	}
+)
+
+func (x Broadcast) Enum() *Broadcast {
+	p := new(Broadcast)
+	*p = x
+	return p
+}
+
+func (x Broadcast) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Broadcast) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_types_proto_enumTypes[5].Descriptor()
+}
+
+func (Broadcast) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_types_proto_enumTypes[5]
+}
+
+func (x Broadcast) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Broadcast.Descriptor instead.
+func (Broadcast) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+// NotifyLevel is which messages of a chat a user is notified of.
+type NotifyLevel int32
+
+const (
+	// Of a change: it stays.
+	NotifyLevel_NOTIFY_LEVEL_UNSPECIFIED NotifyLevel = 0
+	// That of the kind of chat: all messages of a direct chat, and mentions in a group unless the service is configured otherwise.
+	NotifyLevel_NOTIFY_LEVEL_DEFAULT NotifyLevel = 1
+	// Every message of the main timeline.
+	NotifyLevel_NOTIFY_LEVEL_ALL NotifyLevel = 2
+	// Mentions, and replies in threads that the user follows.
+	NotifyLevel_NOTIFY_LEVEL_MENTIONS NotifyLevel = 3
+	// None.
+	NotifyLevel_NOTIFY_LEVEL_NONE NotifyLevel = 4
+)
+
+// Enum value maps for NotifyLevel.
+var (
+	NotifyLevel_name = map[int32]string{
+		0: "NOTIFY_LEVEL_UNSPECIFIED",
+		1: "NOTIFY_LEVEL_DEFAULT",
+		2: "NOTIFY_LEVEL_ALL",
+		3: "NOTIFY_LEVEL_MENTIONS",
+		4: "NOTIFY_LEVEL_NONE",
+	}
+	NotifyLevel_value = map[string]int32{
+		"NOTIFY_LEVEL_UNSPECIFIED": 0,
+		"NOTIFY_LEVEL_DEFAULT":     1,
+		"NOTIFY_LEVEL_ALL":         2,
+		"NOTIFY_LEVEL_MENTIONS":    3,
+		"NOTIFY_LEVEL_NONE":        4,
+	}
+)
+
+func (x NotifyLevel) Enum() *NotifyLevel {
+	p := new(NotifyLevel)
+	*p = x
+	return p
+}
+
+func (x NotifyLevel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NotifyLevel) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_types_proto_enumTypes[6].Descriptor()
+}
+
+func (NotifyLevel) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_types_proto_enumTypes[6]
+}
+
+func (x NotifyLevel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NotifyLevel.Descriptor instead.
+func (NotifyLevel) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+// Hiding is whether a user's chat list leaves a chat out.
+type Hiding int32
+
+const (
+	// Of a change: it stays.
+	Hiding_HIDING_UNSPECIFIED Hiding = 0
+	// The list has the chat.
+	Hiding_HIDING_SHOWN Hiding = 1
+	// Until the next message of the main timeline.
+	Hiding_HIDING_UNTIL_MESSAGE Hiding = 2
+	// Until the user shows it again.
+	Hiding_HIDING_ALWAYS Hiding = 3
+)
+
+// Enum value maps for Hiding.
+var (
+	Hiding_name = map[int32]string{
+		0: "HIDING_UNSPECIFIED",
+		1: "HIDING_SHOWN",
+		2: "HIDING_UNTIL_MESSAGE",
+		3: "HIDING_ALWAYS",
+	}
+	Hiding_value = map[string]int32{
+		"HIDING_UNSPECIFIED":   0,
+		"HIDING_SHOWN":         1,
+		"HIDING_UNTIL_MESSAGE": 2,
+		"HIDING_ALWAYS":        3,
+	}
+)
+
+func (x Hiding) Enum() *Hiding {
+	p := new(Hiding)
+	*p = x
+	return p
+}
+
+func (x Hiding) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Hiding) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_types_proto_enumTypes[7].Descriptor()
+}
+
+func (Hiding) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_types_proto_enumTypes[7]
+}
+
+func (x Hiding) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Hiding.Descriptor instead.
+func (Hiding) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+// Following is whether a user follows a thread.
+type Following int32
+
+const (
+	// Of a change: it stays.
+	Following_FOLLOWING_UNSPECIFIED Following = 0
+	// As if the user had never chosen: the author of the root, and everybody who replies, follows.
+	Following_FOLLOWING_DEFAULT Following = 1
+	// The user follows.
+	Following_FOLLOWING_FOLLOW Following = 2
+	// The user does not follow.
+	Following_FOLLOWING_UNFOLLOW Following = 3
+)
+
+// Enum value maps for Following.
+var (
+	Following_name = map[int32]string{
+		0: "FOLLOWING_UNSPECIFIED",
+		1: "FOLLOWING_DEFAULT",
+		2: "FOLLOWING_FOLLOW",
+		3: "FOLLOWING_UNFOLLOW",
+	}
+	Following_value = map[string]int32{
+		"FOLLOWING_UNSPECIFIED": 0,
+		"FOLLOWING_DEFAULT":     1,
+		"FOLLOWING_FOLLOW":      2,
+		"FOLLOWING_UNFOLLOW":    3,
+	}
+)
+
+func (x Following) Enum() *Following {
+	p := new(Following)
+	*p = x
+	return p
+}
+
+func (x Following) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Following) Descriptor() protoreflect.EnumDescriptor {
+	return file_chatcore_v1_types_proto_enumTypes[8].Descriptor()
+}
+
+func (Following) Type() protoreflect.EnumType {
+	return &file_chatcore_v1_types_proto_enumTypes[8]
+}
+
+func (x Following) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Following.Descriptor instead.
+func (Following) EnumDescriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
 // CommandResult is the result of a command that was carried out.
 type CommandResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1001,7 +1229,27 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\x17RESTRICTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fRESTRICTION_BAN\x10\x01\x12\x14\n" +
 	"\x10RESTRICTION_MUTE\x10\x02\x12\x15\n" +
-	"\x11RESTRICTION_BLOCK\x10\x03B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
+	"\x11RESTRICTION_BLOCK\x10\x03*M\n" +
+	"\tBroadcast\x12\x19\n" +
+	"\x15BROADCAST_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rBROADCAST_ALL\x10\x01\x12\x12\n" +
+	"\x0eBROADCAST_HERE\x10\x02*\x8d\x01\n" +
+	"\vNotifyLevel\x12\x1c\n" +
+	"\x18NOTIFY_LEVEL_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14NOTIFY_LEVEL_DEFAULT\x10\x01\x12\x14\n" +
+	"\x10NOTIFY_LEVEL_ALL\x10\x02\x12\x19\n" +
+	"\x15NOTIFY_LEVEL_MENTIONS\x10\x03\x12\x15\n" +
+	"\x11NOTIFY_LEVEL_NONE\x10\x04*_\n" +
+	"\x06Hiding\x12\x16\n" +
+	"\x12HIDING_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fHIDING_SHOWN\x10\x01\x12\x18\n" +
+	"\x14HIDING_UNTIL_MESSAGE\x10\x02\x12\x11\n" +
+	"\rHIDING_ALWAYS\x10\x03*k\n" +
+	"\tFollowing\x12\x19\n" +
+	"\x15FOLLOWING_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11FOLLOWING_DEFAULT\x10\x01\x12\x14\n" +
+	"\x10FOLLOWING_FOLLOW\x10\x02\x12\x16\n" +
+	"\x12FOLLOWING_UNFOLLOW\x10\x03B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
 
 var (
 	file_chatcore_v1_types_proto_rawDescOnce sync.Once
@@ -1015,7 +1263,7 @@ func file_chatcore_v1_types_proto_rawDescGZIP() []byte {
 	return file_chatcore_v1_types_proto_rawDescData
 }
 
-var file_chatcore_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_chatcore_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
 var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_chatcore_v1_types_proto_goTypes = []any{
 	(Role)(0),                     // 0: chatcore.v1.Role
@@ -1023,27 +1271,31 @@ var file_chatcore_v1_types_proto_goTypes = []any{
 	(ChatKind)(0),                 // 2: chatcore.v1.ChatKind
 	(Visibility)(0),               // 3: chatcore.v1.Visibility
 	(Restriction)(0),              // 4: chatcore.v1.Restriction
-	(*CommandResult)(nil),         // 5: chatcore.v1.CommandResult
-	(*Chat)(nil),                  // 6: chatcore.v1.Chat
-	(*Member)(nil),                // 7: chatcore.v1.Member
-	(*Attachment)(nil),            // 8: chatcore.v1.Attachment
-	(*ReactionGroup)(nil),         // 9: chatcore.v1.ReactionGroup
-	(*Message)(nil),               // 10: chatcore.v1.Message
-	nil,                           // 11: chatcore.v1.Chat.PermissionsEntry
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(Broadcast)(0),                // 5: chatcore.v1.Broadcast
+	(NotifyLevel)(0),              // 6: chatcore.v1.NotifyLevel
+	(Hiding)(0),                   // 7: chatcore.v1.Hiding
+	(Following)(0),                // 8: chatcore.v1.Following
+	(*CommandResult)(nil),         // 9: chatcore.v1.CommandResult
+	(*Chat)(nil),                  // 10: chatcore.v1.Chat
+	(*Member)(nil),                // 11: chatcore.v1.Member
+	(*Attachment)(nil),            // 12: chatcore.v1.Attachment
+	(*ReactionGroup)(nil),         // 13: chatcore.v1.ReactionGroup
+	(*Message)(nil),               // 14: chatcore.v1.Message
+	nil,                           // 15: chatcore.v1.Chat.PermissionsEntry
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_chatcore_v1_types_proto_depIdxs = []int32{
-	12, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
+	16, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Chat.kind:type_name -> chatcore.v1.ChatKind
 	3,  // 2: chatcore.v1.Chat.visibility:type_name -> chatcore.v1.Visibility
-	11, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
+	15, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
 	0,  // 4: chatcore.v1.Member.role:type_name -> chatcore.v1.Role
-	12, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
-	8,  // 6: chatcore.v1.Message.attachments:type_name -> chatcore.v1.Attachment
-	12, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
-	12, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
-	12, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
-	9,  // 10: chatcore.v1.Message.reactions:type_name -> chatcore.v1.ReactionGroup
+	16, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	12, // 6: chatcore.v1.Message.attachments:type_name -> chatcore.v1.Attachment
+	16, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
+	16, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
+	16, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
+	13, // 10: chatcore.v1.Message.reactions:type_name -> chatcore.v1.ReactionGroup
 	0,  // 11: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
 	12, // [12:12] is the sub-list for method output_type
 	12, // [12:12] is the sub-list for method input_type
@@ -1062,7 +1314,7 @@ func file_chatcore_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_types_proto_rawDesc), len(file_chatcore_v1_types_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      9,
 			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -10,19 +10,33 @@ end
 
 -- The types of compact entries by their letters, see docs/wire.md.
 local TYPES = {
-  n = 'message:new', e = 'message:edit', d = 'message:delete', x = 'message:reaction', r = 'read:receipt', c = 'chat:update',
+  n = 'message:new', t = 'message:new', e = 'message:edit', d = 'message:delete', x = 'message:reaction', r = 'read:receipt', c = 'chat:update',
 }
 
--- event_of returns the ordinal and the type of the entry at a seq, or nil. The log writes these fields before all fields with values from callers except
--- the event id, and JSON strings contain no unescaped quote. So the first match is never content. A compact entry does not have its seq.
+-- in_thread reports whether the JSON of a message:new says that the message is in a thread alone. threadId and the fields after it, which have no braces,
+-- are the last ones. The object of clientMeta before them may have a field of that name.
+local function in_thread(entry)
+  local stop = 0
+  repeat
+    local from = string.find(entry, ',"threadId":"', stop + 1, true)
+    stop = from or stop
+  until not from
+  if stop == 0 then return false end
+  local rest = string.match(string.gsub(string.sub(entry, stop + 12), '\\.', ''), '^"[^"]*"([^{}]*)}$')
+  return rest and not string.find(rest, '"inChat":true', 1, true)
+end
+
+-- event_of returns the ordinal and the type of the entry at a seq, or nil. The type is 'thread' for a message that is in a thread alone and therefore has
+-- no ordinal of its own. The log writes these fields before all fields with values from callers except the event id, and JSON strings contain no
+-- unescaped quote. So the first match is never content. A compact entry does not have its seq.
 local function event_of(entry, seq)
   local letter, ordinal = string.match(entry, '^[^{]*{\2(%l)(%d+):')
   if letter then
-    if TYPES[letter] then return tonumber(ordinal), TYPES[letter] end
+    if TYPES[letter] then return tonumber(ordinal), letter == 't' and 'thread' or TYPES[letter] end
     return nil
   end
   local kind, here, count = string.match(entry, '"type":"([^"]*)","v":%d+,"timestamp":"[^"]*","seq":(%d+),"ordinal":(%d+)')
-  if kind and tonumber(here) == seq then return tonumber(count), kind end
+  if kind and tonumber(here) == seq then return tonumber(count), kind == 'message:new' and in_thread(entry) and 'thread' or kind end
 end
 
 -- read_seq returns how far a read receipt says that its user has read, or nil. A receipt has no fields with content from callers.

@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Attachment, ChatKind, Restriction, Role, Visibility } from "./types_pb.js";
+import type { Attachment, Broadcast, ChatKind, Following, Hiding, NotifyLevel, Restriction, Role, Visibility } from "./types_pb.js";
 
 /**
  * Describes the file chatcore/v1/event.proto.
@@ -206,6 +206,30 @@ export declare type Event = Message<"chatcore.v1.Event"> & {
      */
     value: ChatMetadata;
     case: "chatMetadata";
+  } | {
+    /**
+     * Of type chat:settings.
+     *
+     * @generated from field: chatcore.v1.ChatSettings chat_settings = 33;
+     */
+    value: ChatSettings;
+    case: "chatSettings";
+  } | {
+    /**
+     * Of type message:pin.
+     *
+     * @generated from field: chatcore.v1.MessagePin message_pin = 34;
+     */
+    value: MessagePin;
+    case: "messagePin";
+  } | {
+    /**
+     * Of type thread:mark.
+     *
+     * @generated from field: chatcore.v1.ThreadMark thread_mark = 35;
+     */
+    value: ThreadMark;
+    case: "threadMark";
   } | { case: undefined; value?: undefined };
 };
 
@@ -262,6 +286,27 @@ export declare type MessageNew = Message<"chatcore.v1.MessageNew"> & {
    * @generated from field: string client_meta = 6;
    */
   clientMeta: string;
+
+  /**
+   * Id of the message whose thread it is in. Empty if it is in the main timeline alone.
+   *
+   * @generated from field: string thread_id = 7;
+   */
+  threadId: string;
+
+  /**
+   * Whether a message of a thread is in the main timeline too.
+   *
+   * @generated from field: bool in_chat = 8;
+   */
+  inChat: boolean;
+
+  /**
+   * The group of members that it mentions.
+   *
+   * @generated from field: chatcore.v1.Broadcast broadcast = 9;
+   */
+  broadcast: Broadcast;
 };
 
 /**
@@ -324,6 +369,41 @@ export declare type MessageEdit = Message<"chatcore.v1.MessageEdit"> & {
    * @generated from field: uint32 revision = 7;
    */
   revision: number;
+
+  /**
+   * Seq of the message. 0 in events of older programs.
+   *
+   * @generated from field: uint32 message_seq = 8;
+   */
+  messageSeq: number;
+
+  /**
+   * Id of the message whose thread the message is in. Empty if it is in the main timeline alone.
+   *
+   * @generated from field: string thread_id = 9;
+   */
+  threadId: string;
+
+  /**
+   * Whether a message of a thread is in the main timeline too.
+   *
+   * @generated from field: bool in_chat = 10;
+   */
+  inChat: boolean;
+
+  /**
+   * Ids of the members that the message did not mention before.
+   *
+   * @generated from field: repeated string mentions_added = 11;
+   */
+  mentionsAdded: string[];
+
+  /**
+   * Whether the message no longer mentions a group of members.
+   *
+   * @generated from field: bool broadcast_removed = 12;
+   */
+  broadcastRemoved: boolean;
 };
 
 /**
@@ -351,6 +431,34 @@ export declare type MessageDelete = Message<"chatcore.v1.MessageDelete"> & {
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * Seq of the message. 0 in events of older programs.
+   *
+   * @generated from field: uint32 message_seq = 3;
+   */
+  messageSeq: number;
+
+  /**
+   * Id of the message whose thread the message is in. Empty if it is in the main timeline alone.
+   *
+   * @generated from field: string thread_id = 4;
+   */
+  threadId: string;
+
+  /**
+   * Whether a message of a thread is in the main timeline too.
+   *
+   * @generated from field: bool in_chat = 5;
+   */
+  inChat: boolean;
+
+  /**
+   * Whether the message was pinned.
+   *
+   * @generated from field: bool pinned = 6;
+   */
+  pinned: boolean;
 };
 
 /**
@@ -527,6 +635,136 @@ export declare type ChatMetadata = Message<"chatcore.v1.ChatMetadata"> & {
  * Use `create(ChatMetadataSchema)` to create a new message.
  */
 export declare const ChatMetadataSchema: GenMessage<ChatMetadata>;
+
+/**
+ * ChatSettings is a change of the settings that one user has for the chat. Event.actor_id is that user, and only that user's feeds have it.
+ *
+ * @generated from message chatcore.v1.ChatSettings
+ */
+export declare type ChatSettings = Message<"chatcore.v1.ChatSettings"> & {
+  /**
+   * Messages to be notified of. Unspecified if that stays.
+   *
+   * @generated from field: chatcore.v1.NotifyLevel notify = 1;
+   */
+  notify: NotifyLevel;
+
+  /**
+   * Until when notifications are muted; the Unix epoch if they are not muted any more. Missing if that stays.
+   *
+   * @generated from field: google.protobuf.Timestamp muted_until = 2;
+   */
+  mutedUntil?: Timestamp | undefined;
+
+  /**
+   * Whether the chat is a favourite. Missing if that stays.
+   *
+   * @generated from field: optional bool favourite = 3;
+   */
+  favourite?: boolean | undefined;
+
+  /**
+   * Whether the user's chat list leaves the chat out. Unspecified if that stays.
+   *
+   * @generated from field: chatcore.v1.Hiding hidden = 4;
+   */
+  hidden: Hiding;
+
+  /**
+   * Last seq of the chat when it was hidden until the next message; 0 otherwise.
+   *
+   * @generated from field: uint32 hidden_seq = 5;
+   */
+  hiddenSeq: number;
+
+  /**
+   * Seq of the first message that counts as unread; 0 takes that back. Missing if that stays.
+   *
+   * @generated from field: optional uint32 unread_seq = 6;
+   */
+  unreadSeq?: number | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.ChatSettings.
+ * Use `create(ChatSettingsSchema)` to create a new message.
+ */
+export declare const ChatSettingsSchema: GenMessage<ChatSettings>;
+
+/**
+ * MessagePin is a pin that was set or removed. Event.actor_id is the user that did it.
+ *
+ * @generated from message chatcore.v1.MessagePin
+ */
+export declare type MessagePin = Message<"chatcore.v1.MessagePin"> & {
+  /**
+   * Id of the message.
+   *
+   * @generated from field: string message_id = 1;
+   */
+  messageId: string;
+
+  /**
+   * Seq of the message.
+   *
+   * @generated from field: uint32 message_seq = 2;
+   */
+  messageSeq: number;
+
+  /**
+   * Whether the message is pinned from now on.
+   *
+   * @generated from field: bool pinned = 3;
+   */
+  pinned: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.MessagePin.
+ * Use `create(MessagePinSchema)` to create a new message.
+ */
+export declare const MessagePinSchema: GenMessage<MessagePin>;
+
+/**
+ * ThreadMark says up to where a user has read a thread, or whether the user follows it. Event.actor_id is that user, and only that user's feeds have it.
+ *
+ * @generated from message chatcore.v1.ThreadMark
+ */
+export declare type ThreadMark = Message<"chatcore.v1.ThreadMark"> & {
+  /**
+   * Id of the message whose thread it is.
+   *
+   * @generated from field: string thread_id = 1;
+   */
+  threadId: string;
+
+  /**
+   * Seq of the last reply that was read. 0 if that stays.
+   *
+   * @generated from field: uint32 read_seq = 2;
+   */
+  readSeq: number;
+
+  /**
+   * Id of that reply.
+   *
+   * @generated from field: string message_id = 3;
+   */
+  messageId: string;
+
+  /**
+   * Whether the user follows the thread. Unspecified if that stays.
+   *
+   * @generated from field: chatcore.v1.Following following = 4;
+   */
+  following: Following;
+};
+
+/**
+ * Describes the message chatcore.v1.ThreadMark.
+ * Use `create(ThreadMarkSchema)` to create a new message.
+ */
+export declare const ThreadMarkSchema: GenMessage<ThreadMark>;
 
 /**
  * MemberRestriction is a restriction that was set or lifted. Event.actor_id is the user that did it. A block is only in feeds of the user who blocks.

@@ -580,3 +580,163 @@ export enum Restriction {
  */
 export declare const RestrictionSchema: GenEnum<Restriction>;
 
+/**
+ * Broadcast is a mention of a group of members.
+ *
+ * @generated from enum chatcore.v1.Broadcast
+ */
+export enum Broadcast {
+  /**
+   * None.
+   *
+   * @generated from enum value: BROADCAST_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * All members.
+   *
+   * @generated from enum value: BROADCAST_ALL = 1;
+   */
+  ALL = 1,
+
+  /**
+   * The members that are online when the message is delivered.
+   *
+   * @generated from enum value: BROADCAST_HERE = 2;
+   */
+  HERE = 2,
+}
+
+/**
+ * Describes the enum chatcore.v1.Broadcast.
+ */
+export declare const BroadcastSchema: GenEnum<Broadcast>;
+
+/**
+ * NotifyLevel is which messages of a chat a user is notified of.
+ *
+ * @generated from enum chatcore.v1.NotifyLevel
+ */
+export enum NotifyLevel {
+  /**
+   * Of a change: it stays.
+   *
+   * @generated from enum value: NOTIFY_LEVEL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * That of the kind of chat: all messages of a direct chat, and mentions in a group unless the service is configured otherwise.
+   *
+   * @generated from enum value: NOTIFY_LEVEL_DEFAULT = 1;
+   */
+  DEFAULT = 1,
+
+  /**
+   * Every message of the main timeline.
+   *
+   * @generated from enum value: NOTIFY_LEVEL_ALL = 2;
+   */
+  ALL = 2,
+
+  /**
+   * Mentions, and replies in threads that the user follows.
+   *
+   * @generated from enum value: NOTIFY_LEVEL_MENTIONS = 3;
+   */
+  MENTIONS = 3,
+
+  /**
+   * None.
+   *
+   * @generated from enum value: NOTIFY_LEVEL_NONE = 4;
+   */
+  NONE = 4,
+}
+
+/**
+ * Describes the enum chatcore.v1.NotifyLevel.
+ */
+export declare const NotifyLevelSchema: GenEnum<NotifyLevel>;
+
+/**
+ * Hiding is whether a user's chat list leaves a chat out.
+ *
+ * @generated from enum chatcore.v1.Hiding
+ */
+export enum Hiding {
+  /**
+   * Of a change: it stays.
+   *
+   * @generated from enum value: HIDING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The list has the chat.
+   *
+   * @generated from enum value: HIDING_SHOWN = 1;
+   */
+  SHOWN = 1,
+
+  /**
+   * Until the next message of the main timeline.
+   *
+   * @generated from enum value: HIDING_UNTIL_MESSAGE = 2;
+   */
+  UNTIL_MESSAGE = 2,
+
+  /**
+   * Until the user shows it again.
+   *
+   * @generated from enum value: HIDING_ALWAYS = 3;
+   */
+  ALWAYS = 3,
+}
+
+/**
+ * Describes the enum chatcore.v1.Hiding.
+ */
+export declare const HidingSchema: GenEnum<Hiding>;
+
+/**
+ * Following is whether a user follows a thread.
+ *
+ * @generated from enum chatcore.v1.Following
+ */
+export enum Following {
+  /**
+   * Of a change: it stays.
+   *
+   * @generated from enum value: FOLLOWING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * As if the user had never chosen: the author of the root, and everybody who replies, follows.
+   *
+   * @generated from enum value: FOLLOWING_DEFAULT = 1;
+   */
+  DEFAULT = 1,
+
+  /**
+   * The user follows.
+   *
+   * @generated from enum value: FOLLOWING_FOLLOW = 2;
+   */
+  FOLLOW = 2,
+
+  /**
+   * The user does not follow.
+   *
+   * @generated from enum value: FOLLOWING_UNFOLLOW = 3;
+   */
+  UNFOLLOW = 3,
+}
+
+/**
+ * Describes the enum chatcore.v1.Following.
+ */
+export declare const FollowingSchema: GenEnum<Following>;
+
