@@ -38,7 +38,6 @@ await build({
     modulePreload: false,
     sourcemap: false,
     reportCompressedSize: false,
-    rolldownOptions: { output: { codeSplitting: false } },
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 400,
   },

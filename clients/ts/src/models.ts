@@ -32,6 +32,8 @@ export type Chat = Plain<types.Chat>;
 export type ListedChat = Plain<proto.ListedChat>;
 /** Member is the present membership of one user. */
 export type Member = Plain<types.Member>;
+/** RestrictedUser is a ban or a mute that is in force. */
+export type RestrictedUser = Plain<proto.RestrictedUser>;
 /** Contact is a user that another user knows. */
 export type Contact = Plain<proto.Contact>;
 /** Message is a message in its present state, or as of a seq. */

@@ -1,7 +1,7 @@
 // Two users chat side by side on the sample chats of core serve --embedded.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { openPage, startBrowser, startCore, until } from "./harness.mjs";
+import { openPage, output, startBrowser, startCore, until } from "./harness.mjs";
 
 let core, browser, opened;
 
@@ -96,9 +96,47 @@ test("a chat is created, its unread messages count, and a member is added", asyn
   await pane("right").getByRole("button", { name: "3 members" }).waitFor();
 });
 
+test("a member is muted, banned and let in again", async () => {
+  await pane("left").getByRole("button", { name: "3 members" }).click();
+  const dialog = opened.page.getByRole("dialog");
+  await dialog.getByRole("button", { name: "Mute ben for an hour" }).click();
+  await dialog.locator("li", { hasText: "ben" }).getByText("muted until").waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await composer("right").fill("But I want to talk");
+  await composer("right").press("Enter");
+  await pane("right").locator(".message-outgoing").getByRole("alert").waitFor();
+  await pane("right").locator(".message-outgoing").getByRole("button", { name: "Dismiss" }).click();
+  const refused = opened.errors.splice(0); // of the send, and of the typing before it
+  assert.ok(refused.length > 0 && refused.every((text) => text.includes("status of 403")), refused.join("\n"));
+  await pane("left").getByRole("button", { name: "3 members" }).click();
+  await dialog.getByRole("button", { name: "Lift the mute of ben" }).click();
+  await dialog.getByRole("button", { name: "Mute ben for an hour" }).waitFor();
+  await dialog.getByRole("button", { name: "Ban emil" }).click();
+  await dialog.locator("li", { hasText: "emil" }).getByText("banned").waitFor();
+  await opened.page.screenshot({ path: `${output}moderation.png` });
+  await dialog.getByRole("button", { name: "Lift the ban of emil" }).click();
+  await dialog.getByText("emil").waitFor({ state: "detached" });
+  await dialog.getByRole("button", { name: "Close" }).click();
+});
+
+test("two users open their direct chat", async () => {
+  await pane("left").getByRole("button", { name: "2 members" }).click();
+  await opened.page.getByRole("dialog").getByRole("button", { name: "Message ben directly" }).click();
+  await opened.page.getByRole("dialog").waitFor({ state: "detached" });
+  await composer("left").fill("Between us: it will rain");
+  await composer("left").press("Enter");
+  const item = pane("right").locator(".chat-item", { hasText: "Between us" });
+  await item.click();
+  await message("right", "Between us").waitFor();
+  for (const side of ["left", "right"]) {
+    await pane(side).locator(".chat-item", { hasText: "Picnic" }).click();
+    await pane(side).getByRole("heading", { name: "Picnic" }).waitFor();
+  }
+});
+
 test("a status of a user is seen by the other one", async () => {
   await pane("left").getByLabel("Status of ada").selectOption("busy");
-  await pane("right").getByRole("button", { name: "3 members" }).click();
+  await pane("right").getByRole("button", { name: "2 members" }).click();
   const dialog = opened.page.getByRole("dialog");
   await dialog.locator("li", { hasText: "ada" }).getByText("busy").waitFor();
   await dialog.getByRole("button", { name: "Close" }).click();

@@ -51,6 +51,35 @@ export function describe(event: Event): Description {
         return { icon: "clock", tone: "chat", text: "opened the chat again", title: true };
     }
   }
+  if (event.memberRestriction) {
+    const { userId, restriction, until, lifted, reason } = event.memberRestriction;
+    const ends = until ? ` until ${until.toISOString()}` : "";
+    return { icon: "warn", tone: "chat", text: lifted ? `lifted the ${restriction} of ${userId}` : `set a ${restriction} for ${userId}${ends}`, detail: reason, userId };
+  }
+  if (event.chatPolicy) {
+    return { icon: "key", tone: "chat", text: "changed the policy" };
+  }
+  if (event.chatMetadata) {
+    const { set, unset } = event.chatMetadata;
+    return { icon: "info", tone: "chat", text: "changed the metadata", detail: [...Object.keys(set), ...unset.map((key) => `−${key}`)].join(", ") };
+  }
+  if (event.messagePin) {
+    const { messageId, pinned } = event.messagePin;
+    return { icon: "pin", tone: "change", text: pinned ? "pinned a message" : "removed a pin", messageId };
+  }
+  if (event.chatSettings) {
+    return { icon: "sessions", tone: "other", text: "changed the own settings", userId: event.actorId };
+  }
+  if (event.threadMark) {
+    const { readSeq, threadId } = event.threadMark;
+    return { icon: "double", tone: "read", text: readSeq > 0 ? `read a thread up to seq ${readSeq}` : "changed whether to follow a thread", userId: event.actorId, messageId: threadId };
+  }
+  if (event.messageErased) {
+    return { icon: "trash", tone: "change", text: "erased a message", detail: event.messageErased.reason, messageId: event.messageErased.messageId };
+  }
+  if (event.chatDeleted) {
+    return { icon: "trash", tone: "chat", text: "deleted the chat", detail: event.chatDeleted.reason, title: true };
+  }
   if (event.custom) {
     return { icon: "bolt", tone: "other", text: `recorded ${event.type}`, detail: event.custom.dataText };
   }

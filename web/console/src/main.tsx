@@ -6,28 +6,23 @@ import "./styles/admin.css";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { ChatPage } from "./chat/page";
-import { GroupsPage } from "./groups/page";
-import { HistoryPage } from "./history/page";
-import { ExplorerPage } from "./explorer/page";
-import { HealthPage } from "./health";
 import { Icon, type IconName } from "./icons";
 import { hashOf, page, type PageName } from "./router";
+import { lazy } from "./lazy";
 import { loadSession, session, sessionError, signOut } from "./session";
-import { SessionsPage } from "./sessions";
 import { SignIn } from "./sign_in";
 import { theme, type Theme } from "./theme";
 import { Button, ErrorNote, Loading } from "./ui";
-import { WebhooksPage } from "./webhooks/page";
 import mark from "./mark.svg";
 
 const tabs: Record<PageName, { title: string; view: () => preact.JSX.Element }> = {
   chat: { title: "Chat", view: ChatPage },
-  history: { title: "History", view: HistoryPage },
-  groups: { title: "Groups", view: GroupsPage },
-  webhooks: { title: "Webhooks", view: WebhooksPage },
-  sessions: { title: "Sessions", view: SessionsPage },
-  health: { title: "Health", view: HealthPage },
-  api: { title: "API", view: ExplorerPage },
+  history: { title: "History", view: lazy(() => import("./history/page").then((page) => page.HistoryPage)) },
+  groups: { title: "Groups", view: lazy(() => import("./groups/page").then((page) => page.GroupsPage)) },
+  webhooks: { title: "Webhooks", view: lazy(() => import("./webhooks/page").then((page) => page.WebhooksPage)) },
+  sessions: { title: "Sessions", view: lazy(() => import("./sessions").then((page) => page.SessionsPage)) },
+  health: { title: "Health", view: lazy(() => import("./health").then((page) => page.HealthPage)) },
+  api: { title: "API", view: lazy(() => import("./explorer/page").then((page) => page.ExplorerPage)) },
 };
 
 const themes: Record<Theme, { icon: IconName; label: string; next: Theme }> = {

@@ -5,7 +5,7 @@ import { dayText, plural } from "../format";
 import { Icon } from "../icons";
 import { hashOf } from "../router";
 import { Avatar, Button, Confirm, Empty, ErrorNote, Loading } from "../ui";
-import { Members } from "./dialogs";
+import { Members } from "./members";
 import { MessageRow } from "./message";
 import type { PaneModel } from "./pane_model";
 

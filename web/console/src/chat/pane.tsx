@@ -7,7 +7,7 @@ import { isService } from "../session";
 import { Avatar, Button, Dialog, Empty, ErrorNote, Field, Loading } from "../ui";
 import { know, users } from "../users";
 import { Conversation } from "./conversation";
-import { CreateChat } from "./dialogs";
+import { CreateChat } from "./create";
 import { previewText } from "./fold";
 import { NoUser } from "./page";
 import type { PaneModel } from "./pane_model";

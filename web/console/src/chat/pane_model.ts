@@ -1,5 +1,5 @@
 import { computed, signal } from "@preact/signals";
-import { hasCode, newId, type Event, type FeedMessage, type FeedState, type ListedChat, type Member, type Message, type Status } from "@chatcore/client";
+import { hasCode, newId, type Event, type FeedMessage, type FeedState, type ListedChat, type Member, type Message, type RestrictedUser, type Status } from "@chatcore/client";
 import { client, isService } from "../session";
 import { know } from "../users";
 import { foldMark, foldMessage } from "./fold";
@@ -26,6 +26,8 @@ export class PaneModel {
   readonly messages = signal<readonly Message[] | undefined>(undefined);
   readonly olderToken = signal("");
   readonly members = signal<readonly Member[]>([]);
+  /** restrictions are the bans and mutes of the open chat, once they were asked for. */
+  readonly restrictions = signal<readonly RestrictedUser[]>([]);
   readonly marks = signal<ReadonlyMap<string, number>>(new Map());
   readonly outgoing = signal<readonly Outgoing[]>([]);
   readonly typing = signal<ReadonlyMap<string, ReadonlyMap<string, number>>>(new Map());
@@ -38,6 +40,9 @@ export class PaneModel {
 
   readonly chat = computed(() => this.chats.value?.find(({ id }) => id === this.chatId.value));
   readonly role = computed(() => this.members.value.find(({ userId }) => userId === this.user.value)?.role ?? "unspecified");
+  /** moderates reports whether the user may ban and mute in the open chat. */
+  readonly moderates = computed(() => !this.isDirect.value && (this.role.value === "owner" || this.role.value === "admin"));
+  readonly isDirect = computed(() => this.chatId.value.startsWith("dm-"));
   readonly unread = computed(() => (this.chats.value ?? []).reduce((sum, { unread }) => sum + unread, 0));
 
   private readonly connectionId = newId();
@@ -241,6 +246,7 @@ export class PaneModel {
     this.early = [];
     this.marking = 0;
     this.members.value = [];
+    this.restrictions.value = [];
     this.marks.value = new Map();
     this.olderToken.value = "";
     this.chatError.value = undefined;
@@ -412,6 +418,31 @@ export class PaneModel {
 
   async removeMember(userId: string): Promise<void> {
     await client.chats.removeMember({ chatId: this.chatId.value, ...this.as, userId });
+  }
+
+  /** loadRestrictions loads the bans and mutes of the open chat. */
+  async loadRestrictions(): Promise<void> {
+    const chatId = this.chatId.value;
+    if (!this.moderates.value) {
+      return;
+    }
+    const { items } = await client.chats.listRestrictions({ chatId, ...this.as, pageSize: 100 }, { signal: this.end.signal }).page();
+    if (this.chatId.value === chatId) {
+      this.restrictions.value = items;
+    }
+  }
+
+  /** restrict bans or mutes a user in the open chat, or lifts that. */
+  async restrict(userId: string, restriction: "ban" | "mute", how: { until?: Date; lift?: boolean }): Promise<void> {
+    await client.chats.restrict({ chatId: this.chatId.value, ...this.as, userId, restriction, ...how });
+    await this.loadRestrictions();
+  }
+
+  /** openDirect opens the direct chat with another user. */
+  async openDirect(userId: string): Promise<void> {
+    const { chatId } = await client.chats.openDirect({ ...this.as, userId });
+    this.show(chatId);
+    this.refreshSoon();
   }
 
   async rename(title: string): Promise<void> {

@@ -1,6 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { plural } from "../format";
-import { Avatar, Badge, Button, Dialog, ErrorNote, Field, useTask } from "../ui";
+import { Avatar, Button, Dialog, ErrorNote, Field, useTask } from "../ui";
 import { users } from "../users";
 import type { PaneModel } from "./pane_model";
 
@@ -58,56 +57,6 @@ export function CreateChat({ model, onClose }: { model: PaneModel; onClose: () =
           </Button>
         </footer>
       </form>
-    </Dialog>
-  );
-}
-
-/** Members shows the members of the open chat, and adds and removes them. */
-export function Members({ model, onClose }: { model: PaneModel; onClose: () => void }) {
-  const name = useSignal("");
-  const task = useTask();
-  const members = model.members.value;
-  const known = users.value.filter((user) => !members.some(({ userId }) => userId === user));
-  return (
-    <Dialog title={plural(members.length, "member")} onClose={onClose}>
-      <ul class="member-list">
-        {members.map(({ userId, role }) => (
-          <li key={userId}>
-            <Avatar id={userId} status={model.statuses.value.get(userId)} />
-            <span>
-              <b>{userId}</b>
-              <small>{model.statuses.value.get(userId) ?? "offline"}</small>
-            </span>
-            <Badge tone={role === "owner" ? "accent" : "neutral"}>{role}</Badge>
-            {userId !== model.user.value && (
-              <Button small kind="quiet" icon="trash" label={`Remove ${userId}`} disabled={task.busy.value} onClick={() => task.run(() => model.removeMember(userId))} />
-            )}
-          </li>
-        ))}
-      </ul>
-      <form
-        class="inline-form"
-        onSubmit={(event) => {
-          event.preventDefault();
-          task.run(
-            () => model.addMember(name.value.trim()),
-            () => (name.value = ""),
-          );
-        }}
-      >
-        <Field label="Add a member">
-          <input required maxLength={128} list={`users-${model.user.value}`} placeholder="Id of a user" value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
-        </Field>
-        <datalist id={`users-${model.user.value}`}>
-          {known.map((user) => (
-            <option key={user} value={user} />
-          ))}
-        </datalist>
-        <Button type="submit" kind="primary" disabled={task.busy.value || name.value.trim() === ""}>
-          Add
-        </Button>
-      </form>
-      {task.error.value !== undefined && <ErrorNote error={task.error.value} />}
     </Dialog>
   );
 }
