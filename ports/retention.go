@@ -19,19 +19,28 @@ type RetentionRules interface {
 	AddHold(ctx context.Context, h domain.Hold) error
 	// RemoveHold removes a hold. It returns [domain.ErrHoldNotFound] if no partition has it.
 	RemoveHold(ctx context.Context, subject domain.HoldSubject, id domain.HoldID) error
-	// Held reports for each subject whether it has a hold in the partition of a chat.
-	Held(ctx context.Context, chat domain.ChatID, subjects ...domain.HoldSubject) ([]bool, error)
+	HoldChecker
 
 	// Rules returns the rules of a partition.
 	Rules(ctx context.Context, partition int) (PartitionRules, error)
-	// SetPolicy changes the policy of a chat, or of the log if chat is "". change gets the present one, the zero policy if there is none, and returns the
-	// next one: the zero policy removes it. It may be called again if the policy changes meanwhile. An error of change is returned, and nothing is changed.
-	SetPolicy(ctx context.Context, chat domain.ChatID, change func(present domain.RetentionPolicy) (domain.RetentionPolicy, error)) error
+	// Policies returns the policies of the log and of a chat: the zero policy where there is none.
+	Policies(ctx context.Context, chat domain.ChatID) (log, own domain.RetentionPolicy, err error)
+	// SetPolicy changes the policy of a chat, or of the log if chat is "". change gets the present policies of the log and of the chat, the zero policy where
+	// there is none, and returns the next one: the zero policy removes it. It may be called again if the policy changes meanwhile. An error of change is
+	// returned, and nothing is changed.
+	SetPolicy(ctx context.Context, chat domain.ChatID, change func(log, present domain.RetentionPolicy) (domain.RetentionPolicy, error)) error
 
 	// Expiries returns how far a place is in chats of a partition, in their order: the zero value for a chat in which it has not begun.
 	Expiries(ctx context.Context, partition int, place ExpiryPlace, chats []domain.ChatID) ([]Expiry, error)
 	// SaveExpiry replaces that of a chat. It may be lost: the place then begins with the first message of the chat again.
 	SaveExpiry(ctx context.Context, partition int, place ExpiryPlace, chat domain.ChatID, e Expiry) error
+}
+
+// HoldChecker is an event log that knows legal holds.
+type HoldChecker interface {
+	// Held reports for each subject whether it has a hold in the partition of a chat. Every partition has the holds of the log and of users. A hold may be set
+	// right after the call: only [Eraser].Erase decides.
+	Held(ctx context.Context, chat domain.ChatID, subjects ...domain.HoldSubject) ([]bool, error)
 }
 
 // PartitionRules are the rules of a partition. Holds are in no order.

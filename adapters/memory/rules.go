@@ -104,13 +104,22 @@ func (l *Log) Rules(ctx context.Context, _ int) (found ports.PartitionRules, err
 	return found, err
 }
 
+// Policies implements [ports.RetentionRules].
+func (l *Log) Policies(ctx context.Context, chat domain.ChatID) (log, own domain.RetentionPolicy, err error) {
+	err = l.withRules(ctx, func(r rules) error {
+		log, own = r.policies[""], r.policies[chat]
+		return nil
+	})
+	return log, own, err
+}
+
 // SetPolicy implements [ports.RetentionRules].
-func (l *Log) SetPolicy(ctx context.Context, chat domain.ChatID, change func(domain.RetentionPolicy) (domain.RetentionPolicy, error)) error {
+func (l *Log) SetPolicy(ctx context.Context, chat domain.ChatID, change func(log, present domain.RetentionPolicy) (domain.RetentionPolicy, error)) error {
 	if err := (domain.HoldSubject{Chat: chat}).Check(); err != nil {
 		return err
 	}
 	return l.withRules(ctx, func(r rules) error {
-		next, err := change(r.policies[chat])
+		next, err := change(r.policies[""], r.policies[chat])
 		if err != nil {
 			return err
 		}

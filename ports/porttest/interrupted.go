@@ -214,8 +214,12 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			return failure(s.Log.Held(ctx, a.chat, domain.HoldSubject{}))
 		},
 		"RetentionRules.Rules": func(ctx context.Context, _ int) error { return failure(s.Log.Rules(ctx, 0)) },
+		"RetentionRules.Policies": func(ctx context.Context, _ int) error {
+			_, _, err := s.Log.Policies(ctx, a.chat)
+			return err
+		},
 		"RetentionRules.SetPolicy": func(ctx context.Context, i int) error {
-			return s.Log.SetPolicy(ctx, domain.ChatID(fmt.Sprint("kept", i)), func(domain.RetentionPolicy) (domain.RetentionPolicy, error) {
+			return s.Log.SetPolicy(ctx, domain.ChatID(fmt.Sprint("kept", i)), func(_, _ domain.RetentionPolicy) (domain.RetentionPolicy, error) {
 				return domain.RetentionPolicy{SetBy: ann}, nil
 			})
 		},

@@ -279,20 +279,33 @@ func testPolicies(t *testing.T, log ruledLog) {
 		"x": {Inherits: true, Before: domain.Retention{MaxMessages: 3}, From: at.Add(time.Hour), SetAt: at, SetBy: bob},
 		"y": {SetAt: at, SetBy: bob},
 	}
-	for chat, policy := range policies {
+	for _, chat := range []domain.ChatID{"x", "", "y"} {
+		policy := policies[chat]
+		of, _, err := log.Policies(ctx, chat)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, want := range []domain.RetentionPolicy{{}, policy} {
-			if err := log.SetPolicy(ctx, chat, func(present domain.RetentionPolicy) (domain.RetentionPolicy, error) {
+			if err := log.SetPolicy(ctx, chat, func(log, present domain.RetentionPolicy) (domain.RetentionPolicy, error) {
 				if !samePolicy(present, want) {
 					t.Errorf("the policy of %q is %+v, want %+v", chat, present, want)
+				}
+				if chat != "" && log != of {
+					t.Errorf("the policy of the log is %+v, want %+v", log, of)
 				}
 				return policy, nil
 			}); err != nil {
 				t.Fatal(err)
 			}
 		}
+		if _, own, err := log.Policies(ctx, chat); err != nil || !samePolicy(own, policy) {
+			t.Errorf("the policy of %q is %+v, %v, want %+v", chat, own, err, policy)
+		}
 	}
 	refused := errors.New("refused")
-	if err := log.SetPolicy(ctx, "x", func(domain.RetentionPolicy) (domain.RetentionPolicy, error) { return domain.RetentionPolicy{}, refused }); !errors.Is(err, refused) {
+	if err := log.SetPolicy(ctx, "x", func(_, _ domain.RetentionPolicy) (domain.RetentionPolicy, error) {
+		return domain.RetentionPolicy{}, refused
+	}); !errors.Is(err, refused) {
 		t.Errorf("the error of the change is %v", err)
 	}
 	for p := range log.partitions {
@@ -305,7 +318,9 @@ func testPolicies(t *testing.T, log ruledLog) {
 		t.Errorf("the policies are %+v", chats)
 	}
 	for chat := range policies {
-		if err := log.SetPolicy(ctx, chat, func(domain.RetentionPolicy) (domain.RetentionPolicy, error) { return domain.RetentionPolicy{}, nil }); err != nil {
+		if err := log.SetPolicy(ctx, chat, func(_, _ domain.RetentionPolicy) (domain.RetentionPolicy, error) {
+			return domain.RetentionPolicy{}, nil
+		}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -328,7 +343,7 @@ func testConcurrentPolicies(t *testing.T, log ruledLog) {
 	var running sync.WaitGroup
 	for i := range 16 {
 		running.Go(func() {
-			if err := log.SetPolicy(t.Context(), "x", func(p domain.RetentionPolicy) (domain.RetentionPolicy, error) {
+			if err := log.SetPolicy(t.Context(), "x", func(_, p domain.RetentionPolicy) (domain.RetentionPolicy, error) {
 				p.MaxMessages, p.SetAt, p.SetBy = p.MaxMessages+1, now(), domain.UserID(fmt.Sprint("user", i))
 				return p, nil
 			}); err != nil {

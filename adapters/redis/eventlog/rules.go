@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -62,13 +60,20 @@ func (l *Log) partitionsOf(s domain.HoldSubject) []int {
 	return all
 }
 
-// changeRule changes a rule in each of some partitions: change gets its present text, "" if there is none, and returns the next one. An error after the first
+// rule is a rule of some partitions, which is changed in one after the other.
+type rule struct {
+	key        func(partition int) string
+	partitions []int
+	field      string
+}
+
+// changeRule changes a rule: change gets its present text and that of the log's rule, "" if there is none, and returns the next one. An error after the first
 // change also is [ports.ErrOutcomeUnknown].
-func (l *Log) changeRule(ctx context.Context, key func(partition int) string, partitions []int, name string, change func(text string) (string, error)) error {
-	for n, p := range partitions {
-		if err := l.changeRuleOf(ctx, p, key(p), name, change); err != nil {
+func (l *Log) changeRule(ctx context.Context, r rule, change func(log, present string) (string, error)) error {
+	for n, p := range r.partitions {
+		if err := l.changeRuleOf(ctx, p, r, change); err != nil {
 			if n > 0 {
-				return fmt.Errorf("%w: the rule has changed in %d of %d partitions: %w", ports.ErrOutcomeUnknown, n, len(partitions), err)
+				return fmt.Errorf("%w: the rule has changed in %d of %d partitions: %w", ports.ErrOutcomeUnknown, n, len(r.partitions), err)
 			}
 			return err
 		}
@@ -76,30 +81,44 @@ func (l *Log) changeRule(ctx context.Context, key func(partition int) string, pa
 	return nil
 }
 
-func (l *Log) changeRuleOf(ctx context.Context, partition int, key, name string, change func(text string) (string, error)) error {
+func (l *Log) changeRuleOf(ctx context.Context, partition int, r rule, change func(log, present string) (string, error)) error {
+	key := r.key(partition)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		present, err := l.client.HGet(ctx, key, name).Result()
-		if err != nil && !errors.Is(err, goredis.Nil) {
-			return rediscmd.ReadError(ctx, "", err)
+		log, present, err := l.rulesAt(ctx, key, r.field)
+		if err != nil {
+			return err
 		}
-		next, err := change(present)
+		next, err := change(log, present)
 		if err != nil {
 			return err
 		}
 		reply, err := l.guarded(ctx, partition, func(held *field) ([]any, error) {
-			changed, err := l.run(ctx, l.scripts.ruleChange, partition, []string{key}, held, name, present, next).Int64()
+			changed, err := l.run(ctx, l.scripts.ruleChange, partition, []string{key}, held, r.field, present, next).Int64()
 			return []any{changed}, err
 		})
-		if err != nil {
+		if err != nil || reply[0] == int64(1) {
 			return err
 		}
-		if reply[0] == int64(1) {
-			return nil
-		}
 	}
+}
+
+// rulesAt returns the texts of the log's rule and of another one, "" where there is none.
+func (l *Log) rulesAt(ctx context.Context, key, name string) (log, present string, err error) {
+	values, err := l.client.HMGet(ctx, key, logRule, name).Result()
+	if err != nil {
+		return "", "", rediscmd.ReadError(ctx, "", err)
+	}
+	log, _ = values[0].(string)
+	present, _ = values[1].(string)
+	return log, present, nil
+}
+
+// holdsOf returns the rule that has the holds of a subject.
+func (l *Log) holdsOf(s domain.HoldSubject) rule {
+	return rule{l.keys.Holds, l.partitionsOf(s), ruleField(s)}
 }
 
 // AddHold implements [ports.RetentionRules] in two round trips for a chat, and two for each partition otherwise.
@@ -108,7 +127,7 @@ func (l *Log) AddHold(ctx context.Context, h domain.Hold) error {
 		return err
 	}
 	h.At = h.At.Truncate(time.Millisecond)
-	return l.changeRule(ctx, l.keys.Holds, l.partitionsOf(h.HoldSubject), ruleField(h.HoldSubject), func(text string) (string, error) {
+	return l.changeRule(ctx, l.holdsOf(h.HoldSubject), func(_, text string) (string, error) {
 		holds, err := decodeHolds(h.HoldSubject, text)
 		if err != nil {
 			return "", err
@@ -124,7 +143,7 @@ func (l *Log) RemoveHold(ctx context.Context, subject domain.HoldSubject, id dom
 		return err
 	}
 	found := false
-	err := l.changeRule(ctx, l.keys.Holds, l.partitionsOf(subject), ruleField(subject), func(text string) (string, error) {
+	err := l.changeRule(ctx, l.holdsOf(subject), func(_, text string) (string, error) {
 		holds, err := decodeHolds(subject, text)
 		if err != nil {
 			return "", err
@@ -224,18 +243,35 @@ func decodePolicy(text string) (p domain.RetentionPolicy, err error) {
 	return p, nil
 }
 
+// Policies implements [ports.RetentionRules] in one round trip.
+func (l *Log) Policies(ctx context.Context, chat domain.ChatID) (log, own domain.RetentionPolicy, err error) {
+	logText, text, err := l.rulesAt(ctx, l.keys.Policies(l.keys.Partition(chat)), ruleField(domain.HoldSubject{Chat: chat}))
+	if err != nil {
+		return log, own, err
+	}
+	return decodePolicies(logText, text)
+}
+
+func decodePolicies(logText, text string) (log, own domain.RetentionPolicy, err error) {
+	if log, err = decodePolicy(logText); err == nil {
+		own, err = decodePolicy(text)
+	}
+	return log, own, err
+}
+
 // SetPolicy implements [ports.RetentionRules] in two round trips for a chat, and two for each partition otherwise.
-func (l *Log) SetPolicy(ctx context.Context, chat domain.ChatID, change func(domain.RetentionPolicy) (domain.RetentionPolicy, error)) error {
+func (l *Log) SetPolicy(ctx context.Context, chat domain.ChatID, change func(log, present domain.RetentionPolicy) (domain.RetentionPolicy, error)) error {
 	subject := domain.HoldSubject{Chat: chat}
 	if err := subject.Check(); err != nil {
 		return err
 	}
-	return l.changeRule(ctx, l.keys.Policies, l.partitionsOf(subject), ruleField(subject), func(text string) (string, error) {
-		present, err := decodePolicy(text)
+	policy := rule{l.keys.Policies, l.partitionsOf(subject), ruleField(subject)}
+	return l.changeRule(ctx, policy, func(logText, text string) (string, error) {
+		log, present, err := decodePolicies(logText, text)
 		if err != nil {
 			return "", err
 		}
-		next, err := change(present)
+		next, err := change(log, present)
 		if err != nil || next == (domain.RetentionPolicy{}) {
 			return "", err
 		}
