@@ -131,11 +131,14 @@ func (c *Core) runVault(ctx context.Context) {
 }
 
 // vaultPartitions returns the partitions of the log that this process archives.
-func (c *Core) vaultPartitions() (numbers []int) {
+func (c *Core) vaultPartitions() []int { return c.ownedPartitions(VaultGroup) }
+
+// ownedPartitions returns the partitions of the log that this process owns of a group.
+func (c *Core) ownedPartitions(group string) (numbers []int) {
 	c.mu.Lock()
 	router := c.router
 	c.mu.Unlock()
-	for _, p := range router.Owned(VaultGroup) {
+	for _, p := range router.Owned(group) {
 		if p.Logged() {
 			numbers = append(numbers, p.Number)
 		}

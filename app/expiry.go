@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +83,16 @@ func (r *Retention) Expire(ctx context.Context, partition int) (done Expiration,
 	}
 	r.counts.Failure.Store(failure)
 	return done, err
+}
+
+// ExpireAll is [Retention.Expire] of all partitions, one after the other. An error of one does not stop the others.
+func (r *Retention) ExpireAll(ctx context.Context) (all Expiration, err error) {
+	for p := range r.config.Partitions {
+		done, failed := r.Expire(ctx, p)
+		all.Chats, all.Erased, all.Held = all.Chats+done.Chats, all.Erased+done.Erased, all.Held+done.Held
+		err = errors.Join(err, failed)
+	}
+	return all, err
 }
 
 // erase erases a message that is due.

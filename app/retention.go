@@ -17,9 +17,8 @@ import (
 type RetentionConfig struct {
 	Rules      ports.RetentionRules
 	Log        RetentionLog
-	Backlog    ports.Backlog                // of the same log
-	Partition  func(chat domain.ChatID) int // of a chat
-	Partitions int                          // of the log
+	Backlog    ports.Backlog // of the same log
+	Partitions int           // of the log
 	Erase      func(ctx context.Context, cmd domain.Erase) (Erased, error)
 	Clock      ports.LogClock
 	Logger     *slog.Logger

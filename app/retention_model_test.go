@@ -107,7 +107,7 @@ func TestRetention_Model(t *testing.T) {
 		}
 		pass := func() {
 			k.erased = func() error { return nil }
-			_, err := k.expire(ctx)
+			_, err := k.ExpireAll(ctx)
 			must(err)
 			for chat, r := range applied() {
 				m.expire(chat, r, k.clock.now.UTC())
@@ -198,7 +198,7 @@ func TestRetention_Model(t *testing.T) {
 					}
 					return nil
 				}
-				done, err := k.expire(ctx)
+				done, err := k.ExpireAll(ctx)
 				if err != nil && !errors.Is(err, errKilled) {
 					rt.Fatal(err)
 				}

@@ -74,16 +74,6 @@ func newKeeper(log ruledLog, policy domain.Retention) *keeper {
 	return k
 }
 
-// expire passes over all partitions.
-func (k *keeper) expire(ctx context.Context) (all app.Expiration, err error) {
-	for p := range k.partitions {
-		done, failed := k.Expire(ctx, p)
-		all.Chats, all.Erased, all.Held = all.Chats+done.Chats, all.Erased+done.Erased, all.Held+done.Held
-		err = errors.Join(err, failed)
-	}
-	return all, err
-}
-
 // onEachRuledLog runs a test on a log in memory and on one in Redis.
 func onEachRuledLog(t *testing.T, test func(t *testing.T, log ruledLog)) {
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
@@ -134,7 +124,7 @@ func (k *keeper) kept(t interface {
 	}
 }
 
-// TestRetention_Count keeps the newest messages, in pages, without an end before the last one. What was removed keeps its seq, its id and its tombstone.
+// TestRetention_Count keeps the newest messages, in pages, without an end before the last one. An erased message keeps its seq, its id and its tombstone.
 func TestRetention_Count(t *testing.T) {
 	onEachRuledLog(t, func(t *testing.T, log ruledLog) {
 		ctx, k := t.Context(), newKeeper(log, domain.Retention{MaxMessages: 3})
@@ -144,7 +134,7 @@ func TestRetention_Count(t *testing.T) {
 		if err := k.Declare(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if done, err := k.expire(ctx); err != nil || done != (app.Expiration{}) {
+		if done, err := k.ExpireAll(ctx); err != nil || done != (app.Expiration{}) {
 			t.Errorf("during the grace: %+v, %v", done, err)
 		}
 		k.clock.now = k.clock.now.Add(domain.RetentionGrace)
@@ -152,7 +142,7 @@ func TestRetention_Count(t *testing.T) {
 			t.Errorf("the status is %+v, %v", status, err)
 		}
 		began := k.clock.now
-		if done, err := k.expire(ctx); err != nil || done != (app.Expiration{Chats: 1, Erased: messages - 3}) {
+		if done, err := k.ExpireAll(ctx); err != nil || done != (app.Expiration{Chats: 1, Erased: messages - 3}) {
 			t.Errorf("after the grace: %+v, %v", done, err)
 		}
 		if took := k.clock.now.Sub(began); took < (messages-3)*time.Second/1000 {
@@ -177,7 +167,7 @@ func TestRetention_Count(t *testing.T) {
 
 // retentionOf passes once more and returns an error if anything is erased.
 func retentionOf(ctx context.Context, k *keeper) error {
-	done, err := k.expire(ctx)
+	done, err := k.ExpireAll(ctx)
 	if err == nil && done.Erased > 0 {
 		err = fmt.Errorf("a further pass erases %d messages", done.Erased)
 	}
@@ -212,7 +202,7 @@ func TestRetention_Age(t *testing.T) {
 			{264 * time.Hour, nil},
 		} {
 			k.clock.now = began.Add(step.after)
-			if _, err := k.expire(ctx); err != nil {
+			if _, err := k.ExpireAll(ctx); err != nil {
 				t.Fatal(err)
 			}
 			if kept := k.kept(t, "c"); !slices.Equal(kept, step.kept) {
@@ -309,12 +299,12 @@ func TestRetention_GraceAfterClockWentBack(t *testing.T) {
 		}
 		k.clock.now = k.clock.now.Add(-365 * 24 * time.Hour)
 		for range 2 {
-			if done, err := k.expire(ctx); err != nil || done.Erased != 0 {
+			if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 0 {
 				t.Errorf("%+v, %v", done, err)
 			}
 		}
 		k.clock.now = k.clock.now.Add(domain.RetentionGrace)
-		if done, err := k.expire(ctx); err != nil || done.Erased != 2 {
+		if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 2 {
 			t.Errorf("a day later: %+v, %v", done, err)
 		}
 	})
@@ -337,11 +327,11 @@ func TestRetention_HoldDuringAPass(t *testing.T) {
 				}
 				return nil
 			}
-			if done, err := k.expire(ctx); err != nil || done.Erased != 9 {
+			if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 9 {
 				t.Errorf("%s: %+v, %v", subject, done, err)
 			}
 			k.erased = func() error { return nil }
-			if done, err := k.expire(ctx); err != nil || done.Erased != 0 || done.Held == 0 {
+			if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 0 || done.Held == 0 {
 				t.Errorf("%s, again: %+v, %v", subject, done, err)
 			}
 			if holds, err := k.Holds(ctx); err != nil || len(holds) != 1 || holds[0].HoldSubject != subject || !holds[0].At.Equal(k.clock.now.Truncate(time.Millisecond)) && i == 0 && holds[0].At.IsZero() {
@@ -351,7 +341,7 @@ func TestRetention_HoldDuringAPass(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if done, err := k.expire(ctx); err != nil || done.Erased != 99-27 || len(k.kept(t, "c")) != 1 {
+		if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 99-27 || len(k.kept(t, "c")) != 1 {
 			t.Errorf("without holds: %+v, %v", done, err)
 		}
 	})
@@ -375,14 +365,14 @@ func TestRetention_Failures(t *testing.T) {
 			}
 			return nil
 		}
-		done, err := k.expire(ctx)
+		done, err := k.ExpireAll(ctx)
 		if !errors.Is(err, broken) || done.Erased != 5 {
 			t.Errorf("an error of one chat: %+v, %v", done, err)
 		}
 		if s := k.Stats(); s.Failed.Load() != 1 || s.Erased.Load() != 5 {
 			t.Errorf("%d failures, %d erasures", s.Failed.Load(), s.Erased.Load())
 		}
-		if done, err := k.expire(ctx); err != nil || done.Erased != 1 {
+		if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 1 {
 			t.Errorf("the next pass: %+v, %v", done, err)
 		}
 	})

@@ -59,6 +59,17 @@ const (
 	ExpiryOfVault
 )
 
+// String returns "log" or "vault".
+func (p ExpiryPlace) String() string {
+	switch p {
+	case ExpiryOfLog:
+		return "log"
+	case ExpiryOfVault:
+		return "vault"
+	}
+	return fmt.Sprintf("ExpiryPlace(%d)", uint8(p))
+}
+
 // Expiry is how far retention is in a chat.
 type Expiry struct {
 	Next    domain.Seq     // of the first message that the log still has; in a vault the first seq of the first segment that may have content of erased events
