@@ -53,11 +53,7 @@ func (l *Log) partitionsOf(s domain.HoldSubject) []int {
 	if s.Chat != "" {
 		return []int{l.keys.Partition(s.Chat)}
 	}
-	all := make([]int, l.keys.PartitionCount())
-	for p := range all {
-		all[p] = p
-	}
-	return all
+	return allPartitions(l.keys.PartitionCount())
 }
 
 // rule is a rule of some partitions, which is changed in one after the other.
