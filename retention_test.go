@@ -20,10 +20,10 @@ import (
 	"chatcore/tests/wait"
 )
 
-// endGraces has all policies of a log apply now.
-func endGraces(t *testing.T, client *goredis.Client) {
+// endGraces has all policies of the log in a namespace apply now.
+func endGraces(t *testing.T, client *goredis.Client, namespace string) {
 	t.Helper()
-	for _, key := range client.Keys(t.Context(), "cc:{*}:retention").Val() {
+	for _, key := range client.Keys(t.Context(), namespace+"cc:{*}:retention").Val() {
 		for field, text := range client.HGetAll(t.Context(), key).Val() {
 			var policy map[string]any
 			if err := json.Unmarshal([]byte(text), &policy); err != nil {
@@ -76,7 +76,7 @@ func TestRetention_LeavesNoCopyInRedis(t *testing.T) {
 	if done, err := core.Retention.ExpireAll(ctx); err != nil || done.Erased != 0 {
 		t.Fatalf("during the grace: %+v, %v", done, err)
 	}
-	endGraces(t, client)
+	endGraces(t, client, "")
 	var passing sync.WaitGroup
 	for _, c := range cores { // two at a time do no harm
 		passing.Go(func() {

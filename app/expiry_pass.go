@@ -170,6 +170,7 @@ func (c *chatExpiry) page(ctx context.Context, from domain.Seq) (domain.Seq, err
 	now := c.now()
 	for i, r := range page.Records {
 		sent, readable := r.Event.(domain.MessageNew)
+		c.kept.Until = r.Seq // until the next one
 		if sent.Erased {
 			c.pass(r)
 			continue
@@ -191,10 +192,11 @@ func (c *chatExpiry) page(ctx context.Context, from domain.Seq) (domain.Seq, err
 			return 0, err
 		}
 	}
-	if len(page.Records) < expirePage {
+	next := page.Records[len(page.Records)-1].Seq + 1
+	if c.kept.Until = next; len(page.Records) < expirePage {
 		return 0, nil
 	}
-	return page.Records[len(page.Records)-1].Seq + 1, nil
+	return next, nil
 }
 
 // heldOf reports for each message of a page whether it is under a legal hold.
@@ -253,7 +255,7 @@ func (c *chatExpiry) expire(ctx context.Context, r ports.Record, message domain.
 // pass notes a message that is erased.
 func (c *chatExpiry) pass(r ports.Record) {
 	if !c.left {
-		c.kept = ports.Expiry{Next: r.Seq + 1}
+		c.kept = ports.Expiry{Next: r.Seq + 1, Until: r.Seq + 1}
 	}
 }
 
@@ -262,7 +264,7 @@ func (c *chatExpiry) leave(r ports.Record, at time.Time) {
 	if c.left {
 		return
 	}
-	c.left, c.kept = true, ports.Expiry{Next: r.Seq, Ordinal: r.Ordinal}
+	c.left, c.kept = true, ports.Expiry{Next: r.Seq, Ordinal: r.Ordinal, Until: r.Seq}
 	if !at.IsZero() {
 		c.kept.At = at.UnixMilli()
 	}

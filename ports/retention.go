@@ -75,6 +75,7 @@ type Expiry struct {
 	Next    domain.Seq     // of the first message that the log still has; in a vault the first seq of the first segment that may have content of erased events
 	At      int64          // the time of that message, 0 if retention passed it over; of a vault when that segment was rewritten last. Unix milliseconds
 	Ordinal domain.Ordinal // of that message
+	Until   domain.Seq     // from Next on, every message before it was erased or passed over; 0 in a vault
 }
 
 // WithHold returns the holds of a subject with another one. Its errors are those of [RetentionRules].AddHold.

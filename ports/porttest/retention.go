@@ -358,7 +358,7 @@ func testConcurrentPolicies(t *testing.T, log ruledLog) {
 }
 
 func testExpiries(t *testing.T, log ruledLog) {
-	ctx, first, second := t.Context(), ports.Expiry{Next: 7, At: 1700000000000, Ordinal: 3}, ports.Expiry{Next: 1 << 40}
+	ctx, first, second := t.Context(), ports.Expiry{Next: 7, At: 1700000000000, Ordinal: 3, Until: 9}, ports.Expiry{Next: 1 << 40}
 	if err := errors.Join(log.SaveExpiry(ctx, 0, ports.ExpiryOfLog, "x", first), log.SaveExpiry(ctx, 0, ports.ExpiryOfVault, "x", second), log.SaveExpiry(ctx, 0, ports.ExpiryOfLog, "y", second)); err != nil {
 		t.Fatal(err)
 	}

@@ -297,7 +297,7 @@ func (l *Log) Expiries(ctx context.Context, partition int, place ports.ExpiryPla
 
 // SaveExpiry implements [ports.RetentionRules] in one round trip.
 func (l *Log) SaveExpiry(ctx context.Context, partition int, place ports.ExpiryPlace, chat domain.ChatID, e ports.Expiry) error {
-	text := fmt.Sprintf("%d:%d:%d", e.Next, e.At, e.Ordinal)
+	text := fmt.Sprintf("%d:%d:%d:%d", e.Next, e.At, e.Ordinal, e.Until)
 	return rediscmd.Unavailable(ctx, l.client.HSet(ctx, l.keys.Expired(partition), expiryField(place, chat), text).Err())
 }
 
@@ -308,17 +308,18 @@ func expiryField(place ports.ExpiryPlace, chat domain.ChatID) string {
 	return "r" + string(chat)
 }
 
-// parseExpiry parses NEXT:AT:ORDINAL. A text that is none is the zero value: retention begins again.
+// parseExpiry parses NEXT:AT:ORDINAL:UNTIL. A text that is none is the zero value: retention begins again.
 func parseExpiry(text string) (e ports.Expiry) {
 	parts := strings.Split(text, ":")
-	if len(parts) != 3 { //nolint:mnd // see above
+	if len(parts) != 4 { //nolint:mnd // see above
 		return e
 	}
 	next, err1 := strconv.ParseUint(parts[0], 10, 64)
 	at, err2 := strconv.ParseInt(parts[1], 10, 64)
 	ordinal, err3 := strconv.ParseUint(parts[2], 10, 64)
-	if errors.Join(err1, err2, err3) != nil {
+	until, err4 := strconv.ParseUint(parts[3], 10, 64)
+	if errors.Join(err1, err2, err3, err4) != nil {
 		return e
 	}
-	return ports.Expiry{Next: domain.Seq(next), At: at, Ordinal: domain.Ordinal(ordinal)}
+	return ports.Expiry{Next: domain.Seq(next), At: at, Ordinal: domain.Ordinal(ordinal), Until: domain.Seq(until)}
 }
