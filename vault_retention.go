@@ -9,7 +9,6 @@ import (
 	"chatcore/adapters/vault/erase"
 	"chatcore/adapters/vault/object"
 	"chatcore/domain"
-	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -43,7 +42,7 @@ func (c *Core) runVaultRetention(ctx context.Context) {
 				c.config.Logger.WarnContext(ctx, "the vault does not follow retention, trying again in an hour", "partition", p, "error", err)
 			}
 		}
-		_ = backoff.Sleep(ctx, vaultFollowEvery)
+		_ = systemClock{}.Sleep(ctx, time.Now().Add(vaultFollowEvery))
 	}
 }
 

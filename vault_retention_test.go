@@ -105,7 +105,7 @@ func TestVault_Retention(t *testing.T) {
 	wait.Until(t, "all full segments to be sealed", func() bool { return len(generationsOf(t, v)) == 5 })
 	follow := func(now time.Time, want ...object.Name) {
 		t.Helper()
-		if err := core.FollowRetention(ctx, now); err != nil {
+		if err := core.FollowRetention(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
 		found := segmentsWith(t, v, secret)

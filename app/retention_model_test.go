@@ -101,7 +101,7 @@ func TestRetention_Model(t *testing.T) {
 					want = append(want, message.id)
 				}
 			}
-			if kept := k.kept(rt, chat); !slices.Equal(kept, want) {
+			if kept := k.kept(ctx, rt, chat); !slices.Equal(kept, want) {
 				rt.Fatalf("chat %s has %v, want %v", chat, kept, want)
 			}
 		}
@@ -204,7 +204,7 @@ func TestRetention_Model(t *testing.T) {
 				}
 				now, total := k.clock.now.UTC(), 0
 				for _, chat := range chats {
-					kept := k.kept(rt, chat)
+					kept := k.kept(ctx, rt, chat)
 					allowed := &retentionModel{chats: map[domain.ChatID][]*keptMessage{chat: {}}, holds: m.holds}
 					for _, message := range m.chats[chat] {
 						clone := *message

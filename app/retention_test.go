@@ -98,14 +98,17 @@ func (k *keeper) send(t *testing.T, chat domain.ChatID, n int) {
 	}
 }
 
-// kept returns the ids of the messages of a chat that are not erased. It checks that all seqs and members are there.
-func (k *keeper) kept(t interface {
+// failer is a test, also one of rapid.
+type failer interface {
 	Helper()
 	Fatalf(format string, args ...any)
-}, chat domain.ChatID) (ids []domain.MessageID) {
+}
+
+// kept returns the ids of the messages of a chat that are not erased. It checks that all seqs and members are there.
+func (k *keeper) kept(ctx context.Context, t failer, chat domain.ChatID) (ids []domain.MessageID) {
 	t.Helper()
 	for r := (ports.Range{From: 1, Limit: 100}); ; {
-		page, err := k.log.Read(context.Background(), chat, r)
+		page, err := k.log.Read(ctx, chat, r)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -148,7 +151,7 @@ func TestRetention_Count(t *testing.T) {
 		if took := k.clock.now.Sub(began); took < (messages-3)*time.Second/1000 {
 			t.Errorf("%d erasures took %s at a rate of 1000/s", messages-3, took)
 		}
-		if kept := k.kept(t, "c"); !slices.Equal(kept, []domain.MessageID{"m147", "m148", "m149"}) {
+		if kept := k.kept(ctx, t, "c"); !slices.Equal(kept, []domain.MessageID{"m147", "m148", "m149"}) {
 			t.Errorf("the chat has %v", kept)
 		}
 		head := headOf(ctx, t, log, "c")
@@ -159,7 +162,7 @@ func TestRetention_Count(t *testing.T) {
 		if err := retentionOf(ctx, k); err != nil {
 			t.Error(err)
 		}
-		if kept := k.kept(t, "few"); len(kept) != 3 {
+		if kept := k.kept(ctx, t, "few"); len(kept) != 3 {
 			t.Errorf("the other chat has %v", kept)
 		}
 	})
@@ -205,7 +208,7 @@ func TestRetention_Age(t *testing.T) {
 			if _, err := k.ExpireAll(ctx); err != nil {
 				t.Fatal(err)
 			}
-			if kept := k.kept(t, "c"); !slices.Equal(kept, step.kept) {
+			if kept := k.kept(ctx, t, "c"); !slices.Equal(kept, step.kept) {
 				t.Errorf("after %s the chat has %v, want %v", step.after, kept, step.kept)
 			}
 		}
@@ -341,7 +344,7 @@ func TestRetention_HoldDuringAPass(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 99-27 || len(k.kept(t, "c")) != 1 {
+		if done, err := k.ExpireAll(ctx); err != nil || done.Erased != 99-27 || len(k.kept(ctx, t, "c")) != 1 {
 			t.Errorf("without holds: %+v, %v", done, err)
 		}
 	})
@@ -398,7 +401,7 @@ func TestErasuresUnderHolds(t *testing.T) {
 					t.Errorf("%s: call %d gives %v", subject, call, err)
 				}
 			}
-			if kept := k.kept(t, chat); len(kept) != 2 {
+			if kept := k.kept(ctx, t, chat); len(kept) != 2 {
 				t.Errorf("%s: the chat has %v", subject, kept)
 			}
 			if closed := subject.User != ""; deleted.Changed != closed || closed && deleted.Held != 2 {
@@ -414,7 +417,7 @@ func TestErasuresUnderHolds(t *testing.T) {
 			if err := k.RemoveHold(ctx, subject, "case"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := k.chats.DeleteChat(ctx, domain.DeleteChat{Chat: chat, Actor: "ann", Trusted: true}, nil); err != nil || len(k.kept(t, chat)) > 0 {
+			if _, err := k.chats.DeleteChat(ctx, domain.DeleteChat{Chat: chat, Actor: "ann", Trusted: true}, nil); err != nil || len(k.kept(ctx, t, chat)) > 0 {
 				t.Errorf("%s: without the hold: %v", subject, err)
 			}
 		}

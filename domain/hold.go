@@ -82,7 +82,7 @@ func (h Hold) Check() error {
 type LegalHoldError struct{ HoldSubject }
 
 func (e *LegalHoldError) Error() string {
-	return e.HoldSubject.String() + " is under a legal hold; allowed: an erasure after all of its holds were removed"
+	return e.String() + " is under a legal hold; allowed: an erasure after all of its holds were removed"
 }
 
 // Is reports that a LegalHoldError is [ErrLegalHold].

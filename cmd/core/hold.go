@@ -82,7 +82,7 @@ func (c *cli) holdList() *cobra.Command {
 				}
 				l := c.list("there are no legal holds", "HOLD", "OF", "SET", "BY", "REASON")
 				for _, h := range holds {
-					if err := l.add(holdViewOf(h), string(h.ID), h.HoldSubject.String(), h.At.Format(minutes), string(h.By), string(h.Reason)); err != nil {
+					if err := l.add(holdViewOf(h), string(h.ID), h.String(), h.At.Format(minutes), string(h.By), string(h.Reason)); err != nil {
 						return err
 					}
 				}

@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,15 +51,17 @@ func RetentionRules(t *testing.T, partitions int, open func(t *testing.T) RuledL
 	}
 }
 
-// subjects are one of each kind, with ids that look like each other.
-var subjects = []domain.HoldSubject{{}, {Chat: "x"}, {User: "x"}, {Chat: "cx"}, {User: "ux"}, {Chat: "odd{id}*"}}
+// heldSubjects returns subjects of each kind, with ids that look like each other.
+func heldSubjects() []domain.HoldSubject {
+	return []domain.HoldSubject{{}, {Chat: "x"}, {User: "x"}, {Chat: "cx"}, {User: "ux"}, {Chat: "odd{id}*"}}
+}
 
 // rulesOf returns the rules of all partitions, with holds in the order of their subjects and ids, each once.
-func rulesOf(t *testing.T, log ruledLog) (log0 domain.RetentionPolicy, chats map[domain.ChatID]domain.RetentionPolicy, holds []domain.Hold) {
+func rulesOf(ctx context.Context, t *testing.T, log ruledLog) (log0 domain.RetentionPolicy, chats map[domain.ChatID]domain.RetentionPolicy, holds []domain.Hold) {
 	t.Helper()
 	chats = make(map[domain.ChatID]domain.RetentionPolicy)
 	for p := range log.partitions {
-		rules, err := log.Rules(t.Context(), p)
+		rules, err := log.Rules(ctx, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +72,7 @@ func rulesOf(t *testing.T, log ruledLog) (log0 domain.RetentionPolicy, chats map
 		holds = append(holds, rules.Holds...)
 	}
 	slices.SortFunc(holds, func(a, b domain.Hold) int {
-		return strings.Compare(a.HoldSubject.String()+" "+string(a.ID), b.HoldSubject.String()+" "+string(b.ID))
+		return strings.Compare(a.String()+" "+string(a.ID), b.String()+" "+string(b.ID))
 	})
 	return log0, chats, slices.Compact(holds)
 }
@@ -77,7 +80,7 @@ func rulesOf(t *testing.T, log ruledLog) (log0 domain.RetentionPolicy, chats map
 func testHolds(t *testing.T, log ruledLog) {
 	ctx := t.Context()
 	var want []domain.Hold
-	for _, subject := range subjects {
+	for _, subject := range heldSubjects() {
 		for _, id := range []domain.HoldID{"case-1", "case/2"} {
 			h := hold(subject, id)
 			for range 2 { // also given again
@@ -100,9 +103,9 @@ func testHolds(t *testing.T, log ruledLog) {
 	check := func() {
 		t.Helper()
 		slices.SortFunc(want, func(a, b domain.Hold) int {
-			return strings.Compare(a.HoldSubject.String()+" "+string(a.ID), b.HoldSubject.String()+" "+string(b.ID))
+			return strings.Compare(a.String()+" "+string(a.ID), b.String()+" "+string(b.ID))
 		})
-		_, _, got := rulesOf(t, log)
+		_, _, got := rulesOf(ctx, t, log)
 		if len(got) != len(want) {
 			t.Fatalf("the holds are %+v, want %+v", got, want)
 		}
@@ -313,7 +316,7 @@ func testPolicies(t *testing.T, log ruledLog) {
 			t.Errorf("partition %d has the policy %+v of the log, %v", p, rules.Log, err)
 		}
 	}
-	_, chats, _ := rulesOf(t, log)
+	_, chats, _ := rulesOf(t.Context(), t, log)
 	if len(chats) != 2 || !samePolicy(chats["x"], policies["x"]) || !samePolicy(chats["y"], policies["y"]) {
 		t.Errorf("the policies are %+v", chats)
 	}
@@ -324,7 +327,7 @@ func testPolicies(t *testing.T, log ruledLog) {
 			t.Error(err)
 		}
 	}
-	if of, chats, _ := rulesOf(t, log); len(chats) != 0 || of != (domain.RetentionPolicy{}) {
+	if of, chats, _ := rulesOf(t.Context(), t, log); len(chats) != 0 || of != (domain.RetentionPolicy{}) {
 		t.Errorf("after their removal there are %+v and %+v", of, chats)
 	}
 	if err := log.SetPolicy(ctx, "a b", nil); !errors.Is(err, domain.ErrInvalid) {
@@ -352,7 +355,7 @@ func testConcurrentPolicies(t *testing.T, log ruledLog) {
 		})
 	}
 	running.Wait()
-	if _, chats, _ := rulesOf(t, log); chats["x"].MaxMessages != 16 {
+	if _, chats, _ := rulesOf(t.Context(), t, log); chats["x"].MaxMessages != 16 {
 		t.Errorf("after 16 changes the policy is %+v", chats["x"])
 	}
 }

@@ -2,6 +2,7 @@ package erase_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"chatcore/adapters/vault/erase"
@@ -45,32 +46,33 @@ func TestEraser_Follow(t *testing.T) {
 	if len(r.names("log/erasures/")) != 1 || len(r.names("log/seg/")) != 2 || len(r.left(0)) != object.SegmentEvents {
 		t.Errorf("a list has rewritten %v", r.names("log/seg/"))
 	}
-	follow := func(settled bool, number uint64, erased ...domain.Seq) {
+	whole, erased, next := r.logOf(0), r.logOf(0, 7, 9), r.logOf(1) // before the time of the rig moves
+	follow := func(settled bool, number uint64, events []object.Event) {
 		t.Helper()
-		if got, err := e.Follow(ctx, "room", number, r.logOf(number, erased...)); err != nil || got != settled {
+		if got, err := e.Follow(ctx, "room", number, events); err != nil || got != settled {
 			t.Errorf("settled: %t, want %t; %v", got, settled, err)
 		}
 	}
-	follow(true, 0)
-	follow(false, 0, 7, 9)
-	follow(false, 0, 7, 9) // the first generation is there until its grace has ended
+	follow(true, 0, whole)
+	follow(false, 0, erased)
+	follow(false, 0, erased) // the first generation is there until its grace has ended
 	if left, names := r.left(0), r.names("log/seg/"); len(left) != object.SegmentEvents-2 || len(names) != 3 {
 		t.Errorf("%d events have content in %v", len(left), names)
 	}
 	r.now = r.now.Add(erase.DefaultGrace)
-	follow(false, 0, 7, 9) // deletes it
-	follow(true, 0, 7, 9)
+	follow(false, 0, erased) // deletes it
+	follow(true, 0, erased)
 	if names := r.names("log/seg/"); len(names) != 2 {
 		t.Errorf("after the grace there are %v", names)
 	}
-	follow(true, 5) // not sealed
-	other := r.logOf(1)
+	follow(true, 5, nil) // not sealed
+	other := slices.Clone(next)
 	other[3] = r.event(2000)
 	var corrupt *ports.CorruptError
 	if _, err := e.Follow(ctx, "room", 1, other); !errors.As(err, &corrupt) || corrupt.Seq != 1024+4 {
 		t.Errorf("another event: %v", err)
 	}
-	if _, err := e.Follow(ctx, "room", 1, r.logOf(1)[:9]); !errors.As(err, &corrupt) {
+	if _, err := e.Follow(ctx, "room", 1, next[:9]); !errors.As(err, &corrupt) {
 		t.Errorf("missing events: %v", err)
 	}
 }
