@@ -42,6 +42,7 @@ type backend struct {
 	tail       ports.Tail  // nil on a custom log without one
 	liveCounts liveCounts  // nil on a custom log
 	redis      *onRedis    // nil unless the log is on Redis
+	retained   retainedLog // nil on a custom log
 	idle       func() bool // whether every group has handled all appended events; nil unless the core is in memory
 	close      func() error
 }
@@ -72,7 +73,7 @@ func newRedisBackend(r *onRedis, logger *slog.Logger) *backend {
 	r.relay = relay.New(relay.Config{Client: r.clients.Commands.UniversalClient, Subscriptions: r.relaying, Keys: r.keys.Relays(), Logger: logger})
 	return &backend{
 		relay: r.relay,
-		logID: r.log.ID(), oldest: r.log.Oldest(), groups: r.groups, defined: definitions.New(r.clients.Commands.UniversalClient, r.keys.Definitions()), backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
+		logID: r.log.ID(), oldest: r.log.Oldest(), groups: r.groups, defined: definitions.New(r.clients.Commands.UniversalClient, r.keys.Definitions()), backlog: r.log, retained: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
 	}
 }
 
@@ -96,7 +97,7 @@ func (r *onRedis) eraseEntries(ctx context.Context, chat domain.ChatID, seqs []d
 // newMemoryBackend returns the backend of a core whose data ends with the process.
 func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *memgroup.Groups, clock ports.Clock) *backend {
 	return &backend{
-		logID: log.ID(), oldest: log.ID(), groups: groups, defined: memory.NewDefinitions(clock), relay: memory.NewRelay(), backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
+		logID: log.ID(), oldest: log.ID(), groups: groups, defined: memory.NewDefinitions(clock), relay: memory.NewRelay(), backlog: groups.Backlog(), retained: log, live: live, tail: tail, liveCounts: live, idle: groups.Idle,
 		close: func() error {
 			log.Close() // and with it commands and queries
 			tail.Close()

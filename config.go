@@ -23,6 +23,8 @@ type Config struct {
 	Webhooks WebhooksConfig // keys and allowed endpoints of webhooks
 	Vault    VaultConfig    // copies of the log beside Redis
 
+	Retention RetentionConfig // messages that are kept
+
 	// StopTimeout bounds how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for
 	// the steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
 	StopTimeout time.Duration

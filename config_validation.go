@@ -27,6 +27,7 @@ func (c Config) Validate() error {
 	c.checkSigns(&v)
 	c.checkRanges(&v)
 	c.Vault.check(&v)
+	c.Retention.check(&v)
 	return errors.Join(v...)
 }
 
@@ -77,6 +78,7 @@ func (c Config) checkSigns(v *validation) {
 		{"Vault.TailEvery", c.Vault.TailEvery},
 		{"Vault.FullTailEvery", c.Vault.FullTailEvery},
 		{"Vault.Keep", c.Vault.Keep},
+		{"Retention.MaxAge", c.Retention.MaxAge},
 		{"StopTimeout", c.StopTimeout},
 	} {
 		if d.value < 0 {
@@ -98,6 +100,8 @@ func (c Config) checkSigns(v *validation) {
 		{"Delivery.LiveBuffer", c.Delivery.LiveBuffer},
 		{"Delivery.Warn.Lag", c.Delivery.Warn.Lag},
 		{"Delivery.Warn.Waiting", c.Delivery.Warn.Waiting},
+		{"Retention.MaxMessages", c.Retention.MaxMessages},
+		{"Retention.Rate", c.Retention.Rate},
 		{"Feeds.MaxChats", c.Feeds.MaxChats},
 		{"Feeds.MaxCatchUp", c.Feeds.MaxCatchUp},
 		{"Feeds.QueueCount", c.Feeds.QueueCount},

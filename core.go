@@ -38,15 +38,16 @@ import (
 //
 // Chats, Presence, Queries and Sessions are for trusted code: they check no membership of the caller. For code that answers users use [Core.As].
 type Core struct {
-	Chats    *app.Chats      // commands about chats, of any actor
-	Presence *app.Presence   // heartbeats, statuses and online users, of any user to any caller
-	Queries  *app.Queries    // present state, folded from the log; checks no membership
-	Access   *app.Access     // the part of a chat that a user may read
-	Sessions *app.Sessions   // logins of users
-	Erasures *app.Erasures   // erasures of users
-	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
-	Feeds    *feed.Hub       // live feeds of chats
-	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
+	Chats     *app.Chats      // commands about chats, of any actor
+	Presence  *app.Presence   // heartbeats, statuses and online users, of any user to any caller
+	Queries   *app.Queries    // present state, folded from the log; checks no membership
+	Access    *app.Access     // the part of a chat that a user may read
+	Sessions  *app.Sessions   // logins of users
+	Erasures  *app.Erasures   // erasures of users
+	Retention *app.Retention  // retention policies and legal holds; nil on a custom event log
+	Limits    *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
+	Feeds     *feed.Hub       // live feeds of chats
+	Helpers   *helpers.Client // values, counters, sets and channels of the caller's own
 
 	deps
 	live *liveListeners
@@ -238,6 +239,9 @@ func newCore(
 	chats.NotifyMarksEnded(m.progress.made)
 	if m.readModels.Views().Kept != nil {
 		chats.ApplyAfterAppend(core.after)
+	}
+	if err := core.openRetention(); err != nil {
+		return nil, errors.Join(err, m.backend.close())
 	}
 	core.consumers = pull.New(pull.Config{Definitions: m.backend.defined, Relay: m.backend.relay, Logger: m.config.Logger})
 	core.openDefinitions()

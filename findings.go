@@ -32,7 +32,7 @@ type Finding struct {
 // Findings judges the values in Health, the worst first. It makes no calls. Unknown values count as fine and are reported as unknown.
 func (h Health) Findings() (found []Finding) {
 	state := findings.State{
-		Replicas: h.Replicas, ClusterURL: h.ClusterURL, NotReady: h.NotReady, Refused: h.Refused, LiveErr: h.LiveErr, VaultErr: h.VaultErr, LiveLosses: h.LiveLosses, Level: h.Level, Highest: h.Highest, KnownLevel: LogLevel,
+		Replicas: h.Replicas, ClusterURL: h.ClusterURL, NotReady: h.NotReady, Refused: h.Refused, LiveErr: h.LiveErr, VaultErr: h.VaultErr, RetentionErr: h.RetentionErr, LiveLosses: h.LiveLosses, Level: h.Level, Highest: h.Highest, KnownLevel: LogLevel,
 		GroupsErr: h.GroupsErr, Warn: findings.Thresholds(h.Warn.withDefaults()),
 	}
 	if errors.Is(h.NotReady, errNotOpened) {

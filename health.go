@@ -34,17 +34,18 @@ type Health struct {
 	Groups    []GroupState // where the consumer groups stand
 	GroupsErr error        // why they are not known, or nil
 
-	Definitions []groups.Definition // of groups whose handlers are in other programs, also of those that no process runs
-	Holes       []Hole              // parts of the log that groups of this process have to read and cannot, because something is missing
-	Stopped     []StoppedGroup      // groups that this process runs no more
-	Defined     []DefinedGroup      // groups whose handlers are in other programs, as this process runs them; none unless it does
-	Refused     uint64              // announcements of durable events that Redis refused, since the core was made
-	LiveErr     error               // why this process hears no live events now, or nil: also nil while it has neither feeds nor listeners
-	LiveLosses  uint64              // times that listeners may have missed events, because a stream no longer had them
-	Replicas    int                 // that Config.Redis.Durability has confirm an append
-	VaultErr    error               // why this process does not copy the log to its vault now, or nil: also nil without one
-	Warn        Thresholds          // of Findings; zero fields mean the defaults
-	ClusterURL  bool                // the URL names several servers, as for a Cluster
+	Definitions  []groups.Definition // of groups whose handlers are in other programs, also of those that no process runs
+	Holes        []Hole              // parts of the log that groups of this process have to read and cannot, because something is missing
+	Stopped      []StoppedGroup      // groups that this process runs no more
+	Defined      []DefinedGroup      // groups whose handlers are in other programs, as this process runs them; none unless it does
+	Refused      uint64              // announcements of durable events that Redis refused, since the core was made
+	LiveErr      error               // why this process hears no live events now, or nil: also nil while it has neither feeds nor listeners
+	LiveLosses   uint64              // times that listeners may have missed events, because a stream no longer had them
+	Replicas     int                 // that Config.Redis.Durability has confirm an append
+	RetentionErr error               // why the last pass of retention in this process failed, or nil
+	VaultErr     error               // why this process does not copy the log to its vault now, or nil: also nil without one
+	Warn         Thresholds          // of Findings; zero fields mean the defaults
+	ClusterURL   bool                // the URL names several servers, as for a Cluster
 }
 
 // StoppedGroup is a consumer group to which this process delivers no more, though its Run goes on: somebody deleted the group.
@@ -110,7 +111,7 @@ func (c *Core) Health(ctx context.Context) Health {
 	if c.vault != nil {
 		h.VaultErr = c.vault.Err()
 	}
-	h.Defined = c.definedGroups()
+	h.Defined, h.RetentionErr = c.definedGroups(), c.retentionErr()
 	h.Ready, h.Stopped, h.Refused, h.LiveLosses = h.NotReady == nil, c.stoppedGroups(), c.backend.refused(), c.live.losses.Load()
 	if h.Ready {
 		h.Groups, h.GroupsErr = c.Groups().List(ctx)

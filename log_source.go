@@ -21,6 +21,12 @@ type logSource interface {
 	partition(ctx context.Context, number int) (sourcePartition, error)
 }
 
+// ruledSource is a source that has the retention policies and the legal holds of a log.
+type ruledSource interface {
+	// rules returns those of a partition, as they are stored.
+	rules(ctx context.Context, number int) (policies, holds map[string]string, err error)
+}
+
 // sourcePartition is a partition of a source. Several goroutines may read its chats.
 type sourcePartition interface {
 	chats(ctx context.Context) iter.Seq2[domain.ChatID, error]
@@ -43,6 +49,14 @@ func (s vaultSource) partitions() int { return s.Manifest().Partitions }
 func (s vaultSource) partition(ctx context.Context, number int) (sourcePartition, error) {
 	p, err := s.Partition(ctx, number)
 	return vaultPartition{p}, err
+}
+
+func (s vaultSource) rules(ctx context.Context, number int) (policies, holds map[string]string, err error) {
+	found, err := s.Rules(ctx, number)
+	if err != nil || found == nil {
+		return nil, nil, err
+	}
+	return found.Policies, found.Holds, nil
 }
 
 type vaultPartition struct{ *logcopy.Partition }

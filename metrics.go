@@ -68,7 +68,7 @@ func (c *Core) instruments() []telemetry.Instrument {
 		telemetry.Instrument{Name: metricWebhookState, Unit: "{endpoint}", Kind: telemetry.Level, Description: "1 for the state of the endpoint of each webhook in this process, 0 for the others."},
 		telemetry.Instrument{Name: metricWebhookInFlight, Unit: "{request}", Kind: telemetry.Level, Description: "Requests of this process to the endpoint of each webhook that have no answer yet."},
 	)
-	list = append(list, vaultInstruments()...)
+	list = append(append(list, vaultInstruments()...), retentionInstruments()...)
 	for _, n := range c.counts {
 		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
 			list = append(list, telemetry.Instrument{Name: n.name, Unit: n.unit, Description: n.description})
@@ -119,7 +119,7 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 		}
 		add(metricInFlight, float64(running[group]), telemetry.Group(group))
 	}
-	points = append(append(points, c.webhookPoints()...), c.vaultPoints()...)
+	points = append(append(append(points, c.webhookPoints()...), c.vaultPoints()...), c.retentionPoints()...)
 	return append(append(points, c.memoryLevels()...), c.levels.read(ctx, c)...)
 }
 

@@ -154,11 +154,27 @@ func (f *filling) fill(ctx context.Context, source logSource) error {
 		if err == nil {
 			err = f.groups.add(ctx, partition.checkpoints())
 		}
+		if err == nil {
+			err = f.writeRules(ctx, source, p)
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return f.groups.finish(ctx)
+}
+
+// writeRules writes the policies and holds of a partition, if the source has them.
+func (f *filling) writeRules(ctx context.Context, source logSource, partition int) error {
+	ruled, ok := source.(ruledSource)
+	if !ok {
+		return nil
+	}
+	policies, holds, err := ruled.rules(ctx, partition)
+	if err != nil {
+		return err
+	}
+	return f.restore.Rules(ctx, policies, holds)
 }
 
 func (f *filling) write(ctx context.Context, w *eventlog.ChatWriter, chat domain.ChatID, parts iter.Seq2[ports.ChatPart, error]) error {

@@ -127,6 +127,8 @@ func (c *Core) deliver(ctx context.Context, live *sync.WaitGroup) error {
 	}
 	live.Go(func() { c.sweeper.Run(ctx) })
 	live.Go(func() { c.runVault(ctx) })
+	live.Go(func() { c.runRetention(ctx) })
+	live.Go(func() { c.runVaultRetention(ctx) })
 	return ended(ctx, c.route(ctx))
 }
 

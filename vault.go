@@ -75,7 +75,7 @@ func (c *Core) openVault(ctx context.Context) (err error) {
 	}
 	log := c.backend.redis.log
 	c.vault, err = archive.New(archive.Config{
-		Vault: v.Store, Log: log, LogID: log.ID(), Partitions: c.config.Log.Partitions, Hash: keyspace.HashName, Ancestors: ancestorsOf(log), Histories: log, Began: log.History(ctx), Clock: c.clock,
+		Vault: v.Store, Log: log, LogID: log.ID(), Partitions: c.config.Log.Partitions, Hash: keyspace.HashName, Ancestors: ancestorsOf(log), Rules: log.RawRules, Histories: log, Began: log.History(ctx), Clock: c.clock,
 		Groups: c.backend.groups, Group: VaultGroup, Flush: v.Flush, TailEvery: v.TailEvery, FullTailEvery: v.FullTailEvery, Keep: v.Keep, Logger: c.config.Logger,
 	})
 	if err != nil {
@@ -131,11 +131,14 @@ func (c *Core) runVault(ctx context.Context) {
 }
 
 // vaultPartitions returns the partitions of the log that this process archives.
-func (c *Core) vaultPartitions() (numbers []int) {
+func (c *Core) vaultPartitions() []int { return c.ownedPartitions(VaultGroup) }
+
+// ownedPartitions returns the partitions of the log that this process owns of a group.
+func (c *Core) ownedPartitions(group string) (numbers []int) {
 	c.mu.Lock()
 	router := c.router
 	c.mu.Unlock()
-	for _, p := range router.Owned(VaultGroup) {
+	for _, p := range router.Owned(group) {
 		if p.Logged() {
 			numbers = append(numbers, p.Number)
 		}

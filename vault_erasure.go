@@ -25,34 +25,45 @@ func (c *Core) newVaultEraser() (*erase.Eraser, error) {
 	}), nil
 }
 
-// archive is the batch handler of the archiver. Erasures follow the journal: content that was archived before goes from the segments of the vault. Errors
-// pass: no event becomes a dead letter.
+// archive is the batch handler of the archiver. Erasures follow the journal: content that was archived before goes from the vault. Errors pass: no event becomes a
+// dead letter.
 func (c *Core) archive(ctx context.Context, batches []*ports.ChatBatch) {
 	c.vault.Handle(ctx, batches)
+	var erasing []*ports.ChatBatch
+	var erasures []ports.Delivery
 	for _, b := range batches {
-		if done, err := c.eraseFromVault(ctx, b.Deliveries[:b.Done]); err != nil {
-			b.Done, b.Err = done, err
+		found, err := c.erasuresOf(b)
+		if len(found) > 0 || err != nil {
+			erasing, erasures = append(erasing, b), append(erasures, found...)
 		}
+		if err != nil {
+			b.Done, b.Err = 0, err
+		}
+	}
+	if err := c.erasures(ctx, erasures); err != nil { // all together: a segment is rewritten once
+		for _, b := range erasing {
+			b.Done, b.Err = 0, err
+		}
+	}
+	for _, b := range batches {
 		b.Err = group.Transient(b.Err)
 	}
 }
 
-// eraseFromVault erases in the vault what the erasures among some deliveries name. It returns how many deliveries are done, if not all, and the error.
-func (c *Core) eraseFromVault(ctx context.Context, deliveries []ports.Delivery) (done int, err error) {
-	for i, d := range deliveries {
+// erasuresOf returns the erasures among the archived deliveries of a batch.
+func (c *Core) erasuresOf(b *ports.ChatBatch) (erasures []ports.Delivery, err error) {
+	for _, d := range b.Deliveries[:b.Done] {
 		if !bytes.Contains(d.JSON, []byte(`"type":"`+wireformat.TypeMessageErased+`"`)) {
 			continue
 		}
 		r, err := c.codec.Decode(d.JSON)
 		if err != nil {
-			return i, err
+			return nil, err
 		}
 		d.Event = r.Event
-		if err := c.erasures(ctx, []ports.Delivery{d}); err != nil {
-			return i, err
-		}
+		erasures = append(erasures, d)
 	}
-	return len(deliveries), nil
+	return erasures, nil
 }
 
 // verifyVault examines the vault for the content of a message.

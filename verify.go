@@ -151,6 +151,11 @@ func (v *verifying) partition(ctx context.Context, number int) error {
 	if err != nil {
 		return v.wrong("", err)
 	}
+	if _, err := v.copy.Rules(ctx, number); err != nil {
+		if err := v.wrong("", err); err != nil {
+			return err
+		}
+	}
 	none := func() struct{} { return struct{}{} }
 	_, err = inParallel(ctx, vaultPartition{p}.chats(ctx), none, func(ctx context.Context, _ struct{}, chat domain.ChatID) error {
 		return v.chat(ctx, p, chat)

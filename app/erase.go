@@ -22,6 +22,7 @@ type Erased struct {
 // Erase removes the content of a message and of all its revisions from the log: content, mentions, attachments, client metadata, the reply's target and
 // the reason of a deletion. A message that is not deleted yet is deleted by the same command. A tombstone with ids, times and
 // [domain.MessageErased] stays. Erased already, it changes nothing. A log that cannot erase gives [errors.ErrUnsupported].
+// Under a legal hold of the log, the chat or the sender it gives a [*domain.LegalHoldError], and changes nothing.
 //
 // An erasure takes two round trips to the log. It counts against [LimitDelete], unless it is trusted.
 func (c *Chats) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
@@ -67,6 +68,7 @@ type DeletedChat struct {
 	Done
 	Members  int // removed by this call
 	Messages int // erased by this call
+	Held     int // that stay, because a legal hold protects them
 }
 
 // evictTogether is the number of members that one append removes.
@@ -74,6 +76,9 @@ const evictTogether = 64
 
 // DeleteChat closes a chat for good, removes all members and erases all messages. No command changes the chat any more: members are none, and
 // [domain.ErrChatExists] is returned for its id. Titles and custom events stay in the log.
+//
+// Under a legal hold of the log or the chat it gives a [*domain.LegalHoldError] and changes nothing. Messages that a hold of their sender protects stay, and the
+// error is that as well.
 //
 // The deletion takes about two round trips for each message. It can be given again at any time, by the same user or by a trusted caller, and continues where it
 // ended. report, unless nil, is called after each erased message; if it returns an error, the deletion ends with it.
@@ -88,6 +93,12 @@ func (c *Chats) DeleteChat(ctx context.Context, cmd domain.DeleteChat, report fu
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().DeleteTrusted(cmd.Actor, reason, c.now())
 		},
+		append: func(ctx context.Context, a ports.Append) (ports.Appended, error) { // after the decision, so that outsiders do not learn of holds
+			if err := c.checkHolds(ctx, cmd.Chat, domain.HoldSubject{}, domain.HoldSubject{Chat: cmd.Chat}); err != nil {
+				return ports.Appended{}, err
+			}
+			return c.log.Append(ctx, a)
+		},
 	}
 	if !cmd.Trusted {
 		closing.wants.add(domain.MemberEntity(cmd.Actor))
@@ -101,8 +112,24 @@ func (c *Chats) DeleteChat(ctx context.Context, cmd domain.DeleteChat, report fu
 	if deleted.Members, err = c.evict(ctx, cmd); err != nil {
 		return deleted, err
 	}
-	deleted.Messages, err = c.eraseAll(ctx, cmd, report)
+	deleted.Messages, deleted.Held, err = c.eraseAll(ctx, cmd, report)
 	return deleted, err
+}
+
+// checkHolds returns a [*domain.LegalHoldError] if one of some subjects is under a legal hold.
+func (c *Chats) checkHolds(ctx context.Context, chat domain.ChatID, subjects ...domain.HoldSubject) error {
+	log, ok := c.log.(ports.HoldChecker)
+	if !ok {
+		return nil
+	}
+	held, err := log.Held(ctx, chat, subjects...)
+	if err != nil {
+		return err
+	}
+	if i := slices.Index(held, true); i >= 0 {
+		return &domain.LegalHoldError{HoldSubject: subjects[i]}
+	}
+	return nil
 }
 
 // evict removes the members of a deleted chat and returns their number.
@@ -135,32 +162,36 @@ func (c *Chats) evict(ctx context.Context, cmd domain.DeleteChat) (n int, err er
 	return n, nil
 }
 
-// eraseAll erases the messages of a deleted chat and returns the number of those that were not erased yet.
-func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, report func(domain.MessageID, Erased) error) (n int, err error) {
+// eraseAll erases the messages of a deleted chat. It returns the number of those that were not erased yet, and of those under a legal hold, with its error.
+func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, report func(domain.MessageID, Erased) error) (n, held int, hold error) {
 	for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; {
 		page, err := c.log.Search(ctx, cmd.Chat, ports.Filter{Messages: true}, r)
 		if err != nil {
-			return n, err
+			return n, held, err
 		}
 		for _, record := range page.Records {
 			if unreadable := entity.FirstUnreadable([]ports.Record{record}); unreadable != nil {
-				return n, &unreadable.NewerVersionError
+				return n, held, &unreadable.NewerVersionError
 			}
 			sent, _ := record.Event.(domain.MessageNew)
 			if sent.Erased {
 				continue
 			}
 			erased, err := c.Erase(ctx, domain.Erase{Chat: cmd.Chat, Actor: cmd.Actor, MessageID: sent.Message, Reason: cmd.Reason, Trusted: true})
+			if errors.Is(err, domain.ErrLegalHold) {
+				held, hold = held+1, err
+				continue
+			}
 			if err == nil && report != nil {
 				err = report(sent.Message, erased)
 			}
 			if err != nil {
-				return n, err
+				return n, held, err
 			}
 			n++
 		}
 		if len(page.Records) < r.Limit {
-			return n, nil
+			return n, held, hold
 		}
 		r.From = page.Records[len(page.Records)-1].Seq + 1
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"chatcore/app/entity"
@@ -33,6 +34,7 @@ type UserErasure struct {
 	Chats    int // of the log that were examined
 	Found    int // messages of the user
 	Erased   int // of these by this call; the others were erased before
+	Held     int // that stay, because a legal hold protects them
 	Sessions int // that were closed
 	// Attachments are those of the message that was erased last. The files lie elsewhere: the caller deletes them.
 	Attachments []domain.Attachment
@@ -45,10 +47,16 @@ const chatsTogether = 64
 // membership is checked. It examines all chats of the log, in steps of 64, and finds the messages by the read mark that each send moves. Memberships, read
 // marks and reactions stay, with the id of the user; so do quotes and mentions in the text of others, which nobody can find, and custom events.
 //
+// If the user or the log is under a legal hold it gives a [*domain.LegalHoldError] and changes nothing. Messages in chats under a hold stay, and the error
+// is that as well, once all others are erased.
+//
 // report, unless nil, is called after each step and each erased message. If it returns an error, the erasure ends with it. An erasure that has ended early is
 // given again: messages that are erased already are skipped. Messages that the user sends meanwhile may be missed.
 func (e *Erasures) EraseUser(ctx context.Context, cmd EraseUser, report func(UserErasure) error) (done UserErasure, err error) {
 	if err := checkUsers([]domain.UserID{cmd.User, cmd.Actor}); err != nil {
+		return done, err
+	}
+	if err := e.chats.checkHolds(ctx, "", domain.HoldSubject{}, domain.HoldSubject{User: cmd.User}); err != nil {
 		return done, err
 	}
 	if report == nil {
@@ -59,12 +67,16 @@ func (e *Erasures) EraseUser(ctx context.Context, cmd EraseUser, report func(Use
 			return done, err
 		}
 	}
+	var hold error
 	for chats, err := range e.queries.chatsWith(ctx, cmd.User, &done.Chats) {
 		if err != nil {
 			return done, err
 		}
 		for _, chat := range chats {
-			if err := e.eraseIn(ctx, chat, cmd, &done, report); err != nil {
+			switch err := e.eraseIn(ctx, chat, cmd, &done, report); {
+			case errors.Is(err, domain.ErrLegalHold):
+				hold = err
+			case err != nil:
 				return done, err
 			}
 		}
@@ -73,10 +85,11 @@ func (e *Erasures) EraseUser(ctx context.Context, cmd EraseUser, report func(Use
 			return done, err
 		}
 	}
-	return done, nil
+	return done, hold
 }
 
-func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUser, done *UserErasure, report func(UserErasure) error) error {
+// eraseIn erases the messages of the user in a chat. It returns the last error of a legal hold once all other messages are erased.
+func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUser, done *UserErasure, report func(UserErasure) error) (hold error) {
 	for sent, err := range e.queries.sentBy(ctx, chat, cmd.User) {
 		if err != nil {
 			return err
@@ -85,6 +98,11 @@ func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUse
 			continue
 		}
 		erased, err := e.chats.Erase(ctx, domain.Erase{Chat: chat, Actor: cmd.Actor, MessageID: sent.Message, Reason: cmd.Reason, Trusted: true})
+		if errors.Is(err, domain.ErrLegalHold) {
+			hold = err
+			done.Held++
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -96,7 +114,7 @@ func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUse
 			return err
 		}
 	}
-	return nil
+	return hold
 }
 
 // chatsWith yields those chats in which a user has a read mark, in steps, and counts the chats that were examined.

@@ -51,6 +51,12 @@ var (
 	ErrMuted = errors.New("muted")
 	// ErrBlocked is a command in a direct chat in which one participant blocks the other; the error is a [*RestrictedError].
 	ErrBlocked = errors.New("blocked")
+	// ErrLegalHold is an erasure of something under a legal hold; the error is a [*LegalHoldError].
+	ErrLegalHold = errors.New("under a legal hold")
+	// ErrHoldExists is a legal hold under an id that the subject has already, with another reason.
+	ErrHoldExists = errors.New("hold exists")
+	// ErrHoldNotFound is returned for a legal hold that its subject does not have.
+	ErrHoldNotFound = errors.New("hold not found")
 	// ErrNoSession is returned for a token that opens no session: unknown, malformed, expired, closed or rotated. The error does not distinguish
 	// these.
 	ErrNoSession = errors.New("no such session")

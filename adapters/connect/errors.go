@@ -108,6 +108,7 @@ func errorClasses() []errorClass {
 		{err: chatcore.ErrGroupOfCode, code: rpc.CodeFailedPrecondition, reason: "group_of_code"},
 		{err: domain.ErrArchived, code: rpc.CodeFailedPrecondition, reason: "archived"},
 		{err: domain.ErrChatDeleted, code: rpc.CodeFailedPrecondition, reason: "chat_deleted"},
+		{err: domain.ErrLegalHold, code: rpc.CodeFailedPrecondition, reason: "legal_hold"},
 		{err: domain.ErrDirect, code: rpc.CodeFailedPrecondition, reason: "direct"},
 		{err: domain.ErrPeerGone, code: rpc.CodeFailedPrecondition, reason: "peer_gone"},
 		{err: ports.ErrLevel, code: rpc.CodeFailedPrecondition, reason: "log_level", text: sentinel},

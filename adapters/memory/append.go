@@ -96,6 +96,11 @@ func (l *Log) commit(ctx context.Context, commands []command, outcomes []ports.O
 		if outcomes[i].Err = l.chats[c.Chat].conflict(c); outcomes[i].Err != nil {
 			continue
 		}
+		if c.erases != "" {
+			if outcomes[i].Err = l.rules.held(c.Chat, l.chats[c.Chat].senderOf(c.erases)); outcomes[i].Err != nil {
+				continue
+			}
+		}
 		if outcomes[i].Err = l.take(ctx, c.Takes); outcomes[i].Err != nil {
 			continue
 		}

@@ -47,6 +47,12 @@ func (l *Log) erase(c *chat, message domain.MessageID) []ports.Record {
 	return before
 }
 
+// senderOf returns the sender of a message that the chat has.
+func (c *chat) senderOf(message domain.MessageID) domain.UserID {
+	sent, _ := c.records[c.moves[domain.MessageEntity(message)][0]-1].Event.(domain.MessageNew)
+	return sent.Sender
+}
+
 // erasedAt returns the seq of the event that erased an entity, 0 if there is none.
 func (c *chat) erasedAt(e domain.Entity) domain.Seq {
 	version := c.version(e)

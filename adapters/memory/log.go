@@ -42,6 +42,7 @@ type Log struct {
 
 	mu    sync.Mutex
 	chats map[domain.ChatID]*chat
+	rules rules
 	feed  []ports.Record // of all chats, in the order of their appends
 	grown chan struct{}  // closed when feed has grown
 }
@@ -60,6 +61,7 @@ func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, p
 		limiter:  NewLimiter(clock),
 		announce: announce,
 		chats:    make(map[domain.ChatID]*chat),
+		rules:    newRules(),
 		grown:    make(chan struct{}),
 	}
 }

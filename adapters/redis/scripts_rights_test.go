@@ -110,6 +110,10 @@ func scriptCases() map[string][]scriptCase {
 		"snapshot":    {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1"}, keys: "p:id w", args: "log|c|f|3|snap|$HISTORY|0"}},
 		"typing":      {{seed: []string{"ZADD|l|1|old"}, keys: "m l", args: "5000|2000"}},
 		"typing_list": {{seed: []string{"ZADD|l|" + never + "|m", "SET|m|true|PX|900000"}, keys: "l", args: "10|5000"}},
+		"rule_change": {
+			{seed: []string{"SET|p:id|log", "HSET|h|c|a"}, keys: "p:id h", args: "log|c|a|b"},
+			{seed: []string{"SET|p:id|log", "HSET|h|c|a"}, keys: "p:id h", args: "log|c|a|"},
+		},
 		"vault_note": {
 			{seed: []string{"SET|p:id|log", "HSET|p:c:x| |1030:1", "HSET|v|c|0"}, keys: "p:id v", args: "log|$HISTORY|c|0|1|c|1024"},
 			{seed: []string{"SET|p:id|log"}, keys: "p:id v", args: "log|$HISTORY|h||new||0"},

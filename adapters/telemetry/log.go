@@ -60,6 +60,14 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (erased ports.Erased, 
 	return erased, err
 }
 
+// Held implements [ports.HoldChecker]. A log that does not know holds has none.
+func (l *Log) Held(ctx context.Context, chat domain.ChatID, subjects ...domain.HoldSubject) ([]bool, error) {
+	if inner, ok := l.EventLog.(ports.HoldChecker); ok {
+		return inner.Held(ctx, chat, subjects...)
+	}
+	return make([]bool, len(subjects)), nil
+}
+
 // Append implements [ports.EventLog].
 func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
 	return l.traced(ctx, a, l.EventLog.Append)

@@ -34,15 +34,16 @@ type Finding struct {
 
 // State is what the rules judge. Unknown values count as fine and are reported as unknown.
 type State struct {
-	Log, Cache []ports.Server
-	Pools      []ports.Pool
-	Replicas   int    // that are to confirm an append
-	ClusterURL bool   // the URL names several servers, as for a Cluster
-	NotReady   error  // why the log takes no events, or nil
-	Refused    uint64 // announcements that Redis refused
-	LiveErr    error  // why the process hears no live events, or nil
-	LiveLosses uint64 // times that listeners may have missed events
-	VaultErr   error  // why the process does not copy the log to its vault, or nil
+	Log, Cache   []ports.Server
+	Pools        []ports.Pool
+	Replicas     int    // that are to confirm an append
+	ClusterURL   bool   // the URL names several servers, as for a Cluster
+	NotReady     error  // why the log takes no events, or nil
+	Refused      uint64 // announcements that Redis refused
+	LiveErr      error  // why the process hears no live events, or nil
+	LiveLosses   uint64 // times that listeners may have missed events
+	RetentionErr error  // why the last pass of retention in the process failed, or nil
+	VaultErr     error  // why the process does not copy the log to its vault, or nil
 
 	Level, Highest, KnownLevel int // of the log, the highest of its partitions, and the highest that the program knows
 
@@ -317,6 +318,10 @@ func (f *findings) core(h State) {
 	if h.LiveLosses > 0 {
 		f.add(Note, "live_losses", "", fmt.Sprintf("the stream of a partition no longer had events that listeners had not heard, %d times", h.LiveLosses),
 			"the listeners of this process missed them; feeds and consumer groups did not", "none; handlers that must see every event belong into a consumer group")
+	}
+	if h.RetentionErr != nil {
+		f.add(Warning, "retention", "", fmt.Sprintf("retention has failed: %v", h.RetentionErr), "messages that are due stay in the log until it succeeds",
+			"remove the cause; it is tried again after 30 seconds. core retention status shows what is due, core retention run erases it")
 	}
 	if h.VaultErr != nil {
 		f.add(Warning, "vault", "", fmt.Sprintf("this process does not copy the log to its vault: %v", h.VaultErr), "a loss of Redis now would lose what is in no vault yet; nothing else waits",

@@ -30,6 +30,7 @@ const (
 	fileArg     argument = "FILE"
 	serviceArg  argument = "SERVICE"
 	dirArg      argument = "DIR"
+	holdArg     argument = "HOLD"
 )
 
 // takes gives a command its positional arguments: exactly these.

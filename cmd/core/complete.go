@@ -55,7 +55,7 @@ func (c *cli) candidates(cmd *cobra.Command, kind argument, args []string) ([]st
 		return c.ask(cmd, membersOf(domain.ChatID(args[0])))
 	case letterArg:
 		return c.ask(cmd, letterIDs(args[0]))
-	case newGroupArg, urlArg, messageArg, emojiArg, entityArg, textArg, titleArg, sessionArg, tokenArg, serviceArg: // the caller's own
+	case newGroupArg, urlArg, messageArg, emojiArg, entityArg, textArg, titleArg, sessionArg, tokenArg, serviceArg, holdArg: // the caller's own
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }

@@ -57,6 +57,7 @@ func errorClasses() []errorClass {
 		{chatcore.ErrGroupNotFound, "group_not_found", exitNotFound},
 		{chatcore.ErrGroupNotDefined, "group_not_defined", exitNotFound},
 		{chatcore.ErrDeadLetterNotFound, "dead_letter_not_found", exitNotFound},
+		{domain.ErrHoldNotFound, "hold_not_found", exitNotFound},
 		{errTokenNotFound, "token_not_found", exitNotFound},
 		{fs.ErrNotExist, "file_not_found", exitNotFound},
 
@@ -73,6 +74,8 @@ func errorClasses() []errorClass {
 		{domain.ErrBanned, "banned", exitRefused},
 		{domain.ErrMuted, "muted", exitRefused},
 		{domain.ErrBlocked, "blocked", exitRefused},
+		{domain.ErrLegalHold, "legal_hold", exitRefused},
+		{domain.ErrHoldExists, "hold_exists", exitRefused},
 		{domain.ErrLastOwner, "last_owner", exitRefused},
 		{domain.ErrMessageExists, "message_exists", exitRefused},
 		{domain.ErrMessageDeleted, "message_deleted", exitRefused},

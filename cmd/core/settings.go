@@ -57,6 +57,7 @@ func newSettings(flags *pflag.FlagSet) *settings {
 	b.bounds(&s.config)
 	b.webhooks(&s.config)
 	b.vault(&s.config)
+	b.retention(&s.config)
 	return s
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // elsewhere are fields of Config that are set by settings of other names: files of certificates, and how to log.
-func elsewhere() []string { return []string{"Redis.TLS", "Logger", "Vault.Store"} }
+func elsewhere() []string { return []string{"Redis.TLS", "Logger", "Vault.Store", "Retention.Files"} }
 
 // leaves returns the addresses of all fields of a struct, those of its structs included, by name.
 func leaves(prefix string, v reflect.Value) map[string]any {

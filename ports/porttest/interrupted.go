@@ -24,6 +24,7 @@ type Stores struct {
 		ports.Backlog
 		ports.Prober
 		ports.VaultNotes
+		ports.RetentionRules
 	}
 	Confirmer ports.Confirmer // of a log with replicas
 	Effects   ports.Effects
@@ -202,7 +203,32 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"VaultNotes.SealedSegments": func(ctx context.Context, _ int) error {
 			return failure(s.Log.SealedSegments(ctx, 0, []domain.ChatID{a.chat}))
 		},
-		"VaultNotes.NoteSealed":  func(ctx context.Context, _ int) error { return s.Log.NoteSealed(ctx, 0, s.history, a.chat, 0, 0) },
+		"VaultNotes.NoteSealed": func(ctx context.Context, _ int) error { return s.Log.NoteSealed(ctx, 0, s.history, a.chat, 0, 0) },
+		"RetentionRules.AddHold": func(ctx context.Context, i int) error {
+			return s.Log.AddHold(ctx, hold(domain.HoldSubject{Chat: domain.ChatID(fmt.Sprint("held", i))}, "case"))
+		},
+		"RetentionRules.RemoveHold": func(ctx context.Context, _ int) error {
+			return s.Log.RemoveHold(ctx, domain.HoldSubject{Chat: a.chat}, "case")
+		},
+		"RetentionRules.Held": func(ctx context.Context, _ int) error {
+			return failure(s.Log.Held(ctx, a.chat, domain.HoldSubject{}))
+		},
+		"RetentionRules.Rules": func(ctx context.Context, _ int) error { return failure(s.Log.Rules(ctx, 0)) },
+		"RetentionRules.Policies": func(ctx context.Context, _ int) error {
+			_, _, err := s.Log.Policies(ctx, a.chat)
+			return err
+		},
+		"RetentionRules.SetPolicy": func(ctx context.Context, i int) error {
+			return s.Log.SetPolicy(ctx, domain.ChatID(fmt.Sprint("kept", i)), func(_, _ domain.RetentionPolicy) (domain.RetentionPolicy, error) {
+				return domain.RetentionPolicy{SetBy: ann}, nil
+			})
+		},
+		"RetentionRules.Expiries": func(ctx context.Context, _ int) error {
+			return failure(s.Log.Expiries(ctx, 0, ports.ExpiryOfLog, []domain.ChatID{a.chat}))
+		},
+		"RetentionRules.SaveExpiry": func(ctx context.Context, _ int) error {
+			return s.Log.SaveExpiry(ctx, 0, ports.ExpiryOfLog, a.chat, ports.Expiry{Next: 1})
+		},
 		"VaultNotes.CountSealed": func(ctx context.Context, _ int) error { return failure(s.Log.CountSealed(ctx, 0)) },
 		"Backlog.ListHeads": func(ctx context.Context, _ int) error {
 			_, _, _, err := s.Log.ListHeads(ctx, 0, 0)
@@ -334,7 +360,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
 		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.WebhookAttempts](), reflect.TypeFor[ports.OnlineCounter](),
-		reflect.TypeFor[groups.Definitions](), reflect.TypeFor[ports.Relay](), reflect.TypeFor[ports.VaultNotes](),
+		reflect.TypeFor[groups.Definitions](), reflect.TypeFor[ports.Relay](), reflect.TypeFor[ports.VaultNotes](), reflect.TypeFor[ports.RetentionRules](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {

@@ -44,6 +44,7 @@ var focus = map[string]map[string]string{
 		"snapshot":    "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|TestSnapshot_Versions|TestScript_SnapshotOfErasedMessage",
 		"activity":    "TestScript_Activity|TestReads_.*|TestActivityIndex.*",
 		"vault_note":  "TestScript_SmallWrites|TestVaultNotes.*",
+		"rule_change": "TestScript_SmallWrites|TestRetentionRules.*",
 		"confirm":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestLostReplies_Commands",
 		"witness":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestHistory_.*|TestEventLogInOnePartition",
 		"identify":    "TestScript_SmallWrites|TestOpen_.*|TestLevels_.*",

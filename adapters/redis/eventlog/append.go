@@ -19,7 +19,7 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	if err := l.writable(ctx); err != nil {
 		return ports.Appended{}, err
 	}
-	return l.appendErasing(ctx, a, nil)
+	return l.appendErasing(ctx, a, erasing{})
 }
 
 // writable returns the reason for which no append can be sent, or nil.
@@ -34,8 +34,8 @@ func (l *Log) writable(ctx context.Context) error {
 }
 
 // appendErasing appends, and replaces entries if the append is an erasure.
-func (l *Log) appendErasing(ctx context.Context, a ports.Append, erased []erasedEntry) (ports.Appended, error) {
-	r, err := l.newRequest(a, isPlainSend(&a), erased...)
+func (l *Log) appendErasing(ctx context.Context, a ports.Append, erasing erasing) (ports.Appended, error) {
+	r, err := l.newRequest(a, isPlainSend(&a), erasing)
 	if err != nil {
 		return ports.Appended{}, err
 	}
@@ -68,7 +68,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 		plain = plain && isPlainSend(&appends[i])
 	}
 	for i, a := range appends {
-		r, err := l.newRequest(a, plain)
+		r, err := l.newRequest(a, plain, erasing{})
 		if err != nil {
 			outcomes[i].Err = err
 			continue

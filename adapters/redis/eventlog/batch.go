@@ -368,6 +368,8 @@ func (r *request) read(keys keyspace.Limits, line string, unknown error) ports.O
 	case "5", "6":
 		place := int(number()) //nolint:gosec // a place
 		return ports.Outcome{Err: r.takeError(keys, status, place, rest)}
+	case "7":
+		return ports.Outcome{Err: &domain.LegalHoldError{HoldSubject: domain.SubjectsOf(r.append.Chat, r.erasing.sender)[number()-1]}}
 	case "4":
 		return ports.Outcome{Err: fmt.Errorf("%w: chat %q does not exist, it cannot record a command without events", ports.ErrConflict, r.append.Chat)}
 	}

@@ -13,6 +13,12 @@ import (
 	"chatcore/ports"
 )
 
+// erasing is what an append erases. The zero value is no erasure.
+type erasing struct {
+	sender  domain.UserID // of the message; "" if a later version of the program has written it
+	entries []erasedEntry
+}
+
 // erasedEntry is an entry that an append replaces.
 type erasedEntry struct {
 	seq    domain.Seq
@@ -44,7 +50,11 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) 
 		return ports.Erased{}, err
 	}
 	e.Conditions = append(slices.Clone(e.Conditions), domain.Condition{Entity: entity, Version: found.Version})
-	appended, err := l.appendErasing(ctx, e.Append, entries)
+	var sender domain.UserID
+	if sent, ok := found.Events[0].Event.(domain.MessageNew); ok {
+		sender = sent.Sender
+	}
+	appended, err := l.appendErasing(ctx, e.Append, erasing{sender, entries})
 	if err != nil {
 		return ports.Erased{Appended: appended}, err
 	}

@@ -33,6 +33,12 @@ func TestVaultNotes(t *testing.T) {
 	})
 }
 
+func TestRetentionRules(t *testing.T) {
+	rig.Servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.RetentionRules(t, 3, func(t *testing.T) porttest.RuledLog { return rig.Open(t, client, rig.NewKeys(t, 3)) })
+	})
+}
+
 func TestUnderTheLeastRights(t *testing.T) {
-	rig.RunUnderLeastRights(t, "TestEventLog", "TestVaultNotes")
+	rig.RunUnderLeastRights(t, "TestEventLog", "TestVaultNotes", "TestRetentionRules")
 }

@@ -26,7 +26,7 @@ type request struct {
 	outcome   ports.Outcome
 	err       error // of the whole batch
 	left      bool  // send.lua left it to append.lua
-	erased    []erasedEntry
+	erasing   erasing
 
 	wake   chan signal // has a buffer of one
 	queued bool        // in the queue of a partition; partition.mu guards it
@@ -55,7 +55,7 @@ func (s signal) String() string {
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
 
 // newRequest encodes an append, for send.lua if plain is set. It returns an error if the append is invalid or cannot be encoded.
-func (l *Log) newRequest(a ports.Append, plain bool, erased ...erasedEntry) (*request, error) {
+func (l *Log) newRequest(a ports.Append, plain bool, erasing erasing) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (l *Log) newRequest(a ports.Append, plain bool, erased ...erasedEntry) (*re
 		}
 	}
 	r, _ := requests.Get().(*request)
-	r.append, r.partition, r.erased = a, partition, erased
+	r.append, r.partition, r.erasing = a, partition, erasing
 	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
 	write := l.write
 	if r.plain = plain; plain {
@@ -104,7 +104,7 @@ func (r *request) free() {
 	if cap(r.buf) > large {
 		r.buf = nil
 	}
-	r.append, r.erased = ports.Append{}, nil
+	r.append, r.erasing = ports.Append{}, erasing{}
 	requests.Put(r)
 }
 
@@ -178,7 +178,7 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 		r.number(uint64(r.place(m)))
 	}
 	if _, erasure := e.Event.(domain.MessageErased); erasure {
-		for _, entry := range r.erased {
+		for _, entry := range r.erasing.entries {
 			r.number(uint64(entry.seq))
 			r.text(entry.digest)
 			r.text(entry.json)
@@ -201,7 +201,8 @@ func (r *request) writeEffect(e domain.Durable) {
 		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MessageEntity(e.Message))), 10)
 	case domain.MessageErased:
 		r.buf = strconv.AppendInt(append(r.buf, '~'), int64(r.place(domain.MessageEntity(e.Message))), 10)
-		r.buf = strconv.AppendInt(append(r.buf, '.'), int64(len(r.erased)), 10)
+		r.buf = strconv.AppendInt(append(r.buf, '.'), int64(len(r.erasing.entries)), 10)
+		r.buf = append(append(r.buf, '.'), r.erasing.sender...)
 	case domain.ReadReceipt:
 		r.buf = append(strconv.AppendUint(append(r.buf, '='), uint64(e.ReadSeq), 10), '.')
 		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MemberEntity(e.User))), 10)

@@ -41,6 +41,8 @@ var (
 	snapshotSource string
 	//go:embed script/vault_note.lua
 	vaultNoteSource string
+	//go:embed script/rule_change.lua
+	ruleChangeSource string
 	//go:embed script/confirm.lua
 	confirmSource string
 	//go:embed script/witness.lua
@@ -67,7 +69,7 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, load, read, search, last, activity, unread, members, backlog, heads, snapshot, witness, vaultNote *goredis.Script
+	append, send, load, read, search, last, activity, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
 }
 
 func newScripts() scripts {
@@ -86,6 +88,7 @@ func newScripts() scripts {
 		snapshot: goredis.NewScript(snapshotSource),
 		witness:  goredis.NewScript(witnessSource),
 
-		vaultNote: goredis.NewScript(vaultNoteSource),
+		vaultNote:  goredis.NewScript(vaultNoteSource),
+		ruleChange: goredis.NewScript(ruleChangeSource),
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // erasure is an event that erases entries of the entity at a place, which it moves. Each entry is SEQ~EVENT, with the event that the caller has read.
 func erasure(id string, place int, entries ...string) string {
-	args := event(id, fmt.Sprintf("~%d.%d", place, len(entries)), place)
+	args := event(id, fmt.Sprintf("~%d.%d.ada", place, len(entries)), place)
 	for _, entry := range entries {
 		seq, stored, _ := strings.Cut(entry, "~")
 		digest := sha1.Sum([]byte(stored)) //nolint:gosec // see the import
@@ -44,6 +44,13 @@ func TestScript_AppendErasure(t *testing.T) {
 	add("sent again", chat, strings.Replace(batch(inChat("m1~3", both)), "token ''", "token 1", 1), "0·4·4·1·0", "LLEN p:c:0 = 4")
 	add("sent again after it was appended", stored("4:1", "c1", `{"erased":2}`, `m2{"erased":3}`, appendedJSON("m3", "e4", 4, 1))+"; SET p:count 1; HSET p:c:x ·c 1 m1 4:3:2",
 		strings.Replace(batch(inChat("m1~3", both)), "token ''", "token 1", 1), "0·4·4·1·0", "LLEN p:c:0 = 4; HGET p:c:x · = 4:1")
+	for held, place := range map[string]string{"''": "1", "cc": "2", "uada": "3"} {
+		add("under the hold "+held, chat+"; HSET p:holds "+held+" [] cx [] ub []", batch(inChat("m1~3", both)), "7·"+place, "")
+	}
+	add("under holds of others", chat+"; HSET p:holds cx [] ub [] c [] uc []", batch(inChat("m1~3", both)), "0·4·4·1·0", done)
+	add("under a hold, after its append", stored("4:1", "c1", `{"erased":2}`, `m2{"erased":3}`, appendedJSON("m3", "e4", 4, 1))+"; SET p:count 1; HSET p:c:x ·c 1 m1 4:3:2; HSET p:holds cc []",
+		strings.Replace(batch(inChat("m1~3", both)), "token ''", "token 1", 1), "0·4·4·1·0", "LLEN p:c:0 = 4; HGETALL p:holds = {cc:[]}")
+	add("holds of another type", chat+"; SET p:holds x", batch(inChat("m1~3", both)), "2·WRONGTYPE…", "")
 	add("two messages in a batch", chat+"; HSET p:c:x m9 1", batch(inChat("m1~3", erasure("e4", 1, "3~{3}")), inChat("m9~1", erasure("e5", 1, "2~{2}"))), "0·4·4·1·0\n0·5·5·1·0",
 		`LRANGE p:c:0 1 2 = [{"erased":2} m2{"erased":3}]; LLEN p:c:0 = 5`)
 	add("one message twice in a batch", chat, batch(inChat("m1~3", both), inChat("m1~3", erasure("e5", 1, "2~{2}", "3~{3}"))), "0·4·4·1·0\n1·1·4", done)

@@ -95,6 +95,16 @@ func TestScript_SmallWrites(t *testing.T) {
 			{Name: "another log", Setup: "SET p:id M", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Reply: "-1"},
 			{Name: "no right", Setup: "SET p:id L", Keys: "p:id p:v", Args: "L $HISTORY h '' new '' 0", Without: "info", Reply: rig.NoRight},
 		},
+		"rule_change": {
+			{Name: "a first rule", Setup: "SET p:id L", Keys: "p:id p:h", Args: "L cx '' a", Reply: "1", After: "HGETALL p:h = {cx:a}"},
+			{Name: "another rule", Setup: "SET p:id L; HSET p:h cx a cy b", Keys: "p:id p:h", Args: "L cx a c", Reply: "1", After: "HGETALL p:h = {cx:c cy:b}"},
+			{Name: "a removal", Setup: "SET p:id L; HSET p:h cx a cy b", Keys: "p:id p:h", Args: "L cx a ''", Reply: "1", After: "HGETALL p:h = {cy:b}"},
+			{Name: "given again", Setup: "SET p:id L; HSET p:h cx b", Keys: "p:id p:h", Args: "L cx a b", Reply: "1"},
+			{Name: "a removal given again", Setup: "SET p:id L", Keys: "p:id p:h", Args: "L cx a ''", Reply: "1"},
+			{Name: "changed meanwhile", Setup: "SET p:id L; HSET p:h cx c", Keys: "p:id p:h", Args: "L cx a b", Reply: "0"},
+			{Name: "removed meanwhile", Setup: "SET p:id L", Keys: "p:id p:h", Args: "L cx a b", Reply: "0"},
+			{Name: "another log", Setup: "SET p:id M; HSET p:h cx a", Keys: "p:id p:h", Args: "L cx a b", Reply: "-1"},
+		},
 		"confirm": {
 			{Name: "a write", Setup: "SET p:id L; SET p:w 2", Keys: "p:id p:c p:w", Args: "L $HISTORY 2", Reply: "0", After: "GET p:c = 1; TTL p:c = 60"},
 			{Name: "no right", Setup: "SET p:id L; SET p:w 2", Keys: "p:id p:c p:w", Args: "L h 2", Without: "info", Reply: rig.NoRight},

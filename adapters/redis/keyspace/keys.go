@@ -19,6 +19,10 @@ import (
 //	cc:{p}:count       STRING  the number of these chats
 //	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or outdated
 //	cc:{p}:vault       HASH    chat → its segments that are sealed in the vault; "" → the history that was compared with the vault last
+//	cc:{p}:holds       HASH    "" and those of the log, c and a chat, u and a user → its legal holds, JSON
+//	cc:{p}:retention   HASH    "" and that of the log, c and a chat → its retention policy, JSON
+//	cc:{p}:expired     HASH    r and a chat → seq : time : ordinal of the first message that retention has left, and : the seq up to which it has
+//	                           passed; v and a chat → the same of the first segment of the vault that may have content of erased events. It is a cache: chats may be missing
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 per segment: links to earlier events, then the event's JSON or, from level 3 on, its
 //	                           compact form
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal, and from level 3 on : tombstones : seq of the last message; a message's id, or " ", kind and id of another entity → its version, after more

@@ -61,6 +61,15 @@ func (k Log) Confirm(p int) string { return k.Key(p, "confirm") }
 // Vault returns the key of the notes of a partition's archivers.
 func (k Log) Vault(p int) string { return k.Key(p, "vault") }
 
+// Holds returns the key of the legal holds that erasures of a partition meet.
+func (k Log) Holds(p int) string { return k.Key(p, "holds") }
+
+// Policies returns the key of the retention policies of a partition.
+func (k Log) Policies(p int) string { return k.Key(p, "retention") }
+
+// Expired returns the key of how far retention is in the chats of a partition.
+func (k Log) Expired(p int) string { return k.Key(p, "expired") }
+
 // Witness returns the key of the counter of a process that reveals older data.
 func (k Log) Witness(p int, process string) string {
 	return k.Key(p, "witness:"+process)

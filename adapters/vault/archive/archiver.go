@@ -32,6 +32,9 @@ type Config struct {
 	// Ancestors are the logs that this one continues after a restore, the youngest first. It may be nil.
 	Ancestors func(ctx context.Context) ([]object.Ancestor, error)
 
+	// Rules returns the retention policies and the legal holds of a partition, as they are stored. It may be nil.
+	Rules func(ctx context.Context, partition int) (policies, holds map[string]string, err error)
+
 	Histories ports.Histories
 	Began     string // history of the log before the first event was read
 	Clock     ports.LogClock
@@ -82,6 +85,7 @@ type partition struct {
 	tails    []tail                   // of the vault, by time
 	tried    uint64                   // time of the last tail that was begun
 	known    bool                     // grown and tails are complete
+	rules    *object.RuleSet          // that the vault has; nil if that is not known. tailing guards it
 }
 
 // New returns an archiver. It does no I/O.
@@ -150,6 +154,7 @@ func (a *Archiver) maintain(ctx context.Context, owned []int, before map[int]boo
 			a.mu.Lock()
 			p.known = false
 			a.mu.Unlock()
+			p.forgetRules()
 		}
 		err := a.maintainPartition(ctx, p)
 		a.report(ctx, n, err)
@@ -179,6 +184,9 @@ func (a *Archiver) maintainPartition(ctx context.Context, p *partition) error {
 	}
 	p.tailing.Lock()
 	defer p.tailing.Unlock()
+	if err := a.copyRules(ctx, p); err != nil {
+		return err
+	}
 	if full, due := a.tailDue(p); due {
 		return a.writeTail(ctx, p, full)
 	}

@@ -68,6 +68,10 @@ func (a *Archiver) backUp(ctx context.Context, p *partition, began uint64) error
 	}
 	p.tailing.Lock()
 	defer p.tailing.Unlock()
+	p.rules = nil // another process may archive the partition
+	if err := a.copyRules(ctx, p); err != nil {
+		return err
+	}
 	tails, err := a.tailsOf(ctx, p.number)
 	if err != nil {
 		return err

@@ -57,6 +57,16 @@ func (a *Archiver) read(ctx context.Context, p *partition, wanted ...stretch) ([
 	return found, nil
 }
 
+// Segment returns the events of the log that a segment of a chat has or will have, fewer if the log has not all of them.
+func (a *Archiver) Segment(ctx context.Context, partition int, chat domain.ChatID, number uint64) ([]object.Event, error) {
+	first := domain.Seq(number*object.SegmentEvents + 1)
+	found, err := a.read(ctx, a.partitions[partition], stretch{chat, first, first + object.SegmentEvents - 1})
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
 // eventsOf returns the events of a page.
 func eventsOf(r ports.EventRange, page ports.EncodedPage) ([]object.Event, error) {
 	if page.Err != nil {

@@ -39,9 +39,11 @@ const (
 type Eraser struct {
 	c Config
 
-	// mu guards: listed, superseded.
+	// mu guards: listed, last, next, superseded.
 	mu         sync.Mutex
-	listed     map[key]struct{}     // erasures in lists of the vault; nil before the first call
+	listed     map[key]struct{}     // erasures in lists of the vault, as far as it has read them
+	last       string               // name of the last list that it has read
+	next       uint64               // number of the next list
 	superseded map[string]time.Time // names of earlier generations, and when they may be deleted
 }
 
@@ -62,19 +64,23 @@ func New(c Config) *Eraser {
 	if c.Tails == 0 {
 		c.Tails = DefaultTails
 	}
-	return &Eraser{c: c, superseded: make(map[string]time.Time)}
+	return &Eraser{c: c, listed: make(map[key]struct{}), superseded: make(map[string]time.Time)}
 }
 
 // Erase lists erasures and rewrites the sealed segments of their events. It may be called again with the same erasures, after an error too: what is done is
 // not repeated. A segment that is sealed later has the erased form, because the archiver reads it from the log. Errors are those of the vault, an
 // [*object.Error] for a damaged object, and a [*ports.CorruptError] if a segment has another event at a seq.
 func (e *Eraser) Erase(ctx context.Context, erasures ...object.Erasure) error {
-	if err := e.list(ctx, erasures); err != nil {
+	if err := e.List(ctx, erasures...); err != nil {
 		return err
 	}
+	events := make(map[domain.ChatID][]object.ErasedEvent)
 	for _, erasure := range erasures {
-		for number, events := range bySegment(erasure.Events) {
-			if err := e.rewrite(ctx, erasure.Chat, number, events); err != nil {
+		events[erasure.Chat] = append(events[erasure.Chat], erasure.Events...)
+	}
+	for chat, of := range events { // each segment once
+		for number, some := range bySegment(of) {
+			if err := e.rewrite(ctx, chat, number, some); err != nil {
 				return err
 			}
 		}
@@ -92,16 +98,16 @@ func bySegment(events []object.ErasedEvent) map[uint64][]object.ErasedEvent {
 	return of
 }
 
-// list adds the erasures that no list has to a new list.
-func (e *Eraser) list(ctx context.Context, erasures []object.Erasure) error {
+// List adds the erasures that no list has to a new list: from then on no reader of the vault returns the content of their events. Their segments keep it until
+// [Eraser.Erase] or [Eraser.Follow]. Errors are those of the vault, and an [*object.Error] for a damaged list.
+func (e *Eraser) List(ctx context.Context, erasures ...object.Erasure) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for {
-		next, err := e.readLists(ctx)
-		if err != nil {
+		if err := e.readLists(ctx); err != nil {
 			return err
 		}
-		fresh := &object.ErasureList{Name: object.Erasures(e.c.Log, next)}
+		fresh := &object.ErasureList{Name: object.Erasures(e.c.Log, e.next)}
 		for _, erasure := range erasures {
 			if _, known := e.listed[key{erasure.Chat, erasure.By}]; !known {
 				fresh.Erasures = append(fresh.Erasures, erasure)
@@ -120,31 +126,30 @@ func (e *Eraser) list(ctx context.Context, erasures []object.Erasure) error {
 	}
 }
 
-// readLists reads the lists of the vault and returns the next number. The caller holds mu.
-func (e *Eraser) readLists(ctx context.Context) (next uint64, err error) {
-	e.listed = make(map[key]struct{})
-	for found, err := range e.c.Vault.List(ctx, object.Erasures(e.c.Log, 0).Siblings(), "") {
+// readLists reads the lists that the vault has since the last call. The caller holds mu.
+func (e *Eraser) readLists(ctx context.Context) error {
+	for found, err := range e.c.Vault.List(ctx, object.Erasures(e.c.Log, 0).Siblings(), e.last) {
 		if err != nil {
-			return 0, err
+			return err
 		}
 		name, err := object.ParseName(found.Name)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		data, err := e.c.Vault.Get(ctx, found.Name, 0, ports.WholeObject)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		list, err := object.DecodeErasures(name, data)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, erasure := range list.Erasures {
 			e.listed[key{erasure.Chat, erasure.By}] = struct{}{}
 		}
-		next = name.Number + 1
+		e.last, e.next = found.Name, name.Number+1
 	}
-	return next, nil
+	return nil
 }
 
 // generations returns the names of all generations of a segment, in order.

@@ -23,10 +23,11 @@ func ErasedEvents(ctx context.Context, log ports.EventLog, chat domain.ChatID, m
 	return events, nil
 }
 
-// Handler returns a handler of deliveries that erases what each [domain.MessageErased] names. Other events are ignored. Handling an event again does no harm.
+// Handler returns a handler of deliveries that erases what each [domain.MessageErased] names. Those of retention are listed only: [Eraser.Follow] rewrites their
+// segments. Other events are ignored. Handling an event again does no harm.
 func (e *Eraser) Handler(log ports.EventLog) func(ctx context.Context, deliveries []ports.Delivery) error {
 	return func(ctx context.Context, deliveries []ports.Delivery) error {
-		var erasures []object.Erasure
+		var erasures, byRule []object.Erasure
 		for _, d := range deliveries {
 			erased, ok := d.Event.(domain.MessageErased)
 			if !ok {
@@ -36,7 +37,17 @@ func (e *Eraser) Handler(log ports.EventLog) func(ctx context.Context, deliverie
 			if err != nil {
 				return err
 			}
-			erasures = append(erasures, object.Erasure{Chat: erased.Chat, By: d.ID.Seq, Events: events})
+			erasure := object.Erasure{Chat: erased.Chat, By: d.ID.Seq, Events: events}
+			if erased.By == domain.RetentionActor {
+				byRule = append(byRule, erasure)
+			} else {
+				erasures = append(erasures, erasure)
+			}
+		}
+		if len(byRule) > 0 {
+			if err := e.List(ctx, byRule...); err != nil {
+				return err
+			}
 		}
 		if len(erasures) == 0 {
 			return nil

@@ -44,7 +44,7 @@ func (e *Eraser) verifyLists(ctx context.Context, erasure object.Erasure, _ time
 	place := ports.ErasurePlace{Place: PlaceLists, Status: ports.ErasureDone}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, err := e.readLists(ctx); err != nil {
+	if err := e.readLists(ctx); err != nil {
 		return place, err
 	}
 	if _, listed := e.listed[key{erasure.Chat, erasure.By}]; !listed {

@@ -135,6 +135,20 @@ func (l *Copy) readErasures(ctx context.Context) error {
 	return nil
 }
 
+// Rules returns the newest retention policies and legal holds of a partition, whatever the moment of the copy. It returns nil if the vault has none.
+func (l *Copy) Rules(ctx context.Context, partition int) (*object.RuleSet, error) {
+	names, err := l.names(ctx, object.Rules(l.manifest.Log, partition, 0).Siblings())
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	last := names[len(names)-1]
+	data, err := l.get(ctx, last)
+	if err != nil {
+		return nil, err
+	}
+	return object.DecodeRules(last, data)
+}
+
 // erasure reports whether an event is erased.
 func (l *Copy) erasure(chat domain.ChatID, seq domain.Seq, id domain.EventID) bool {
 	erased, found := l.erased[chat][seq]

@@ -101,6 +101,11 @@ func FuzzErasures(f *testing.F) {
 	fuzzBodies(f, KindErasures, Erasures("log", 1), same, DecodeErasures, EncodeErasures)
 }
 
+func FuzzRules(f *testing.F) {
+	f.Add([]byte(`{"policies":{"cx":"{}"},"holds":{"":"[]"}}`))
+	fuzzBodies(f, KindRules, Rules("log", 2, 1), same, DecodeRules, EncodeRules)
+}
+
 func FuzzSegment(f *testing.F) {
 	c := openCodec(f)
 	seed(f, "segment", itself)

@@ -30,6 +30,14 @@ type ErasureList struct {
 	Erasures []Erasure `json:"erasures"`
 }
 
+// RuleSet has the retention policies and the legal holds of a partition, as the hashes of Redis have them: field and text. The one with the highest number holds.
+// It is JSON in its envelope.
+type RuleSet struct {
+	Name     Name              `json:"-"`
+	Policies map[string]string `json:"policies"`
+	Holds    map[string]string `json:"holds"`
+}
+
 // Erasure is an erasure in a chat.
 type Erasure struct {
 	Chat   domain.ChatID `json:"chat"`
@@ -70,6 +78,15 @@ func EncodeErasures(l *ErasureList) ([]byte, error) { return encodeJSON(KindEras
 func DecodeErasures(name Name, data []byte) (*ErasureList, error) {
 	l := &ErasureList{Name: name}
 	return l, decodeJSON(KindErasures, name, data, l)
+}
+
+// EncodeRules returns the bytes of the rules of a partition.
+func EncodeRules(r *RuleSet) ([]byte, error) { return encodeJSON(KindRules, r.Name, r) }
+
+// DecodeRules decodes the rules of a partition.
+func DecodeRules(name Name, data []byte) (*RuleSet, error) {
+	r := &RuleSet{Name: name}
+	return r, decodeJSON(KindRules, name, data, r)
 }
 
 func encodeJSON(kind Kind, name Name, v any) ([]byte, error) {

@@ -23,6 +23,7 @@ const (
 	KindErasures
 	kindFooter // of a segment, within it
 	KindFork
+	KindRules
 )
 
 // String returns the name of a kind, for example "journal".
@@ -42,6 +43,8 @@ func (k Kind) String() string {
 		return "footer"
 	case KindFork:
 		return "fork"
+	case KindRules:
+		return "rules"
 	}
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }
@@ -60,6 +63,7 @@ const (
 //	LOG/tails/PARTITION/TIME.NUMBER
 //	LOG/erasures/NUMBER
 //	LOG/forks/PARTITION/NUMBER
+//	LOG/rules/PARTITION/NUMBER
 //
 // Fields that a kind does not have are zero.
 type Name struct {
@@ -103,6 +107,11 @@ func Fork(log string, partition int, number uint64) Name {
 	return Name{Kind: KindFork, Log: log, Partition: partition, Number: number}
 }
 
+// Rules returns the name of the rules of a partition.
+func Rules(log string, partition int, number uint64) Name {
+	return Name{Kind: KindRules, Log: log, Partition: partition, Number: number}
+}
+
 // String returns the name as a vault has it.
 func (n Name) String() string {
 	text := n.Siblings()
@@ -135,6 +144,8 @@ func (n Name) Siblings() string {
 		return n.Log + "/erasures/"
 	case KindFork:
 		return fmt.Sprintf("%s/forks/%04d/", n.Log, n.Partition)
+	case KindRules:
+		return fmt.Sprintf("%s/rules/%04d/", n.Log, n.Partition)
 	default:
 		return n.Log + "/"
 	}
@@ -159,7 +170,7 @@ func (n Name) Check() error {
 	if (n.Kind == KindSegment) != (n.Chat != "") || len(n.Chat) > domain.MaxIDBytes {
 		return invalid("chat", "is "+strconv.Quote(string(n.Chat)), "a chat id in the name of a segment, nothing in others")
 	}
-	if n.Kind < KindManifest || n.Kind > KindFork || n.Kind == kindFooter {
+	if n.Kind < KindManifest || n.Kind > KindRules || n.Kind == kindFooter {
 		return invalid("kind", "is "+strconv.Itoa(int(n.Kind)), "a kind of object")
 	}
 	return ports.CheckObjectName(n.String())
@@ -198,10 +209,12 @@ func parseName(text string) (n Name, ok bool) {
 		n.Kind, numbers[0] = KindErasures, &n.Number
 	case "forks":
 		n.Kind, numbers[0] = KindFork, &n.Number
+	case "rules":
+		n.Kind, numbers[0] = KindRules, &n.Number
 	default:
 		return n, false
 	}
-	if n.Kind == KindSegment || n.Kind == KindTail || n.Kind == KindFork {
+	if n.Kind == KindSegment || n.Kind == KindTail || n.Kind == KindFork || n.Kind == KindRules {
 		var partition string
 		var err error
 		partition, rest, _ = strings.Cut(rest, "/")

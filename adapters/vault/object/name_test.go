@@ -22,6 +22,7 @@ func TestName_Forms(t *testing.T) {
 		"log/seg/0003/%2E./0000000000000004.0000000000000000":         Segment("log", 3, "..", 4, 0),
 		"log/tails/0012/0001700000000000.0000000000000000":            Tail("log", 12, 1_700_000_000_000, 0),
 		"log/forks/0012/0000000000000003":                             Fork("log", 12, 3),
+		"log/rules/0003/0000000000000007":                             Rules("log", 3, 7),
 		"log/erasures/9999999999999999":                               Erasures("log", MaxNumber),
 		"log/seg/0000/" + strings.Repeat("%7B", 84) + "%/" + strings.Repeat("%7B", 44) + "/0000000000000000.0000000000000000": Segment("log", 0, long, 0, 0),
 	} {
@@ -37,7 +38,7 @@ func TestName_Forms(t *testing.T) {
 // TestName_RoundTrip draws names: every vault accepts them, they can be parsed, begin as their siblings, and sort as their numbers.
 func TestName_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		name := drawName(rapid.SampledFrom([]Kind{KindManifest, KindJournal, KindSegment, KindTail, KindErasures, KindFork}).Draw(t, "kind")).Draw(t, "name")
+		name := drawName(rapid.SampledFrom([]Kind{KindManifest, KindJournal, KindSegment, KindTail, KindErasures, KindFork, KindRules}).Draw(t, "kind")).Draw(t, "name")
 		text := name.String()
 		if err := ports.CheckObjectName(text); err != nil {
 			t.Fatal(err)
@@ -90,7 +91,7 @@ func TestParseName_Refuses(t *testing.T) {
 }
 
 func FuzzParseName(f *testing.F) {
-	for _, n := range []Name{Manifest("log", 1), Journal("log", 1, 2), Segment("log", 1, "a/b", 1, 2), Tail("l", 1, 2, 3), Erasures("l", 1), Fork("l", 1, 2)} {
+	for _, n := range []Name{Manifest("log", 1), Journal("log", 1, 2), Segment("log", 1, "a/b", 1, 2), Tail("l", 1, 2, 3), Erasures("l", 1), Fork("l", 1, 2), Rules("l", 1, 2)} {
 		f.Add(n.String())
 	}
 	f.Fuzz(func(t *testing.T, text string) {

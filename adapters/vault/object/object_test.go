@@ -57,6 +57,9 @@ func samples(t testing.TB) map[string]sample {
 	add("fork", fork.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeFork(n, d) })
 	data, err = EncodeManifest(manifest)
 	add("manifest", manifest.Name, data, err, func(n Name, d []byte) (any, error) { return DecodeManifest(n, d) })
+	rules := &RuleSet{Name: Rules("log", 3, 4), Policies: map[string]string{"croom": "{}"}, Holds: map[string]string{"": "[]"}}
+	data, err = EncodeRules(rules)
+	add("rules", rules.Name, data, err, func(n Name, d []byte) (any, error) { return DecodeRules(n, d) })
 	data, err = EncodeErasures(erasures)
 	add("erasures", erasures.Name, data, err, func(n Name, d []byte) (any, error) { return DecodeErasures(n, d) })
 	data, err = c.EncodeSegment(segment)
@@ -119,7 +122,7 @@ func TestObjects_OtherNames(t *testing.T) {
 			}
 		}
 		body := s.data[headerSize(s.name.String()) : len(s.data)-sumSize]
-		if _, err := s.decode(s.name, seal(KindFork+1, s.name, body)); !refused(err, ErrSwapped) {
+		if _, err := s.decode(s.name, seal(KindRules+1, s.name, body)); !refused(err, ErrSwapped) {
 			t.Errorf("%s of another kind: %v, want %v", kind, err, ErrSwapped)
 		}
 	}

@@ -24,7 +24,7 @@
 --       number of events, which may be 0 for a recorded command, and for each: event id, channel or '' for no publication, metadata, JSON up to the
 --       seq, JSON after the ordinal; '+' if it is a message, the place (from 1) among the entities of the message that it deletes, '>' and the place of
 --       the read mark of a user who joins, '<' and that of one who leaves, '=', the seq up to which a user has read, '.' and the place of the member,
---       '~', the place of the message and '.' and the number of events that it erases, or ''; the type's letter and the body of its compact form, or '' if it
+--       '~', the place of the message, '.', the number of events that it erases, '.' and the sender of the message, or ''; the type's letter and the body of its compact form, or '' if it
 --       stays JSON; number of moves and the places of the entities that it moves; and for each event that it erases its seq, the SHA-1 that it must have in
 --       the list, without its links, and its erased form
 --       then about how many entries each stream keeps: groups trim streams further, but may not run
@@ -38,6 +38,7 @@
 --       3                                          it is unknown whether an earlier sending was appended
 --       4                                          a command without events, for a chat that does not exist
 --       5 PLACE FIRST SECOND                       the limit at PLACE refuses; the rest is its decision as in take_limits
+--       7 PLACE                                    an erasure of what is under a legal hold: 1 of the log, 2 of the chat, 3 of the sender
 --       6 PLACE CAUSE                              the limit at PLACE cannot be decided; without CAUSE its key has another type
 --       -1 PARTITION                               the partition belongs to another log
 --       -2                                         the batch was sent again before this sending arrived
@@ -73,6 +74,9 @@
 -- The entry of a read mark is VERSION:BASE:ORDINAL from level 3 on: the seq up to which the user has read, or of the join if that is later, and the ordinal
 -- at that seq. VERSION is 0 if no event has moved the mark. It is VERSION:- after the user has left, and VERSION alone while the base is unknown: then
 -- readers find it in the log.
+--
+-- The hash "holds" of the partition has the legal holds: '' and those of the log, 'c' and a chat, 'u' and a user. An erasure checks them in the step in which it
+-- would overwrite, so that a hold that was set before is never missed.
 --
 -- The field ' #p' of :x is a pad without a meaning. Its 65 bytes make Redis store :x as a hash table: a listpack of up to 512 fields makes a send up
 -- to 1.4 times as expensive. It is written when the seq passes a multiple of 128, and remains; programs that do not know it ignore it.
@@ -260,10 +264,10 @@ local function find_recorded(chat, e, entry, fingerprint, events)
   return same and first or 0
 end
 
--- erasures returns the number of events that an erasure erases, and the place of its message.
+-- erasures returns the number of events that an erasure erases, the place of its message, and the sender.
 local function erasures(what)
-  local place, count = match(what, '^~(%d+)%.(%d+)$')
-  return tonumber(count), tonumber(place)
+  local place, count, sender = match(what, '^~(%d+)%.(%d+)%.(.*)$')
+  return tonumber(count), tonumber(place), sender
 end
 
 -- erasure_of returns what an erasure, the event at e in ARGV, writes: for each erased event the key of its segment, its index, its new entry and its
@@ -405,7 +409,10 @@ local function plan(a)
 
   local erased, snapshot
   if erasure then
-    local _, place = erasures(ARGV[erasure + 5])
+    local _, place, sender = erasures(ARGV[erasure + 5])
+    for i, hold in ipairs(read('HMGET', prefix .. 'holds', '', 'c' .. name, 'u' .. sender) or {}) do
+      if hold then return '7 ' .. i end
+    end
     snapshot = read('HEXISTS', chat.base .. ':s', ARGV[f + place]) == 1 and ARGV[f + place]
     erased = erasure_of(chat, erasure)
     if not erased and not fault then return '1 ' .. place .. ' ' .. version_in(entries[place + 1]) end
