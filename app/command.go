@@ -171,6 +171,15 @@ func (s *state) referred(replyTo domain.MessageID, mentions []domain.UserID) dom
 	return r
 }
 
+// referredBy returns what a draft refers to.
+func (s *state) referredBy(d domain.Draft) domain.Referred {
+	r := s.referred(d.ReplyTo, d.Mentions)
+	if d.Thread != "" {
+		r.Root = s.message(d.Thread)
+	}
+	return r
+}
+
 func (s *state) reactions(id domain.MessageID) *domain.Reactions {
 	return as[*domain.Reactions](s, domain.ReactionsEntity(id))
 }
