@@ -3,8 +3,7 @@ package app
 import (
 	"context"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"chatcore/app/entity"
 	"chatcore/domain"
@@ -16,7 +15,7 @@ const (
 	MaxMentionPage = 50
 
 	mentionThreads = 64   // threads whose marks are read to count mentions
-	mentionLinks   = 1024 // events that are looked at for one page of mentions
+	mentionLinks   = 1024 // events that a query reads for one page of mentions
 )
 
 // UnreadMentions is a user's unread messages and mentions in a chat.
@@ -39,17 +38,12 @@ func (q *Queries) UnreadMentions(ctx context.Context, chat domain.ChatID, user d
 		return UnreadMentions{}, err
 	}
 	var unread UnreadMentions
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		unread.Messages, err = q.models.Unread(groupCtx, chat, user)
-		return err
-	})
-	var at mentionState
-	group.Go(func() (err error) {
-		at, err = q.mentionState(groupCtx, chat, user)
-		return err
-	})
-	if err := group.Wait(); err != nil {
+	var counting sync.WaitGroup
+	var failed error
+	counting.Go(func() { unread.Messages, failed = q.models.Unread(ctx, chat, user) })
+	at, err := q.mentionState(ctx, chat, user)
+	counting.Wait()
+	if err := firstError(failed, err); err != nil {
 		return UnreadMentions{}, err
 	}
 	main, mainLeast := at.main.Of(user, at.base)
@@ -163,8 +157,8 @@ type MentionPage struct {
 }
 
 // MentionsOf returns a page of the messages of a chat that mention a user, or all members, in their present state, the latest mention first: also those that the user
-// has read. Messages that no longer mention the user are left out. A page has at most [MaxMentionPage]; it looks at the last 1,024 events that changed
-// mentions before its cursor, and may have fewer messages than asked for, or none, before the last page. A message whose mention was taken back and
+// has read. Messages that no longer mention the user are left out. A page has at most [MaxMentionPage]; the query reads the last 1,024 events that changed
+// mentions before its cursor. A page may have fewer messages than asked for, or none, before the last page. A message whose mention was taken back and
 // added again may be on two pages. It takes two round trips for a chat of few mentions.
 func (q *Queries) MentionsOf(ctx context.Context, chat domain.ChatID, user domain.UserID, page MentionPage) (List[MessageView], error) {
 	var err error

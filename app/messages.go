@@ -47,10 +47,11 @@ func (c *Chats) Send(ctx context.Context, cmd domain.Send) (Sent, error) {
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
 		expect: domain.MessageEntity(draft.ID),
 		decide: func(s *state) ([]domain.Durable, error) {
-			existing := s.message(draft.ID)
+			existing := s.message(s.draft.ID)
 			s.found = existing.Seq
-			return s.theChat().Post(s.member(by), existing, draft, s.referredBy(draft), c.now())
+			return s.theChat().Post(s.member(by), existing, s.draft, s.referredBy(s.draft), c.now())
 		},
+		draft:      draft,
 		endsTyping: true,
 		limits:     c.limitsOf(by, cmd.Chat, LimitSend, LimitSendInChat),
 		gate:       GateQuestion{Kind: GateSend, Actor: by, Chat: cmd.Chat, Targets: draft.Mentions},

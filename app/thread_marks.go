@@ -8,7 +8,7 @@ import (
 
 // MarkThread moves the user's mark of a thread forward, or changes whether the user follows the thread, or both. Marks are recorded and accepted as those of
 // [Chats.MarkRead] are, for each user and thread on its own; a change of following is recorded at once, with the mark that is given with it. A user may mark a
-// thread without following it. What is so already changes nothing.
+// thread without following it. A mark that is not higher, and a choice that was made before, change nothing.
 //
 // The author of the root, and everybody who replies, follows a thread until they choose otherwise; a reply makes its sender follow again. Replies from
 // before a user chose to follow are not unread.

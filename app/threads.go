@@ -16,7 +16,7 @@ const (
 	MaxThreads       = 50  // threads of one page
 
 	threadLinks = 256             // events that one load walks
-	threadWalk  = 4 * threadLinks // replies in all threads that are looked at for one page of threads
+	threadWalk  = 4 * threadLinks // replies in all threads that a query reads for one page of threads
 )
 
 // ThreadSummary is what a thread has, beside its replies.
@@ -210,7 +210,7 @@ type ThreadPage struct {
 }
 
 // Threads returns a page of the threads of a chat, as a user sees them, ordered by their last reply that was sent, the newest first. Threads whose replies
-// were all deleted are left out. A page has at most [MaxThreads]. It looks at the last 1,024 replies before its cursor: it may have fewer threads than
+// were all deleted are left out. A page has at most [MaxThreads]. It reads the last 1,024 replies before its cursor: the page may have fewer threads than
 // asked for, or none, before the last page. A thread that gets a reply meanwhile moves to the first page. It takes two round trips if the threads are
 // among the last 256 replies.
 func (q *Queries) Threads(ctx context.Context, chat domain.ChatID, user domain.UserID, page ThreadPage) (List[ThreadView], error) {
