@@ -162,6 +162,47 @@ func queryCalls() map[string]viewCall {
 			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Metadata(ctx, chat)) },
 			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Metadata(ctx, chat)) },
 		},
+		"Thread": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Thread(ctx, chat, "early")) },
+			func(ctx c, q *queries, user userID, chat chatID) (any, error) {
+				return any1(q.Thread(ctx, chat, "early", user))
+			},
+		},
+		"ThreadReplies": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) {
+				return any1(v.Queries.ThreadReplies(ctx, chat, "early", page))
+			},
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) {
+				return any1(q.ThreadReplies(ctx, chat, "early", page))
+			},
+		},
+		"Threads": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) {
+				return any1(v.Queries.Threads(ctx, chat, app.ThreadPage{}))
+			},
+			func(ctx c, q *queries, user userID, chat chatID) (any, error) {
+				return any1(q.Threads(ctx, chat, user, app.ThreadPage{}))
+			},
+		},
+		"UnreadMentions": {
+			present,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.UnreadMentions(ctx, chat)) },
+			func(ctx c, q *queries, user userID, chat chatID) (any, error) {
+				return any1(q.UnreadMentions(ctx, chat, user))
+			},
+		},
+		"MentionsOf": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) {
+				return any1(v.Queries.MentionsOf(ctx, chat, app.MentionPage{}))
+			},
+			func(ctx c, q *queries, user userID, chat chatID) (any, error) {
+				return any1(q.MentionsOf(ctx, chat, user, app.MentionPage{}))
+			},
+		},
 		"Restrictions": {
 			raw,
 			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Restrictions(ctx, chat, page)) },
@@ -309,6 +350,9 @@ func commandCalls() map[string]viewCall {
 		}, nil},
 		"MarkRead": {ofMessage, func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.MarkRead(ctx, domain.MarkRead{Chat: chat, MessageID: "late"}))
+		}, nil},
+		"MarkThread": {ofMessage, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.MarkThread(ctx, domain.MarkThread{Chat: chat, Thread: "early", Following: domain.Follow}))
 		}, nil},
 		"Record": {members, func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.Record(ctx, domain.Record{Chat: chat, Entity: "order", Event: order.Of(map[string]string{"is": "paid"})}))

@@ -31,6 +31,9 @@ type cachedMessage struct {
 	Reason      domain.Reason      `json:"reason,omitempty"`
 	Erased      bool               `json:"erased,omitempty"`
 	Reactions   []cachedReaction   `json:"reactions,omitempty"`
+	ThreadID    domain.MessageID   `json:"threadId,omitempty"`
+	InChat      bool               `json:"inChat,omitempty"`
+	Broadcast   string             `json:"broadcast,omitempty"` // all or here
 }
 
 type cachedAttachment struct {
@@ -54,6 +57,10 @@ func cachedOf(v MessageView, version domain.Seq) cachedMessage {
 		MessageID: v.ID, ChatID: v.Chat, SenderID: v.Sender, Content: v.Content, Seq: v.Seq, Timestamp: v.SentAt, Version: version,
 		ReplyTo: v.ReplyTo, Mentions: v.Mentions, ClientMeta: json.RawMessage(v.ClientMeta),
 		Revision: v.Revision, EditedAt: v.EditedAt, DeletedAt: v.DeletedAt, DeletedBy: v.DeletedBy, Reason: v.Reason, Erased: v.Erased,
+		ThreadID: v.Thread, InChat: v.InChat,
+	}
+	if v.Broadcast != domain.NoBroadcast {
+		m.Broadcast = v.Broadcast.String()
 	}
 	for _, a := range v.Attachments {
 		m.Attachments = append(m.Attachments, cachedAttachment(a))
@@ -69,6 +76,7 @@ func (m cachedMessage) view() MessageView {
 		ID: m.MessageID, Chat: m.ChatID, Sender: m.SenderID, Content: m.Content, Seq: m.Seq, SentAt: m.Timestamp,
 		ReplyTo: m.ReplyTo, Mentions: m.Mentions, ClientMeta: domain.ClientMeta(m.ClientMeta),
 		Revision: m.Revision, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt, DeletedBy: m.DeletedBy, Reason: m.Reason, Erased: m.Erased,
+		Thread: m.ThreadID, InChat: m.InChat, Broadcast: broadcastOf(m.Broadcast),
 	}}
 	for _, a := range m.Attachments {
 		v.Attachments = append(v.Attachments, domain.Attachment(a))
@@ -77,6 +85,16 @@ func (m cachedMessage) view() MessageView {
 		v.Reactions = append(v.Reactions, domain.ReactionGroup{Emoji: r.Emoji, Users: r.UserIDs})
 	}
 	return v
+}
+
+// broadcastOf returns the broadcast of a name, none for any other text.
+func broadcastOf(name string) domain.Broadcast {
+	for _, b := range [...]domain.Broadcast{domain.BroadcastAll, domain.BroadcastHere} {
+		if b.String() == name {
+			return b
+		}
+	}
+	return domain.NoBroadcast
 }
 
 // cacheable loads a message for a cache.

@@ -21,7 +21,8 @@ type command struct {
 	expect domain.Entity // expected not to exist, if not zero
 	exists domain.Entity // expected to exist, if not zero: its state does not matter
 	decide func(s *state) ([]domain.Durable, error)
-	args   arguments // the arguments that id identifies, beside the name
+	draft  domain.Draft // of a send
+	args   arguments    // the arguments that id identifies, beside the name
 	// unconditional names loaded entities that are no conditions of the append.
 	unconditional func(s *state, e domain.Entity) bool
 	// slack returns how many events may have moved the hot entity since the state that the decision used. nil is 0. It is asked after a conflict only.
@@ -54,6 +55,8 @@ type state struct {
 
 	conflicts int // how often an append found an entity moved
 
+	draft domain.Draft // that of the command: a closure with so large a value would take one allocation more
+
 	// Room for the entities of nearly every command, so that it takes one allocation.
 	entityRoom    [6]entity.Versioned
 	conditionRoom [6]domain.Condition
@@ -62,7 +65,7 @@ type state struct {
 }
 
 func newState(cmd *command) *state {
-	s := &state{chat: cmd.chat}
+	s := &state{chat: cmd.chat, draft: cmd.draft}
 	s.entities = s.entityRoom[:0]
 	for _, entities := range [...][]domain.Entity{cmd.wants.room[:cmd.wants.n], cmd.wants.more} {
 		for _, e := range entities {
@@ -167,6 +170,15 @@ func (s *state) referred(replyTo domain.MessageID, mentions []domain.UserID) dom
 	}
 	for _, user := range mentions {
 		r.Members = append(r.Members, s.member(user))
+	}
+	return r
+}
+
+// referredBy returns what a draft refers to.
+func (s *state) referredBy(d domain.Draft) domain.Referred {
+	r := s.referred(d.ReplyTo, d.Mentions)
+	if d.Thread != "" {
+		r.Root = s.message(d.Thread)
 	}
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 
@@ -164,36 +165,100 @@ func (c *Chats) evict(ctx context.Context, cmd domain.DeleteChat) (n int, err er
 
 // eraseAll erases the messages of a deleted chat. It returns the number of those that were not erased yet, and of those under a legal hold, with its error.
 func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, report func(domain.MessageID, Erased) error) (n, held int, hold error) {
-	for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; {
-		page, err := c.log.Search(ctx, cmd.Chat, ports.Filter{Messages: true}, r)
+	for sent, err := range c.sends(ctx, cmd.Chat) {
 		if err != nil {
 			return n, held, err
 		}
-		for _, record := range page.Records {
-			if unreadable := entity.FirstUnreadable([]ports.Record{record}); unreadable != nil {
-				return n, held, &unreadable.NewerVersionError
-			}
-			sent, _ := record.Event.(domain.MessageNew)
-			if sent.Erased {
-				continue
-			}
-			erased, err := c.Erase(ctx, domain.Erase{Chat: cmd.Chat, Actor: cmd.Actor, MessageID: sent.Message, Reason: cmd.Reason, Trusted: true})
-			if errors.Is(err, domain.ErrLegalHold) {
-				held, hold = held+1, err
-				continue
-			}
-			if err == nil && report != nil {
-				err = report(sent.Message, erased)
-			}
+		if sent.Erased {
+			continue
+		}
+		erased, err := c.Erase(ctx, domain.Erase{Chat: cmd.Chat, Actor: cmd.Actor, MessageID: sent.Message, Reason: cmd.Reason, Trusted: true})
+		if errors.Is(err, domain.ErrLegalHold) {
+			held, hold = held+1, err
+			continue
+		}
+		if err == nil && report != nil {
+			err = report(sent.Message, erased)
+		}
+		if err != nil {
+			return n, held, err
+		}
+		n++
+	}
+	return n, held, hold
+}
+
+// sends yields the events that sent the messages of a chat: those of the main timeline, and then those that are in threads alone.
+func (c *Chats) sends(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.MessageNew, error] {
+	return func(yield func(domain.MessageNew, error) bool) {
+		for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; {
+			page, err := c.log.Search(ctx, chat, ports.Filter{Messages: true}, r)
 			if err != nil {
-				return n, held, err
+				yield(domain.MessageNew{}, err)
+				return
 			}
-			n++
+			for _, record := range page.Records {
+				sent, _ := record.Event.(domain.MessageNew)
+				if unreadable := entity.FirstUnreadable([]ports.Record{record}); unreadable != nil {
+					err = &unreadable.NewerVersionError
+				}
+				if !yield(sent, err) || err != nil {
+					return
+				}
+			}
+			if len(page.Records) < r.Limit {
+				break
+			}
+			r.From = page.Records[len(page.Records)-1].Seq + 1
 		}
-		if len(page.Records) < r.Limit {
-			return n, held, hold
+		for sent, err := range sendsMoving(ctx, c.log, chat, domain.ThreadsEntity()) {
+			if (err != nil || !sent.InTimeline()) && !yield(sent, err) {
+				return
+			}
 		}
-		r.From = page.Records[len(page.Records)-1].Seq + 1
+	}
+}
+
+// entityLog is the part of an event log that returns the events of entities.
+type entityLog interface {
+	Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error)
+}
+
+// sendsMoving yields the events that sent messages and moved an entity, newest first.
+func sendsMoving(ctx context.Context, log entityLog, chat domain.ChatID, e domain.Entity) iter.Seq2[domain.MessageNew, error] {
+	return func(yield func(domain.MessageNew, error) bool) {
+		for r, err := range recordsMoving(ctx, log, chat, e) {
+			if sent, ok := r.Event.(domain.MessageNew); (ok || err != nil) && !yield(sent, err) {
+				return
+			}
+		}
+	}
+}
+
+// recordsMoving yields the events that moved an entity, newest first.
+func recordsMoving(ctx context.Context, log entityLog, chat domain.ChatID, e domain.Entity) iter.Seq2[ports.Record, error] {
+	return func(yield func(ports.Record, error) bool) {
+		want := ports.LoadRequest{Entity: e, Last: ports.MaxPage / 4}
+		for {
+			loaded, err := log.Load(ctx, chat, want)
+			if err != nil {
+				yield(ports.Record{}, err)
+				return
+			}
+			h := loaded.Entities[0]
+			if unreadable := entity.FirstUnreadable(h.Events); unreadable != nil {
+				yield(ports.Record{}, &unreadable.NewerVersionError)
+				return
+			}
+			for _, r := range slices.Backward(h.Events) {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if want.From = h.Older; want.From == 0 {
+				return
+			}
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 
-	"chatcore/app/entity"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -44,7 +43,8 @@ type UserErasure struct {
 const chatsTogether = 64
 
 // EraseUser closes the sessions of a user and erases every message that the user has sent, in chats that the user has left too. It is for trusted callers: no
-// membership is checked. It examines all chats of the log, in steps of 64, and finds the messages by the read mark that each send moves. Memberships, read
+// membership is checked. It examines all chats of the log, in steps of 64, and finds the messages by the read mark that each send moves, and among all replies in threads of the
+// chats that the user is or was a member of. Memberships, read
 // marks and reactions stay, with the id of the user; so do quotes and mentions in the text of others, which nobody can find, and custom events.
 //
 // If the user or the log is under a legal hold it gives a [*domain.LegalHoldError] and changes nothing. Messages in chats under a hold stay, and the error
@@ -117,13 +117,16 @@ func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUse
 	return hold
 }
 
-// chatsWith yields those chats in which a user has a read mark, in steps, and counts the chats that were examined.
+// chatsWith yields those chats in which a user may have sent messages, in steps, and counts the chats that were examined: the chats in which the user has a
+// read mark, and those with threads that the user is or was a member of.
 func (q *Queries) chatsWith(ctx context.Context, user domain.UserID, examined *int) iter.Seq2[[]domain.ChatID, error] {
 	return func(yield func([]domain.ChatID, error) bool) {
 		step := func(chats []domain.ChatID) bool {
 			loads := make([]ports.ChatLoad, len(chats))
 			for i, chat := range chats {
-				loads[i] = ports.ChatLoad{Chat: chat, Wants: []ports.LoadRequest{{Entity: domain.ReadEntity(user), Last: 1}}}
+				loads[i] = ports.ChatLoad{Chat: chat, Wants: []ports.LoadRequest{
+					{Entity: domain.ReadEntity(user), Last: 1}, {Entity: domain.ThreadsEntity(), Latest: true}, {Entity: domain.MemberEntity(user), Latest: true},
+				}}
 			}
 			loaded, err := q.log.LoadChats(ctx, loads...)
 			if err != nil {
@@ -131,7 +134,7 @@ func (q *Queries) chatsWith(ctx context.Context, user domain.UserID, examined *i
 			}
 			var with []domain.ChatID
 			for i := range loaded {
-				if len(loaded[i].Entities[0].Events) > 0 {
+				if of := loaded[i].Entities; of[0].Version > 0 || of[1].Version > 0 && of[2].Version > 0 {
 					with = append(with, chats[i])
 				}
 			}
@@ -157,27 +160,17 @@ func (q *Queries) chatsWith(ctx context.Context, user domain.UserID, examined *i
 	}
 }
 
-// sentBy yields the messages that a user has sent in a chat, newest first.
+// sentBy yields the messages that a user has sent in a chat, newest first: those of the main timeline, which moved the user's read mark, and then those that
+// are in threads alone, among the replies of all users.
 func (q *Queries) sentBy(ctx context.Context, chat domain.ChatID, user domain.UserID) iter.Seq2[domain.MessageNew, error] {
 	return func(yield func(domain.MessageNew, error) bool) {
-		want := ports.LoadRequest{Entity: domain.ReadEntity(user), Last: ports.MaxPage / 4}
-		for {
-			loaded, err := q.log.Load(ctx, chat, want)
-			if err != nil {
-				yield(domain.MessageNew{}, err)
+		for sent, err := range sendsMoving(ctx, q.log, chat, domain.ReadEntity(user)) {
+			if !yield(sent, err) {
 				return
 			}
-			h := loaded.Entities[0]
-			if unreadable := entity.FirstUnreadable(h.Events); unreadable != nil {
-				yield(domain.MessageNew{}, &unreadable.NewerVersionError)
-				return
-			}
-			for i := len(h.Events) - 1; i >= 0; i-- {
-				if sent, ok := h.Events[i].Event.(domain.MessageNew); ok && !yield(sent, nil) {
-					return
-				}
-			}
-			if want.From = h.Older; want.From == 0 {
+		}
+		for sent, err := range sendsMoving(ctx, q.log, chat, domain.ThreadsEntity()) {
+			if (err != nil || sent.Sender == user && !sent.InTimeline()) && !yield(sent, err) {
 				return
 			}
 		}

@@ -21,7 +21,8 @@ type expiryPass struct {
 	rules  ports.PartitionRules // at the beginning
 	began  time.Time            // of the present page
 	done   Expiration
-	failed error // the first error of a chat
+	failed error         // the first error of a chat
+	due    domain.ChatID // the last chat in which a message was due
 }
 
 // run goes through all chats that have a policy. An error of one chat does not stop the others, unless the log does not answer.
@@ -66,12 +67,17 @@ func (p *expiryPass) allChats(ctx context.Context) error {
 func (p *expiryPass) chats(ctx context.Context, chats []domain.ChatID) error {
 	const together = 256
 	for some := range slices.Chunk(chats, together) {
-		expiries, err := p.config.Rules.Expiries(ctx, p.partition, ports.ExpiryOfLog, some)
-		if err != nil {
+		ofLog, err1 := p.config.Rules.Expiries(ctx, p.partition, ports.ExpiryOfLog, some)
+		ofThreads, err2 := p.config.Rules.Expiries(ctx, p.partition, ports.ExpiryOfThreads, some)
+		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
 		for i, chat := range some {
-			switch err := p.chat(ctx, chat, expiries[i]); {
+			err := p.threads(ctx, chat, ofThreads[i])
+			if err == nil {
+				err = p.chat(ctx, chat, ofLog[i])
+			}
+			switch {
 			case err == nil:
 			case ctx.Err() != nil, errors.Is(err, ports.ErrUnavailable), errors.Is(err, ports.ErrClosed):
 				return err
@@ -124,7 +130,6 @@ type chatExpiry struct {
 	last   domain.Ordinal   // of the last message of the chat
 	kept   ports.Expiry     // the first message that is not erased, as far as the pass has come
 	left   bool             // kept has a message that this pass has left
-	due    bool             // a message was due
 }
 
 // apply reads what applies to the chat.
@@ -225,8 +230,8 @@ func (c *chatExpiry) heldOf(ctx context.Context, records []ports.Record) ([]bool
 
 // expire erases a message that is due, unless a legal hold protects it.
 func (c *chatExpiry) expire(ctx context.Context, r ports.Record, message domain.MessageID, held bool) error {
-	if !c.due {
-		c.due = true
+	if c.due != c.id {
+		c.due = c.id
 		c.done.Chats++
 	}
 	if c.count != nil {

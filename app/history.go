@@ -99,6 +99,8 @@ type MessageView struct {
 	Reactions []domain.ReactionGroup // none of a tombstone
 	// ReplyDeleted reports whether the message that ReplyTo names was deleted.
 	ReplyDeleted bool
+	// Summary is that of the thread of the message, zero if it has none. [Queries.History], [Queries.Thread] and [Queries.Threads] set it.
+	Summary ThreadSummary
 	// Unreadable is a [*ports.NewerVersionError] if a newer program sent or changed the message in a way that this one cannot read, and nil otherwise.
 	// Then only the chat, the seq, when it was sent and, as far as they are known, the message's id and its sender are there.
 	Unreadable error
@@ -133,9 +135,35 @@ func (q *Queries) messages(ctx context.Context, chat domain.ChatID, r ports.Rang
 	return q.viewsOf(ctx, chat, page.Records)
 }
 
+// threadsOf returns entities for the threads of the messages that the given events sent.
+func threadsOf(sends []ports.Record) (entities []entity.Versioned) {
+	for _, r := range sends {
+		if sent, ok := r.Event.(domain.MessageNew); ok && sent.Thread == "" {
+			entities = append(entities, entity.Versioned{Entity: domain.ThreadEntity(sent.Message)})
+		}
+	}
+	return entities
+}
+
+// summarize sets the summaries of messages whose threads are among some entities.
+func summarize(views []MessageView, entities []entity.Versioned) {
+	summaries := make(map[domain.MessageID]ThreadSummary)
+	for _, s := range entities {
+		if thread, ok := s.State.(*domain.Thread); ok && thread.Newest > 0 {
+			summaries[domain.MessageID(s.Entity.ID)] = summaryOf(thread)
+		}
+	}
+	for i, v := range views {
+		views[i].Summary = summaries[v.ID]
+	}
+}
+
 // viewsOf returns the messages that the given events sent, in one round trip unless they have many edits and reactions.
 func (q *Queries) viewsOf(ctx context.Context, chat domain.ChatID, sends []ports.Record) ([]MessageView, error) {
 	entities := q.messageEntities(chat, sends)
+	threads := threadsOf(sends)
+	q.entities.Cached(chat, threads)
+	entities = append(entities, threads...)
 	var unread map[int]*entity.Unreadable
 	if len(entities) > 0 {
 		var err error
@@ -143,7 +171,9 @@ func (q *Queries) viewsOf(ctx context.Context, chat domain.ChatID, sends []ports
 			return nil, err
 		}
 	}
-	return viewsIn(chat, sends, entities, unread)
+	views, err := viewsIn(chat, sends, entities, unread)
+	summarize(views, entities)
+	return views, err
 }
 
 // messageEntities returns entities for the messages that the given events sent, for their reactions, and for other messages that they reply to. They are

@@ -16,7 +16,7 @@ type Sent struct {
 	MessageID domain.MessageID
 	Seq       domain.Seq
 	Duplicate bool // whether it was there already
-	// Differs reports, of a duplicate, whether the message that was first sent under the id is another one: its content, reply, mentions,
+	// Differs reports, of a duplicate, whether the message that was first sent under the id is another one: its content, reply, thread, mentions,
 	// attachments or client metadata. That message stands, and this one was not recorded. Of an
 	// erased message it is false.
 	Differs bool
@@ -24,10 +24,14 @@ type Sent struct {
 
 // Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as the chat exists:
 // it returns the first result, and sets Differs if the draft is another now. [domain.ErrMessageExists] if the id is someone else's, and
-// [domain.ErrMessageNotFound] if ReplyTo names no message of the chat. A non-member gets [domain.ErrNotMember] instead of either; a repetition of the
+// [domain.ErrMessageNotFound] if ReplyTo or Thread names no message of the chat, and [domain.ErrThread] if Thread names a reply in a thread. A non-member gets [domain.ErrNotMember] instead of either; a repetition of the
 // sender's own message succeeds also after the sender has left.
 //
-// A send takes one round trip to the log. Mentions of users whose membership this process does not know yet take one more.
+// A reply in a thread is not in the main timeline, unless InChat is set: it does not count among the unread messages of the chat, and [Queries.History] leaves it
+// out. Replies conflict with nothing that happens to the root; it may be deleted. The policy's actions are post for the main timeline, reply for a
+// thread, and mentionAll for a Broadcast.
+//
+// A send takes one round trip to the log. A root, or mentions of users whose membership, this process does not know yet take one more.
 //
 // [LimitSend] and [LimitSendInChat] are taken if they are set, both or none, as [Chats] says; on a Cluster one after the other, and the first stays
 // taken if the second refuses. A send that is given again counts again, and one that its limit or the gate refuses may have been recorded when it was
@@ -43,15 +47,21 @@ func (c *Chats) Send(ctx context.Context, cmd domain.Send) (Sent, error) {
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
 		expect: domain.MessageEntity(draft.ID),
 		decide: func(s *state) ([]domain.Durable, error) {
-			existing := s.message(draft.ID)
+			existing := s.message(s.draft.ID)
 			s.found = existing.Seq
-			return s.theChat().Post(s.member(by), existing, draft, s.referred(draft.ReplyTo, draft.Mentions), c.now())
+			return s.theChat().Post(s.member(by), existing, s.draft, s.referredBy(s.draft), c.now())
 		},
+		draft:      draft,
 		endsTyping: true,
 		limits:     c.limitsOf(by, cmd.Chat, LimitSend, LimitSendInChat),
 		gate:       GateQuestion{Kind: GateSend, Actor: by, Chat: cmd.Chat, Targets: draft.Mentions},
 	}
-	if draft.ReplyTo != "" {
+	if draft.Thread != "" {
+		root := domain.MessageEntity(draft.Thread)
+		send.wants.add(root)
+		send.unconditional = func(_ *state, e domain.Entity) bool { return e == root } // what is used of it never changes
+	}
+	if draft.ReplyTo != "" && draft.ReplyTo != draft.Thread {
 		send.exists = domain.MessageEntity(draft.ReplyTo)
 		send.wants.add(send.exists)
 	}
@@ -119,10 +129,14 @@ func (c *Chats) draft(cmd domain.Send) (domain.Draft, error) {
 	}
 	draft := domain.Draft{
 		ID: cmd.MessageID, ReplyTo: cmd.ReplyTo, Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments),
+		Thread: cmd.Thread, InChat: cmd.InChat, Broadcast: cmd.Broadcast,
 	}
 	err := checkMessage(cmd.MessageID)
 	if err == nil && cmd.ReplyTo != "" {
 		err = checkMessage(cmd.ReplyTo)
+	}
+	if err == nil && cmd.Thread != "" {
+		err = checkMessage(cmd.Thread)
 	}
 	if err == nil && (cmd.Content != "" || len(cmd.Attachments) == 0) {
 		draft.Content, err = domain.NewContent(cmd.Content)
@@ -150,12 +164,15 @@ func (c *Chats) Edit(ctx context.Context, cmd domain.Edit) (Done, error) {
 		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitEdit),
 		args:   arguments{string(cmd.MessageID), string(to.Content), listText(to.Mentions), listText(to.Attachments)},
 	}
+	if to.RemoveBroadcast {
+		edit.args[2] += " without broadcast" // a list is JSON, so no other command has this text
+	}
 	edit.wants.addMembers(cmd.Actor, to.Mentions)
 	return c.run(ctx, edit)
 }
 
 func revisionOf(cmd domain.Edit) (domain.Revision, error) {
-	to := domain.Revision{Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments)}
+	to := domain.Revision{Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments), RemoveBroadcast: cmd.RemoveBroadcast}
 	var err error
 	if cmd.Content != "" {
 		to.Content, err = domain.NewContent(cmd.Content)

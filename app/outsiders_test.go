@@ -62,6 +62,19 @@ func outsiderTries() map[string][]try {
 			return err
 		})
 	}
+	for _, m := range []domain.MessageID{"m1", "gone", "absent"} {
+		add("Send", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Send(ctx, domain.Send{Chat: "c", Actor: by, Content: "x", Thread: m, InChat: true, Broadcast: domain.BroadcastAll})
+			return err
+		})
+		add("MarkThread", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.MarkThread(ctx, domain.MarkThread{Chat: "c", Actor: by, Thread: m, MessageID: "m2"})
+			return err
+		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.MarkThread(ctx, domain.MarkThread{Chat: "c", Actor: by, Thread: "m1", MessageID: m, Following: domain.Follow})
+			return err
+		})
+	}
 	for _, seq := range []domain.Seq{1, 5, 8, 9, 1000} {
 		add("MarkRead", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
 			_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: by, Seq: seq})

@@ -19,12 +19,15 @@ type List[T any] struct {
 }
 
 // checkPage returns the page with its default limit, or an error that names its problem.
-func checkPage(p domain.Page) (domain.Page, error) {
+func checkPage(p domain.Page) (domain.Page, error) { return checkPageOf(p, MaxList) }
+
+// checkPageOf is checkPage of a list with another largest limit.
+func checkPageOf(p domain.Page, most int) (domain.Page, error) {
 	if p.Limit == 0 {
-		p.Limit = defaultList
+		p.Limit = min(defaultList, most)
 	}
-	if p.Limit < 1 || p.Limit > MaxList {
-		return p, &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", p.Limit), Allowed: fmt.Sprintf("1 to %d", MaxList)}
+	if p.Limit < 1 || p.Limit > most {
+		return p, &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", p.Limit), Allowed: fmt.Sprintf("1 to %d", most)}
 	}
 	return p, nil
 }

@@ -227,7 +227,7 @@ func (c *Chats) recordAccepted(key readKey, a *acceptance) (recorded domain.Seq,
 	if a.link != nil {
 		ctx = a.link(ctx)
 	}
-	cmd := readMarking{MarkRead: domain.MarkRead{Chat: key.chat, Actor: key.user, MessageID: a.id}}
+	cmd := readMarking{MarkRead: domain.MarkRead{Chat: key.chat, Actor: key.user, MessageID: a.id}, thread: key.thread}
 	led := c.reads.try(key, a.message(), func(highest func() domain.Message) readOutcome {
 		target := c.pending.highest(key, highest())
 		var done Done

@@ -31,7 +31,7 @@ func drop(t *testing.T, p *pendingMarks) int {
 func TestPendingMarks_Bound(t *testing.T) {
 	p := newPendingMarks(still{}, 2)
 	accept := func(user domain.UserID, seq domain.Seq) bool {
-		return p.accept(nil, readKey{"c", user}, acceptance{id: "m", seq: seq, due: still{}.Now().Add(time.Second)})
+		return p.accept(nil, readKey{chat: "c", user: user}, acceptance{id: "m", seq: seq, due: still{}.Now().Add(time.Second)})
 	}
 	for _, step := range []struct {
 		user domain.UserID
@@ -42,15 +42,15 @@ func TestPendingMarks_Bound(t *testing.T) {
 			t.Errorf("%+v: accepted is %t", step, got)
 		}
 	}
-	if got := p.highest(readKey{"c", "bob"}, domain.Message{Seq: 4}).Seq; got != 5 {
+	if got := p.highest(readKey{chat: "c", user: "bob"}, domain.Message{Seq: 4}).Seq; got != 5 {
 		t.Errorf("bob's highest mark is %d, want 5", got)
 	}
-	p.recorded(readKey{"c", "ann"}, 3)
-	if !p.has(readKey{"c", "ann"}) {
+	p.recorded(readKey{chat: "c", user: "ann"}, 3)
+	if !p.has(readKey{chat: "c", user: "ann"}) {
 		t.Error("a mark that is not recorded was removed")
 	}
-	p.recorded(readKey{"c", "ann"}, 4)
-	if p.has(readKey{"c", "ann"}) || !accept("cem", 1) {
+	p.recorded(readKey{chat: "c", user: "ann"}, 4)
+	if p.has(readKey{chat: "c", user: "ann"}) || !accept("cem", 1) {
 		t.Error("a recorded mark leaves no room")
 	}
 	if left := drop(t, p); left != 2 || p.stats() != (MarkStats{Unrecorded: 2}) {
@@ -66,7 +66,7 @@ func TestPendingMarks_Size(t *testing.T) {
 	const users = 100_000
 	keys := make([]readKey, users)
 	for i := range keys {
-		keys[i] = readKey{"c", domain.UserID(fmt.Sprint("user-", i))}
+		keys[i] = readKey{chat: "c", user: domain.UserID(fmt.Sprint("user-", i))}
 	}
 	var before, after runtime.MemStats
 	runtime.GC()

@@ -7,10 +7,11 @@ import (
 	"chatcore/internal/flight"
 )
 
-// readKey names the marks of one user in one chat.
+// readKey names the marks of one user in one chat, or in one thread of it.
 type readKey struct {
-	chat domain.ChatID
-	user domain.UserID
+	chat   domain.ChatID
+	user   domain.UserID
+	thread domain.MessageID // the root; "" for the main timeline
 }
 
 // readCoalescer lets one call at a time record a read mark of a user in a chat. The first call leads a flight; calls that come meanwhile join it, raise

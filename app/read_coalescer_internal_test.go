@@ -32,7 +32,7 @@ type call struct {
 func begin(ctx context.Context, r *readCoalescer, seq domain.Seq) *call {
 	c := &call{tells: make(chan readOutcome), tried: make(chan domain.Seq, 1)}
 	go func() {
-		c.led, c.err = r.do(ctx, readKey{"c", "u"}, mark(seq), anyone, func(highest func() domain.Message) readOutcome {
+		c.led, c.err = r.do(ctx, readKey{chat: "c", user: "u"}, mark(seq), anyone, func(highest func() domain.Message) readOutcome {
 			c.tried <- highest().Seq
 			return <-c.tells
 		})
@@ -100,7 +100,7 @@ func TestReadCoalescer_OtherUsersDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadCoalescer()
 		first := begin(t.Context(), r, 5)
-		for _, key := range []readKey{{"c", "v"}, {"d", "u"}} {
+		for _, key := range []readKey{{chat: "c", user: "v"}, {chat: "d", user: "u"}} {
 			led, err := r.do(t.Context(), key, mark(1), anyone, func(func() domain.Message) readOutcome { return readOutcome{recorded: 1} })
 			if !led || err != nil {
 				t.Errorf("%v: led %v, error %v", key, led, err)
@@ -132,7 +132,7 @@ func TestReadCoalescer_LeaderPanics(t *testing.T) {
 		r, stay := newReadCoalescer(), make(chan struct{})
 		go func() {
 			defer func() { _ = recover() }()
-			_, _ = r.do(t.Context(), readKey{"c", "u"}, mark(5), anyone, func(func() domain.Message) readOutcome {
+			_, _ = r.do(t.Context(), readKey{chat: "c", user: "u"}, mark(5), anyone, func(func() domain.Message) readOutcome {
 				<-stay
 				panic("leader")
 			})
@@ -216,7 +216,7 @@ func playMarks(t *testing.T, calls []marked) (faults []string) {
 				defer cancel()
 			}
 			var failure error
-			led, err := r.do(ctx, readKey{"c", "u"}, mark(m.Seq), anyone, func(highest func() domain.Message) readOutcome {
+			led, err := r.do(ctx, readKey{chat: "c", user: "u"}, mark(m.Seq), anyone, func(highest func() domain.Message) readOutcome {
 				lock <- struct{}{}
 				leaders++
 				if leaders > 1 {
@@ -264,7 +264,7 @@ func playMarks(t *testing.T, calls []marked) (faults []string) {
 func TestReadCoalescer_KeepsNothing(t *testing.T) {
 	r := newReadCoalescer()
 	for i := range 20_000 {
-		key := readKey{"c", domain.UserID(fmt.Sprint(i))}
+		key := readKey{chat: "c", user: domain.UserID(fmt.Sprint(i))}
 		if _, err := r.do(t.Context(), key, mark(1), anyone, func(func() domain.Message) readOutcome { return readOutcome{recorded: 1} }); err != nil {
 			t.Fatal(err)
 		}

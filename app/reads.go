@@ -41,12 +41,16 @@ func (c *Chats) MarkRead(ctx context.Context, cmd domain.MarkRead) (Marked, erro
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), checkPosition(cmd)); err != nil {
 		return Marked{}, err
 	}
-	marking := readMarking{cmd, c.limitsOf(cmd.Actor, cmd.Chat, LimitRead)}
-	if err := marking.limits.before(ctx); err != nil {
+	return c.markLimited(ctx, readMarking{MarkRead: cmd, limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitRead)})
+}
+
+// markLimited is markRead within the limits.
+func (c *Chats) markLimited(ctx context.Context, cmd readMarking) (Marked, error) {
+	if err := cmd.limits.before(ctx); err != nil {
 		return Marked{}, c.hideFromOutsider(ctx, membership(cmd.Chat, cmd.Actor), err)
 	}
-	marked, err := c.markRead(ctx, marking)
-	marked.Done, err = marking.limits.settle(ctx, marked.Done, err)
+	marked, err := c.markRead(ctx, cmd)
+	marked.Done, err = cmd.limits.settle(ctx, marked.Done, err)
 	marked.Recorded = marked.Recorded && err == nil
 	return marked, err
 }
@@ -63,10 +67,35 @@ func checkPosition(cmd domain.MarkRead) error {
 	return nil
 }
 
-// readMarking is a call of MarkRead.
+// readMarking is a call of MarkRead, or of MarkThread for a reply.
 type readMarking struct {
 	domain.MarkRead
+	thread domain.MessageID // the root; "" for the main timeline
 	limits *callLimits
+}
+
+// key names the marks that a marking is one of.
+func (m readMarking) key() readKey { return readKey{m.Chat, m.Actor, m.thread} }
+
+// mark is the entity that a marking moves.
+func (m readMarking) mark() domain.Entity {
+	if m.thread != "" {
+		return domain.ThreadMarkEntity(m.Actor, m.thread)
+	}
+	return domain.ReadEntity(m.Actor)
+}
+
+// advance decides to move the mark to a message. receiptAt returns when the last mark was recorded, from the time that the mark has.
+func (m readMarking) advance(s *state, message domain.MessageID, now time.Time, receiptAt func(time.Time) time.Time) ([]domain.Durable, error) {
+	by, target := s.member(m.Actor), s.message(message)
+	if m.thread != "" {
+		position := *as[*domain.ThreadPosition](s, m.mark())
+		position.ReceiptAt = receiptAt(position.ReceiptAt)
+		return position.Advance(by, s.message(m.thread), target, now)
+	}
+	mark := s.readMark(m.Actor)
+	mark.ReceiptAt = receiptAt(mark.ReceiptAt)
+	return mark.Advance(by, target, s.head, now)
 }
 
 func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Marked, error) {
@@ -100,7 +129,7 @@ func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Marked, error) {
 
 // markSoon records a mark now or accepts it. It reports false if it can do neither.
 func (c *Chats) markSoon(ctx context.Context, cmd readMarking, mark domain.Message) (marked Marked, returned bool, err error) {
-	key := readKey{cmd.Chat, cmd.Actor}
+	key := cmd.key()
 	accepted := acceptance{id: mark.ID, seq: mark.Seq, due: c.now().Add(domain.ReadCoalescing)} // by then a call that records now has returned
 	if !c.pending.has(key) {
 		var done Done
@@ -128,7 +157,7 @@ func (c *Chats) markSoon(ctx context.Context, cmd readMarking, mark domain.Messa
 
 // awaitMark returns when the log has the mark.
 func (c *Chats) awaitMark(ctx context.Context, cmd readMarking, mark domain.Message) (done Done, err error) {
-	key := readKey{cmd.Chat, cmd.Actor}
+	key := cmd.key()
 	var failure error
 	led, err := c.reads.do(ctx, key, mark, cmd.limits.take, func(highest func() domain.Message) readOutcome {
 		var tried domain.Seq
@@ -187,7 +216,7 @@ func (c *Chats) newMark(ctx context.Context, cmd readMarking) (domain.Message, D
 		return domain.Message{}, done, err
 	}
 	mark := s.message(cmd.MessageID)
-	events, err := s.readMark(cmd.Actor).Advance(s.member(cmd.Actor), mark, s.head, c.now())
+	events, err := cmd.advance(s, mark.ID, c.now(), func(at time.Time) time.Time { return at })
 	switch {
 	case err != nil && !errors.Is(err, domain.ErrTooSoon):
 		return domain.Message{}, Done{}, err
@@ -197,7 +226,7 @@ func (c *Chats) newMark(ctx context.Context, cmd readMarking) (domain.Message, D
 		done, _, err := c.recordMark(ctx, cmd, func() domain.Message { return mark })
 		return domain.Message{}, done, err
 	}
-	return domain.Message{}, Done{}, c.confirm(ctx, s, s.entity(domain.ReadEntity(cmd.Actor)).Version)
+	return domain.Message{}, Done{}, c.confirm(ctx, s, s.entity(cmd.mark()).Version)
 }
 
 // recordMark appends the highest mark that was asked for, when its time has come. It also returns the seq of the mark that it tried last.
@@ -221,12 +250,16 @@ func (c *Chats) recordMark(ctx context.Context, cmd readMarking, highest func() 
 func (c *Chats) tryMark(ctx context.Context, cmd readMarking, target domain.Message, last *receiptTime) (Done, error) {
 	marking := markCommand(cmd, target.ID)
 	marking.decide = func(s *state) ([]domain.Durable, error) {
-		mark, now := s.readMark(cmd.Actor), c.now()
-		mark.ReceiptAt = time.Time{}
-		if !c.backdated {
-			mark.ReceiptAt = last.of(s.entity(domain.ReceiptEntity(cmd.Actor)), now)
-		}
-		return mark.Advance(s.member(cmd.Actor), s.message(target.ID), s.head, now)
+		now := c.now()
+		return cmd.advance(s, target.ID, now, func(at time.Time) time.Time {
+			switch {
+			case c.backdated:
+				return time.Time{}
+			case cmd.thread != "":
+				return last.seen(s.entity(cmd.mark()).Version, at, now)
+			}
+			return last.of(s.entity(domain.ReceiptEntity(cmd.Actor)), now)
+		})
 	}
 	return c.run(ctx, marking)
 }
@@ -237,19 +270,23 @@ type receiptTime struct {
 	since time.Time  // when this process saw it first
 }
 
-// of returns the time of the last receipt, zero if there is none. A receipt of a process whose clock is ahead counts from when it was seen
-// first: it delays the next mark by a second, not by the difference of the clocks.
+// of returns the time of the last receipt, zero if there is none.
 func (r *receiptTime) of(receipts *entity.Versioned, now time.Time) time.Time {
 	if len(receipts.Records) == 0 {
 		return time.Time{}
 	}
 	last := receipts.Records[len(receipts.Records)-1]
-	at := last.Event.OccurredAt()
+	return r.seen(last.Seq, last.Event.OccurredAt(), now)
+}
+
+// seen returns the time of a receipt. One of a process whose clock is ahead counts from when it was seen first: it delays the next mark by a second,
+// not by the difference of the clocks.
+func (r *receiptTime) seen(seq domain.Seq, at, now time.Time) time.Time {
 	if !at.After(now) {
 		return at
 	}
-	if r.seq != last.Seq {
-		r.seq, r.since = last.Seq, now
+	if r.seq != seq {
+		r.seq, r.since = seq, now
 	}
 	return r.since
 }
@@ -257,12 +294,20 @@ func (r *receiptTime) of(receipts *entity.Versioned, now time.Time) time.Time {
 // markCommand marks a message, on behalf of a call that gave its command id for cmd.MessageID. The mark and the receipts are conditions of the
 // append: of two processes that decide at the same time, one decides again on the events of the other.
 func markCommand(cmd readMarking, message domain.MessageID) command {
+	unconditional := func(_ *state, e domain.Entity) bool { return e.Kind == domain.KindMessage }
+	if cmd.thread != "" {
+		return command{
+			name: "mark-thread", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command, args: arguments{string(cmd.thread), string(cmd.MessageID)}, limits: cmd.limits,
+			wants:         want(domain.MemberEntity(cmd.Actor), domain.MessageEntity(message), domain.MessageEntity(cmd.thread), cmd.mark()),
+			unconditional: unconditional,
+		}
+	}
 	return command{
 		name: "read", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command, args: arguments{string(cmd.MessageID)}, limits: cmd.limits,
 		wants: want(
 			domain.MemberEntity(cmd.Actor), domain.MessageEntity(message), domain.ReadEntity(cmd.Actor), domain.ReceiptEntity(cmd.Actor),
 		),
-		unconditional: func(_ *state, e domain.Entity) bool { return e.Kind == domain.KindMessage },
+		unconditional: unconditional,
 	}
 }
 

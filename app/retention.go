@@ -33,6 +33,7 @@ type RetentionConfig struct {
 type RetentionLog interface {
 	ports.EventSearch
 	ports.MessageCounter
+	entityLog
 }
 
 // Retention erases messages by rule, and keeps the legal holds that stop every erasure. It is for trusted callers: no membership is checked. Messages are erased

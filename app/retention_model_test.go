@@ -21,6 +21,9 @@ type keptMessage struct {
 	seq    domain.Seq
 	at     time.Time
 	erased bool
+
+	thread  bool // in a thread alone
+	ordinal int  // messages of the main timeline up to it
 }
 
 // retentionModel is a log with plain lists of messages and holds. Policies are those of the log: TestRetentionPolicy_Grace has a model of them.
@@ -36,22 +39,46 @@ func (m *retentionModel) held(chat domain.ChatID, sender domain.UserID) bool {
 
 // expire erases in the model what a whole pass must erase under a policy, and returns how many messages that are.
 func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time.Time) (n int) {
-	messages := m.chats[chat]
-	for i, message := range messages {
+	messages, last, behind := m.chats[chat], 0, false
+	for _, message := range messages {
+		last = max(last, message.ordinal)
+	}
+	for _, message := range messages {
 		age := now.Sub(message.at)
-		byAge, byCount := r.MaxAge > 0 && age >= r.MaxAge, r.MaxMessages > 0 && i < len(messages)-r.MaxMessages
+		byAge, byCount := r.MaxAge > 0 && age >= r.MaxAge, r.MaxMessages > 0 && message.ordinal+r.MaxMessages <= last
 		switch {
-		case message.erased:
+		case message.erased, behind && !message.thread:
 		case byAge || byCount:
 			if !m.held(chat, message.sender) {
 				message.erased = true
 				n++
 			}
-		case r.MaxAge == 0 || age >= 0:
-			return n
+		case !message.thread && (r.MaxAge == 0 || age >= 0):
+			behind = true
 		}
 	}
 	return n
+}
+
+// root returns a message of the main timeline of a chat, or "".
+func (m *retentionModel) root(chat domain.ChatID) domain.MessageID {
+	for _, message := range m.chats[chat] {
+		if !message.thread {
+			return message.id
+		}
+	}
+	return ""
+}
+
+// sent returns the ordinal of the next message of a chat.
+func (m *retentionModel) sent(chat domain.ChatID, thread bool) (ordinal int) {
+	for _, message := range m.chats[chat] {
+		ordinal = max(ordinal, message.ordinal)
+	}
+	if !thread {
+		ordinal++
+	}
+	return ordinal
 }
 
 var errKilled = errors.New("killed")
@@ -128,7 +155,12 @@ func TestRetention_Model(t *testing.T) {
 				for range rapid.SampledFrom([]int{1, 1, 5, 80}).Draw(rt, "sends") {
 					message := &keptMessage{id: domain.MessageID(fmt.Sprint("m", n)), sender: rapid.SampledFrom(users).Draw(rt, "sender"), at: k.clock.now}
 					n++
-					sent, err := k.chats.Send(ctx, domain.Send{Chat: chat, Actor: message.sender, MessageID: message.id, Content: "content"})
+					cmd := domain.Send{Chat: chat, Actor: message.sender, MessageID: message.id, Content: "content"}
+					if root := m.root(chat); root != "" && rapid.IntRange(0, 3).Draw(rt, "in a thread") == 0 {
+						cmd.Thread, message.thread = root, true
+					}
+					message.ordinal = m.sent(chat, message.thread)
+					sent, err := k.chats.Send(ctx, cmd)
 					must(err)
 					message.seq = sent.Seq
 					m.chats[chat] = append(m.chats[chat], message)

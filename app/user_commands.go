@@ -122,6 +122,14 @@ func (u UserCommands) AddMembers(ctx context.Context, cmd domain.AddMembers) (Ad
 	return u.chats.AddMembers(ctx, cmd)
 }
 
+// MarkThread is [Chats.MarkThread] by the user.
+func (u UserCommands) MarkThread(ctx context.Context, cmd domain.MarkThread) (Marked, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Marked{}, err
+	}
+	return u.chats.MarkThread(ctx, cmd)
+}
+
 // Remove is [Chats.Remove] by the user.
 func (u UserCommands) Remove(ctx context.Context, cmd domain.Remove) (Done, error) {
 	if err := u.act(&cmd.Actor); err != nil {

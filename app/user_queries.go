@@ -173,6 +173,51 @@ func (u UserQueries) Metadata(ctx context.Context, chat domain.ChatID) (Metadata
 	return q.Metadata(ctx, chat)
 }
 
+// Thread is [Queries.Thread] of a chat that the user may read, as the user sees it.
+func (u UserQueries) Thread(ctx context.Context, chat domain.ChatID, root domain.MessageID) (ThreadView, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return ThreadView{}, err
+	}
+	return q.Thread(ctx, chat, root, u.user)
+}
+
+// ThreadReplies is [Queries.ThreadReplies] of a chat that the user may read.
+func (u UserQueries) ThreadReplies(ctx context.Context, chat domain.ChatID, root domain.MessageID, page domain.Page) (List[MessageView], error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return List[MessageView]{}, err
+	}
+	return q.ThreadReplies(ctx, chat, root, page)
+}
+
+// Threads is [Queries.Threads] of a chat that the user may read, as the user sees them.
+func (u UserQueries) Threads(ctx context.Context, chat domain.ChatID, page ThreadPage) (List[ThreadView], error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return List[ThreadView]{}, err
+	}
+	return q.Threads(ctx, chat, u.user, page)
+}
+
+// UnreadMentions is [Queries.UnreadMentions] of the user. It returns [domain.ErrNotMember] for a former member.
+func (u UserQueries) UnreadMentions(ctx context.Context, chat domain.ChatID, ignoring ...domain.UserID) (UnreadMentions, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return UnreadMentions{}, err
+	}
+	return q.UnreadMentions(ctx, chat, u.user, ignoring...)
+}
+
+// MentionsOf is [Queries.MentionsOf] of the user, in a chat that the user may read.
+func (u UserQueries) MentionsOf(ctx context.Context, chat domain.ChatID, page MentionPage) (List[MessageView], error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return List[MessageView]{}, err
+	}
+	return q.MentionsOf(ctx, chat, u.user, page)
+}
+
 // Restrictions is [Queries.Restrictions], for the users that [UserQueries.Events] is for.
 func (u UserQueries) Restrictions(ctx context.Context, chat domain.ChatID, page domain.Page) (List[Restricted], error) {
 	q, err := u.access.rawQueriesAt(ctx, chat, u.user, u.at)

@@ -143,7 +143,10 @@ type Send struct {
 	ReplyTo     MessageID // a message of the chat, or the tombstone of one; "" for none
 	Mentions    []UserID  // mentions of non-members are not recorded
 	Attachments []Attachment
-	ClientMeta  string // a JSON object, carried without white space
+	ClientMeta  string    // a JSON object, carried without white space
+	Thread      MessageID // the message that it answers in a thread, the root; "" for a message of the main timeline
+	InChat      bool      // whether a reply in a thread is in the main timeline too
+	Broadcast   Broadcast // a mention of a group of members
 }
 
 // Edit gives a message new content and, if they are not nil, new mentions and attachments.
@@ -155,6 +158,8 @@ type Edit struct {
 	Mentions    []UserID     // nil leaves them as they are, an empty list removes them; mentions of non-members are not recorded
 	Attachments []Attachment // nil leaves them as they are, an empty list removes them
 	Command     CommandID
+
+	RemoveBroadcast bool // takes the mention of a group of members back. An edit cannot add one
 }
 
 // Delete leaves a tombstone in a message's place.
@@ -204,6 +209,16 @@ type MarkRead struct {
 	// AwaitRecorded has the call return only once the log has the mark, after about a second at most. Defaults to false: a mark that comes within a
 	// second of the one before is accepted at once and recorded later.
 	AwaitRecorded bool
+}
+
+// MarkThread says up to which reply a user has read a thread, or whether the user follows it, or both.
+type MarkThread struct {
+	Chat      ChatID
+	Actor     UserID
+	Thread    MessageID // the root
+	MessageID MessageID // the last reply read; "" leaves the mark as it is
+	Following Following // FollowingUnchanged leaves it as it is
+	Command   CommandID
 }
 
 // Typing names one user that starts or stops typing in one chat.

@@ -16,12 +16,16 @@ type Draft struct {
 	Mentions    []UserID
 	Attachments []Attachment
 	ClientMeta  ClientMeta
+	Thread      MessageID // the root of the thread that it answers in; "" for none
+	InChat      bool      // whether a reply in a thread is in the main timeline too
+	Broadcast   Broadcast
 }
 
 // Draft returns the message as it was sent, if it was not edited or deleted since.
 func (m Message) Draft() Draft {
 	return Draft{
 		ID: m.ID, Content: m.Content, ReplyTo: m.ReplyTo, Mentions: m.Mentions, Attachments: m.Attachments, ClientMeta: m.ClientMeta,
+		Thread: m.Thread, InChat: m.InChat, Broadcast: m.Broadcast,
 	}
 }
 
@@ -29,7 +33,8 @@ func (m Message) Draft() Draft {
 // metadata with white space.
 func (d Draft) Equal(other Draft) bool {
 	return d.ID == other.ID && d.Content == other.Content && d.ReplyTo == other.ReplyTo && d.ClientMeta.compact() == other.ClientMeta.compact() &&
-		slices.Equal(EachOnce(d.Mentions), EachOnce(other.Mentions)) && slices.Equal(d.Attachments, other.Attachments)
+		slices.Equal(EachOnce(d.Mentions), EachOnce(other.Mentions)) && slices.Equal(d.Attachments, other.Attachments) &&
+		d.Thread == other.Thread && d.InChat == other.InChat && d.Broadcast == other.Broadcast
 }
 
 // Check returns an [*InvalidError] if the draft is not valid.
@@ -40,7 +45,19 @@ func (d Draft) Check() error {
 	if d.ReplyTo != "" && d.ReplyTo == d.ID {
 		return &InvalidError{Field: "replyTo", Problem: "names the message itself", Allowed: "an earlier message of the chat"}
 	}
-	return firstOf(checkMentions(d.Mentions), checkAttachments(d.Attachments))
+	return firstOf(d.checkThread(), checkMentions(d.Mentions), checkAttachments(d.Attachments))
+}
+
+func (d Draft) checkThread() error {
+	switch {
+	case d.Thread != "" && d.Thread == d.ID:
+		return &InvalidError{Field: "threadId", Problem: "names the message itself", Allowed: "an earlier message of the chat"}
+	case d.InChat && d.Thread == "":
+		return &InvalidError{Field: "inChat", Problem: "is set and there is no threadId", Allowed: "a reply in a thread"}
+	case d.Broadcast > BroadcastHere:
+		return &InvalidError{Field: "broadcast", Problem: "is " + d.Broadcast.String(), Allowed: "none, all, here"}
+	}
+	return nil
 }
 
 func emptyMessage() error {
@@ -112,6 +129,7 @@ func EachOnce(users []UserID) []UserID {
 // Referred holds the messages and members of the chat that a draft or an edit refers to.
 type Referred struct {
 	ReplyTo bool     // whether the chat has the message that ReplyTo names, or its tombstone
+	Root    Message  // that of the draft's thread
 	Members []Member // the mentioned users
 }
 
@@ -132,7 +150,7 @@ func (c Chat) Post(by Member, existing Message, d Draft, r Referred, at time.Tim
 	if existing.Exists() && existing.Sender == by.User {
 		return nil, nil
 	}
-	if err := c.allow(by, ActionPost, "post in", at); err != nil {
+	if err := c.maySend(by, d, at); err != nil {
 		return nil, err
 	}
 	if existing.Exists() {
@@ -147,9 +165,33 @@ func (c Chat) Post(by Member, existing Message, d Draft, r Referred, at time.Tim
 	if d.ReplyTo != "" && !r.ReplyTo {
 		return nil, refuse(ErrMessageNotFound, "chat %q has no message %q to reply to", c.ID, d.ReplyTo)
 	}
+	if d.Thread != "" {
+		if err := r.Root.answerable(); err != nil {
+			return nil, err
+		}
+	}
 	mentions := r.mentioned(d.Mentions)
 	return []Durable{MessageNew{
 		Chat: c.ID, Message: d.ID, Sender: by.User, Content: d.Content, ReplyTo: d.ReplyTo,
-		Mentions: mentions, Attachments: slices.Clone(d.Attachments), ClientMeta: d.ClientMeta, Mentioned: len(mentions) > 0, At: at,
+		Mentions: mentions, Attachments: slices.Clone(d.Attachments), ClientMeta: d.ClientMeta,
+		Thread: d.Thread, InChat: d.InChat, Broadcast: d.Broadcast, Mentioned: len(mentions) > 0 || d.Broadcast == BroadcastAll, At: at,
 	}}, nil
+}
+
+// maySend refuses a draft of a user who is no member, restricted, or of too low a role for one of the things that it does.
+func (c Chat) maySend(by Member, d Draft, at time.Time) error {
+	if d.Thread == "" || d.InChat {
+		if err := c.allow(by, ActionPost, "post in", at); err != nil {
+			return err
+		}
+	}
+	if d.Thread != "" {
+		if err := c.allow(by, ActionReply, "reply in a thread of", at); err != nil {
+			return err
+		}
+	}
+	if d.Broadcast != NoBroadcast {
+		return c.allow(by, ActionMentionAll, "mention all members of", at)
+	}
+	return nil
 }

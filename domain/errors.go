@@ -57,6 +57,8 @@ var (
 	ErrHoldExists = errors.New("hold exists")
 	// ErrHoldNotFound is returned for a legal hold that its subject does not have.
 	ErrHoldNotFound = errors.New("hold not found")
+	// ErrThread is returned for a thread of a message that is itself a reply in a thread.
+	ErrThread = errors.New("no thread")
 	// ErrNoSession is returned for a token that opens no session: unknown, malformed, expired, closed or rotated. The error does not distinguish
 	// these.
 	ErrNoSession = errors.New("no such session")

@@ -10,6 +10,8 @@ type Revision struct {
 	Content     Content      // may be empty if the message has attachments then
 	Mentions    []UserID     // nil leaves them as they are; an empty list removes them
 	Attachments []Attachment // nil leaves them as they are; an empty list removes them
+
+	RemoveBroadcast bool // whether the message no longer mentions a group of members. An edit cannot add such a mention
 }
 
 // Check returns an [*InvalidError] if the revision is not valid.
@@ -47,10 +49,13 @@ func (m Message) Edit(by Member, to Revision, r Referred, window time.Duration, 
 			edit.Mentions, edit.MentionsAdded, edit.Mentioned = append([]UserID{}, kept...), without(kept, m.Mentions), true
 		}
 	}
+	if to.RemoveBroadcast && m.Broadcast != NoBroadcast {
+		edit.BroadcastRemoved, edit.Mentioned = true, edit.Mentioned || m.Broadcast == BroadcastAll
+	}
 	if to.Attachments != nil && !slices.Equal(to.Attachments, m.Attachments) {
 		edit.Attachments = append([]Attachment{}, to.Attachments...)
 	}
-	if edit.Content == m.Content && edit.Mentions == nil && edit.Attachments == nil {
+	if edit.Content == m.Content && edit.Mentions == nil && edit.Attachments == nil && !edit.BroadcastRemoved {
 		return nil, nil
 	}
 	return []Durable{edit}, nil

@@ -1,6 +1,6 @@
 package domain
 
-// State is the folded state of an entity: a [*Chat], [*Member], [*Message], [*Reactions] or [*ReadMark].
+// State is the folded state of an entity, such as a [*Chat] or a [*Message].
 type State interface {
 	// Apply folds an event that moved the entity. Events are given in the order of their seqs.
 	Apply(seq Seq, e Durable)
@@ -14,6 +14,9 @@ var (
 	_ State = (*Message)(nil)
 	_ State = (*Reactions)(nil)
 	_ State = (*ReadMark)(nil)
+	_ State = (*Thread)(nil)
+	_ State = (*ThreadPosition)(nil)
+	_ State = (*Mentions)(nil)
 )
 
 // NewState is the state of an entity that nothing has moved; nil for an entity that is only a version.
@@ -31,7 +34,13 @@ func NewState(chat ChatID, e Entity) State {
 		return &ReadMark{}
 	case KindMetadata:
 		return &Metadata{}
-	case KindCommand, KindCustom, KindReceipt, KindRestrictions:
+	case KindThread:
+		return &Thread{}
+	case KindThreadMark:
+		return &ThreadPosition{}
+	case KindMentions:
+		return &Mentions{}
+	case KindCommand, KindCustom, KindReceipt, KindRestrictions, KindThreads:
 	}
 	return nil
 }

@@ -57,15 +57,18 @@ type ExpiryPlace uint8
 const (
 	ExpiryOfLog ExpiryPlace = iota
 	ExpiryOfVault
+	ExpiryOfThreads // of the log: messages that are in threads alone
 )
 
-// String returns "log" or "vault".
+// String returns "log", "vault" or "threads".
 func (p ExpiryPlace) String() string {
 	switch p {
 	case ExpiryOfLog:
 		return "log"
 	case ExpiryOfVault:
 		return "vault"
+	case ExpiryOfThreads:
+		return "threads"
 	}
 	return fmt.Sprintf("ExpiryPlace(%d)", uint8(p))
 }
@@ -75,7 +78,7 @@ type Expiry struct {
 	Next    domain.Seq     // of the first message that the log still has; in a vault the first seq of the first segment that may have content of erased events
 	At      int64          // the time of that message, 0 if retention passed it over; of a vault when that segment was rewritten last. Unix milliseconds
 	Ordinal domain.Ordinal // of that message
-	Until   domain.Seq     // from Next on, every message before it was erased or passed over; 0 in a vault
+	Until   domain.Seq     // from Next on, every message before it was erased or passed over; 0 in a vault and in threads
 }
 
 // WithHold returns the holds of a subject with another one. Its errors are those of [RetentionRules].AddHold.

@@ -113,6 +113,12 @@ func rules() map[string]rule {
 		messages + "ListUnread":       reads,
 		messages + "ListEntityEvents": reads,
 
+		messages + "MarkThread":         writes,
+		messages + "GetThread":          reads,
+		messages + "ListThreadMessages": reads,
+		messages + "ListThreads":        reads,
+		messages + "ListMentions":       reads,
+
 		log + "ListEvents":      reads,
 		log + "ListAuditEvents": reads,
 

@@ -174,6 +174,12 @@ func addMessageRows(rows map[string]accessRow) {
 	write("AddReaction", "", "", command("message_id", "m", "emoji", "👍"))
 	write("RemoveReaction", "", "", command("message_id", "m", "emoji", "👍"))
 	write("MarkRead", "", "", query("message_id", "m"))
+	write("MarkThread", "", "", query("thread_id", "m", "following", "FOLLOWING_FOLLOW"))
+	for name, request := range map[string]func(*place, string) object{
+		"GetThread": query("thread_id", "m"), "ListThreads": query(), "ListMentions": query(),
+	} {
+		rows["chatcore.v1.MessageService."+name] = accessRow{auth.ScopeChatsRead, request, (*place).owner, "", "", "", "", absent}
+	}
 	write("RecordEvent", "", "", command("type", "poll:voted", "data", "{}"))
 	rows["chatcore.v1.MessageService.SendMessages"] = accessRow{ // its results have the errors
 		scope: auth.ScopeChatsWrite, actor: (*place).owner,
@@ -182,7 +188,7 @@ func addMessageRows(rows map[string]accessRow) {
 		},
 	}
 	for name, request := range map[string]func(*place, string) object{
-		"GetMessage": query("message_id", "m"), "ListMessages": query(), "ListEntityEvents": query("entity_id", "poll"),
+		"GetMessage": query("message_id", "m"), "ListMessages": query(), "ListThreadMessages": query("thread_id", "m"), "ListEntityEvents": query("entity_id", "poll"),
 	} {
 		rows["chatcore.v1.MessageService."+name] = accessRow{auth.ScopeChatsRead, request, nil, "", "", "", "", absent}
 	}

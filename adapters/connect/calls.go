@@ -53,6 +53,7 @@ type chatReader interface {
 	MemberPage(ctx context.Context, chat domain.ChatID, page domain.Page) (app.List[domain.Member], error)
 	Message(ctx context.Context, chat domain.ChatID, id domain.MessageID) (app.MessageView, error)
 	History(ctx context.Context, chat domain.ChatID, span domain.Span) ([]app.MessageView, error)
+	ThreadReplies(ctx context.Context, chat domain.ChatID, root domain.MessageID, page domain.Page) (app.List[app.MessageView], error)
 	CustomPage(ctx context.Context, chat domain.ChatID, id domain.CustomID, page domain.Page) (app.List[ports.Record], error)
 	Typing(ctx context.Context, chat domain.ChatID) ([]domain.UserID, error)
 	Events(ctx context.Context, chat domain.ChatID, span domain.Span) ([]ports.Record, error)

@@ -127,6 +127,7 @@ func (o *output) message(m app.MessageView) *v1.Message {
 		ReplyTo: string(m.ReplyTo), ReplyDeleted: m.ReplyDeleted, Mentions: texts(m.Mentions), Attachments: attachmentsOf(m.Attachments),
 		ClientMeta: string(m.ClientMeta), SentAt: timeOf(m.SentAt), Revision: o.number("revision", uint64(m.Revision)), EditedAt: timeOf(m.EditedAt),
 		DeletedAt: timeOf(m.DeletedAt), DeletedBy: string(m.DeletedBy), DeleteReason: string(m.Reason), Unreadable: m.Unreadable != nil, Erased: m.Erased,
+		ThreadId: string(m.Thread), InChat: m.InChat, Broadcast: broadcastOf(m.Broadcast), Thread: o.threadSummary(m.Summary),
 	}
 	for _, g := range m.Reactions {
 		view.Reactions = append(view.Reactions, &v1.ReactionGroup{Emoji: string(g.Emoji), UserIds: texts(g.Users)})

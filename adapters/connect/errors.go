@@ -111,6 +111,7 @@ func errorClasses() []errorClass {
 		{err: domain.ErrLegalHold, code: rpc.CodeFailedPrecondition, reason: "legal_hold"},
 		{err: domain.ErrDirect, code: rpc.CodeFailedPrecondition, reason: "direct"},
 		{err: domain.ErrPeerGone, code: rpc.CodeFailedPrecondition, reason: "peer_gone"},
+		{err: domain.ErrThread, code: rpc.CodeFailedPrecondition, reason: "thread"},
 		{err: ports.ErrLevel, code: rpc.CodeFailedPrecondition, reason: "log_level", text: sentinel},
 		{err: domain.ErrLastOwner, code: rpc.CodeFailedPrecondition, reason: "last_owner"},
 		{err: domain.ErrMessageDeleted, code: rpc.CodeFailedPrecondition, reason: "message_deleted"},

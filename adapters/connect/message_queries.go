@@ -117,17 +117,33 @@ func nextSpan(span domain.Span, messages []*v1.Message, full bool) string {
 	return fmt.Sprintf("%c%d", cursorBefore, messages[0].GetSeq())
 }
 
+// maxIgnored is the most users whose messages are no mentions.
+const maxIgnored = 100
+
 func (s *messageService) GetUnread(ctx context.Context, req *v1.GetUnreadRequest) (*v1.GetUnreadResponse, error) {
 	in := s.read(ctx)
-	chat, user := in.chat(req.GetChatId()), in.subject(req.GetUserId())
+	chat, user, ignoring := in.chat(req.GetChatId()), in.subject(req.GetUserId()), in.users("ignored_sender_ids", req.GetIgnoredSenderIds())
+	if n := len(ignoring); n > maxIgnored {
+		in.keep(&domain.InvalidError{Field: "ignored_sender_ids", Problem: fmt.Sprintf("has %d users", n), Allowed: fmt.Sprintf("at most %d", maxIgnored)})
+	}
 	if in.err != nil {
 		return nil, in.err
+	}
+	var out output
+	if req.GetWithMentions() {
+		unread, err := s.core.As(user).Queries.UnreadMentions(ctx, chat, ignoring...)
+		if err != nil {
+			return nil, err
+		}
+		return answer(&out, &v1.GetUnreadResponse{
+			Messages: out.number("messages", uint64(unread.Messages)), Mentions: out.count("mentions", unread.Mentions),
+			ThreadMentions: out.count("thread_mentions", unread.ThreadMentions), MentionsAtLeast: unread.AtLeast,
+		})
 	}
 	unread, err := s.core.As(user).Queries.Unread(ctx, chat)
 	if err != nil {
 		return nil, err
 	}
-	var out output
 	return answer(&out, &v1.GetUnreadResponse{Messages: out.number("messages", uint64(unread))})
 }
 

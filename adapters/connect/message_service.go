@@ -40,9 +40,13 @@ func (in *input) send(req *v1.SendMessageRequest) domain.Send {
 	cmd := domain.Send{
 		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Content: req.GetContent(), Mentions: in.users("mentions", req.GetMentions()),
 		Attachments: parseAttachments(req.GetAttachments()), ClientMeta: req.GetClientMeta(),
+		InChat: req.GetInChat(), Broadcast: in.broadcast(req.GetBroadcast()),
 	}
 	if req.GetReplyTo() != "" {
 		cmd.ReplyTo = in.message("reply_to", req.GetReplyTo())
+	}
+	if req.GetThreadId() != "" {
+		cmd.Thread = in.message("thread_id", req.GetThreadId())
 	}
 	return cmd
 }
@@ -51,7 +55,7 @@ func (s *messageService) EditMessage(ctx context.Context, req *v1.EditMessageReq
 	in := s.read(ctx)
 	cmd := domain.Edit{
 		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), MessageID: in.message("message_id", req.GetMessageId()), Content: req.GetContent(),
-		Command: in.command(req.GetCommandId()),
+		Command: in.command(req.GetCommandId()), RemoveBroadcast: req.GetRemoveBroadcast(),
 	}
 	if list := req.GetMentions(); list != nil { // set and empty: none from now on
 		cmd.Mentions = append([]domain.UserID{}, in.users("mentions.user_ids", list.GetUserIds())...)

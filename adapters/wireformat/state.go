@@ -31,10 +31,32 @@ type state struct {
 	Message   *domain.Message  `json:"message,omitempty"`
 	Reactions *reactions       `json:"reactions,omitempty"`
 	Metadata  *domain.Metadata `json:"metadata,omitempty"`
+
+	Thread     *domain.Thread         `json:"thread,omitempty"`
+	ThreadMark *domain.ThreadPosition `json:"threadMark,omitempty"`
 }
 
 // reactions are grouped by emoji: users and the seqs of their events.
 type reactions map[domain.Emoji]map[domain.UserID]domain.Seq
+
+// deltas returns the difference of each seq of an ascending list to the one before: they are written with fewer digits.
+func deltas(seqs []domain.Seq) []domain.Seq {
+	differences, before := make([]domain.Seq, len(seqs)), domain.Seq(0)
+	for i, seq := range seqs {
+		differences[i], before = seq-before, seq
+	}
+	return differences
+}
+
+// sums is the inverse of deltas.
+func sums(differences []domain.Seq) []domain.Seq {
+	seqs, sum := make([]domain.Seq, len(differences)), domain.Seq(0)
+	for i, difference := range differences {
+		sum += difference
+		seqs[i] = sum
+	}
+	return seqs
+}
 
 // EncodeState writes the state of an entity for a snapshot.
 func EncodeState(s domain.State) ([]byte, error) {
@@ -48,6 +70,12 @@ func EncodeState(s domain.State) ([]byte, error) {
 		out.Message = s
 	case *domain.Metadata:
 		out.Metadata = s
+	case *domain.Thread:
+		thread := *s
+		thread.Window = deltas(s.Window)
+		out.Thread = &thread
+	case *domain.ThreadPosition:
+		out.ThreadMark = s
 	case *domain.Reactions:
 		all := make(reactions)
 		for r, seq := range s.All() {
@@ -58,7 +86,7 @@ func EncodeState(s domain.State) ([]byte, error) {
 		}
 		out.V, out.Reactions = reactionsVersion, &all
 	default:
-		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions, metadata"}
+		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions, metadata, thread, threadMark"}
 	}
 	return json.Marshal(out)
 }
@@ -94,6 +122,11 @@ func DecodeState(chat domain.ChatID, e domain.Entity, raw []byte) (domain.State,
 		return in.Message, nil
 	case e.Kind == domain.KindMetadata && in.Metadata != nil:
 		return in.Metadata, nil
+	case e.Kind == domain.KindThread && in.Thread != nil:
+		in.Thread.Window = sums(in.Thread.Window)
+		return in.Thread, nil
+	case e.Kind == domain.KindThreadMark && in.ThreadMark != nil:
+		return in.ThreadMark, nil
 	case e.Kind == domain.KindReactions && in.Reactions != nil:
 		set := make(map[domain.Reaction]domain.Seq)
 		for emoji, users := range *in.Reactions {

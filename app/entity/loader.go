@@ -204,6 +204,9 @@ func (e *Loader) wantsOf(entities []Versioned) []ports.LoadRequest {
 		if s.Latest || s.State == nil {
 			wants[i].After = 0
 		}
+		if s.Entity.Kind == domain.KindMentions && !s.Latest {
+			wants[i].Last = domain.MaxMentionEvents
+		}
 	}
 	return wants
 }
@@ -262,6 +265,8 @@ func (e *Loader) fold(chat domain.ChatID, s *Versioned, h ports.EntityHistory) *
 		base = nil
 	case h.Snapshot.State != nil:
 		base = h.Snapshot.State
+	case h.Older > 0: // the newest events alone, which are more than the caller lacked
+		base = nil
 	}
 	switch {
 	case unchanged && s.Version > 0:
@@ -274,6 +279,9 @@ func (e *Loader) fold(chat domain.ChatID, s *Versioned, h ports.EntityHistory) *
 	if s.State = base; base == nil {
 		s.Records, s.Command = h.Events, h.Command
 		return unread
+	}
+	if mentions, ok := s.State.(*domain.Mentions); ok && h.Older > 0 {
+		mentions.StartAt(h.Events[0].Seq)
 	}
 	for _, r := range h.Events {
 		s.State.Apply(r.Seq, r.Event)
@@ -303,11 +311,12 @@ func (e *Loader) NoteMove(chat domain.ChatID, entity domain.Entity, seq domain.S
 	e.cache.noteMove(entityKey{chat, entity}, seq)
 }
 
-// RequestSnapshot has a snapshot of an entity written in the background: of the loaded state or, if that is nil, of the state then.
+// RequestSnapshot has a snapshot of an entity written in the background: of the loaded state or, if that is nil, of the state then. Mentions need none: they are folded from
+// their newest events alone.
 //
 //nolint:contextcheck // the worker outlives its callers
 func (e *Loader) RequestSnapshot(chat domain.ChatID, entity domain.Entity, loaded *Versioned) {
-	if e.worker != nil && domain.NewState(chat, entity) != nil {
+	if e.worker != nil && entity.Kind != domain.KindMentions && domain.NewState(chat, entity) != nil {
 		e.worker.request(entityKey{chat, entity}, loaded)
 	}
 }

@@ -199,6 +199,10 @@ func sizeOf(key entityKey, s domain.State) int64 {
 		n += len(s.Content) + len(s.ClientMeta) + owner*len(s.Mentions) + 4*owner*len(s.Attachments)
 	case *domain.Reactions:
 		n += reaction * s.Len()
+	case *domain.Thread:
+		n += 8*len(s.Window) + 2*owner*len(s.Recent) + owner*len(s.Participants)
+	case *domain.Mentions:
+		n += 8*domain.MaxMentionEvents + 4*owner*s.Len()
 	}
 	return int64(n)
 }

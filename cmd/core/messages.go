@@ -20,13 +20,16 @@ type sentView struct {
 }
 
 func (c *cli) send() *cobra.Command {
-	var sender, id, replyTo string
+	var sender, id, replyTo, thread string
+	var inChat bool
+	var mentions mentionFlags
 	cmd := &cobra.Command{
 		Use: "send", Short: "Send a message",
 		Long: "Send a message. The same --id again is the same send: after a lost answer, send again.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				send := domain.Send{Chat: domain.ChatID(args[0]), Actor: domain.UserID(sender), MessageID: domain.MessageID(id), Content: args[1], ReplyTo: domain.MessageID(replyTo)}
+				send.Thread, send.InChat, send.Mentions, send.Broadcast = domain.MessageID(thread), inChat, usersOf(mentions.users), mentions.broadcast()
 				sent, err := core.Chats.Send(cmd.Context(), send)
 				if err != nil {
 					return err
@@ -43,13 +46,27 @@ func (c *cli) send() *cobra.Command {
 	c.asFlag(cmd, &sender)
 	cmd.Flags().StringVar(&id, "id", "", "`ID` of the message (default: a new one)")
 	cmd.Flags().StringVar(&replyTo, "reply-to", "", "`MESSAGE` that this one replies to")
+	cmd.Flags().StringVar(&thread, "thread", "", "`MESSAGE` that this one answers in a thread")
+	cmd.Flags().BoolVar(&inChat, "in-chat", false, "with --thread: show the message among those of the chat too")
+	mentions.add(cmd)
 	return c.rateFlag(c.jsonFlag(cmd))
 }
 
 func (c *cli) edit() *cobra.Command {
-	return c.change("edit", "Replace the text of a message", []argument{chatArg, messageArg, textArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		return core.Chats.Edit(cmd.Context(), domain.Edit{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Content: ch.text(textArg), Command: ch.commandID()})
+	var users []string
+	var noMentions, noBroadcast bool
+	cmd := c.change("edit", "Replace the text of a message", []argument{chatArg, messageArg, textArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		edit := domain.Edit{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Content: ch.text(textArg), Command: ch.commandID(), RemoveBroadcast: noBroadcast}
+		if edit.Mentions = usersOf(users); noMentions {
+			edit.Mentions = []domain.UserID{}
+		}
+		return core.Chats.Edit(cmd.Context(), edit)
 	})
+	cmd.Flags().StringArrayVar(&users, "mention", nil, "`USER` to mention from now on, instead of those before; may be given several times")
+	cmd.Flags().BoolVar(&noMentions, "no-mentions", false, "mention no user any more")
+	cmd.Flags().BoolVar(&noBroadcast, "no-broadcast", false, "take a mention of all members back")
+	cmd.MarkFlagsMutuallyExclusive("mention", "no-mentions")
+	return cmd
 }
 
 func (c *cli) delete() *cobra.Command {

@@ -52,6 +52,11 @@ type messageView struct {
 	DeletedBy string              `json:"deletedBy,omitempty"`
 	Reason    string              `json:"reason,omitempty"`
 	Reactions map[string][]string `json:"reactions,omitempty"`
+	Mentions  []domain.UserID     `json:"mentions,omitempty"`
+	ThreadID  string              `json:"threadId,omitempty"`
+	InChat    bool                `json:"inChat,omitempty"`
+	Broadcast string              `json:"broadcast,omitempty"`
+	Replies   int                 `json:"replies,omitempty"` // in the thread of the message
 
 	Unreadable string `json:"unreadable,omitempty"` // why a newer program is needed to read it
 }
@@ -60,6 +65,10 @@ func viewOf(chat domain.ChatID, m app.MessageView) messageView {
 	v := messageView{
 		ChatID: string(chat), MessageID: string(m.ID), Seq: m.Seq, SenderID: string(m.Sender), Content: string(m.Content), ReplyTo: string(m.ReplyTo), ReplyGone: m.ReplyDeleted,
 		SentAt: m.SentAt, Revision: m.Revision, Deleted: m.Deleted(), Erased: m.Erased, DeletedBy: string(m.DeletedBy), Reason: string(m.Reason),
+		Mentions: m.Mentions, ThreadID: string(m.Thread), InChat: m.InChat, Replies: m.Summary.Replies,
+	}
+	if m.Broadcast != domain.NoBroadcast {
+		v.Broadcast = m.Broadcast.String()
 	}
 	if !m.EditedAt.IsZero() {
 		v.EditedAt = &m.EditedAt
@@ -96,6 +105,9 @@ func rawOf(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e domain.E
 func sentence(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.MessageNew:
+		if e.Thread != "" {
+			return fmt.Sprintf("%s in the thread of %s: %s", e.Sender, e.Thread, e.Content)
+		}
 		return fmt.Sprintf("%s: %s", e.Sender, e.Content)
 	case domain.MessageEdit:
 		return fmt.Sprintf("%s edits %s: %s", e.Editor, e.Message, e.Content)
@@ -118,6 +130,8 @@ func sentence(e domain.Event) string {
 		return policyText(e)
 	case domain.MemberRestriction:
 		return restrictionText(e)
+	case domain.ThreadMark:
+		return threadMarkText(e)
 	case domain.Unknown:
 		return fmt.Sprintf("v%d, which this program cannot read; a newer one can", e.Version)
 	case domain.Custom:
@@ -133,6 +147,20 @@ func sentence(e domain.Event) string {
 		return fmt.Sprintf("%s is %s", e.User, wireformat.StatusName(e.Status))
 	}
 	return ""
+}
+
+func threadMarkText(e domain.ThreadMark) string {
+	var text string
+	if e.ReadSeq > 0 {
+		text = fmt.Sprintf("%s has read the thread of %s up to seq %d", e.User, e.Thread, e.ReadSeq)
+	}
+	if e.Following != domain.FollowingUnchanged {
+		if text != "" {
+			text += "; "
+		}
+		text += fmt.Sprintf("%s sets following of the thread of %s to %s", e.User, e.Thread, e.Following)
+	}
+	return text
 }
 
 func updated(e domain.ChatUpdate) string {

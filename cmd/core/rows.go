@@ -37,6 +37,9 @@ func messageRow(m app.MessageView) terminal.Row {
 	default:
 		about = append(about, fmt.Sprintf("reply to %s", m.ReplyTo))
 	}
+	if m.Thread != "" {
+		about = append(about, fmt.Sprintf("in the thread of %s", m.Thread))
+	}
 	switch {
 	case m.Unreadable != nil:
 		about = append(about, "a newer program can read this message")
@@ -64,8 +67,18 @@ func messageRow(m app.MessageView) terminal.Row {
 	for _, group := range m.Reactions {
 		notes = append(notes, fmt.Sprintf("%s %d", group.Emoji, len(group.Users)))
 	}
+	if m.Summary.Replies > 0 {
+		notes = append(notes, "thread of "+repliesText(m.Summary.Replies))
+	}
 	row.Note = strings.Join(notes, "  ")
 	return row
+}
+
+func repliesText(n int) string {
+	if n == 1 {
+		return "1 reply"
+	}
+	return strconv.Itoa(n) + " replies"
 }
 
 // typeColumn is the name of an event's type. A name that no program of this version records is quoted, so that no row begins with a mark.

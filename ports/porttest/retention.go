@@ -362,10 +362,10 @@ func testConcurrentPolicies(t *testing.T, log ruledLog) {
 
 func testExpiries(t *testing.T, log ruledLog) {
 	ctx, first, second := t.Context(), ports.Expiry{Next: 7, At: 1700000000000, Ordinal: 3, Until: 9}, ports.Expiry{Next: 1 << 40}
-	if err := errors.Join(log.SaveExpiry(ctx, 0, ports.ExpiryOfLog, "x", first), log.SaveExpiry(ctx, 0, ports.ExpiryOfVault, "x", second), log.SaveExpiry(ctx, 0, ports.ExpiryOfLog, "y", second)); err != nil {
+	if err := errors.Join(log.SaveExpiry(ctx, 0, ports.ExpiryOfLog, "x", first), log.SaveExpiry(ctx, 0, ports.ExpiryOfVault, "x", second), log.SaveExpiry(ctx, 0, ports.ExpiryOfLog, "y", second), log.SaveExpiry(ctx, 0, ports.ExpiryOfThreads, "z", first)); err != nil {
 		t.Fatal(err)
 	}
-	for place, want := range map[ports.ExpiryPlace][]ports.Expiry{ports.ExpiryOfLog: {first, {}, second}, ports.ExpiryOfVault: {second, {}, {}}} {
+	for place, want := range map[ports.ExpiryPlace][]ports.Expiry{ports.ExpiryOfLog: {first, {}, second}, ports.ExpiryOfVault: {second, {}, {}}, ports.ExpiryOfThreads: {{}, first, {}}} {
 		if got, err := log.Expiries(ctx, 0, place, []domain.ChatID{"x", "z", "y"}); err != nil || !slices.Equal(got, want) {
 			t.Errorf("of place %d there are %+v, %v, want %+v", place, got, err, want)
 		}

@@ -302,8 +302,12 @@ func (l *Log) SaveExpiry(ctx context.Context, partition int, place ports.ExpiryP
 }
 
 func expiryField(place ports.ExpiryPlace, chat domain.ChatID) string {
-	if place == ports.ExpiryOfVault {
+	switch place {
+	case ports.ExpiryOfVault:
 		return "v" + string(chat)
+	case ports.ExpiryOfThreads:
+		return "t" + string(chat)
+	case ports.ExpiryOfLog:
 	}
 	return "r" + string(chat)
 }

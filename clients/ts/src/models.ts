@@ -10,9 +10,11 @@ import type { Plain } from "./types.js";
 
 export type {
   Admission,
+  Broadcast,
   ChatChange,
   ChatKind,
   EndpointState,
+  Following,
   GroupKind,
   Input,
   JsonObject,
@@ -38,6 +40,8 @@ export type RestrictedUser = Plain<proto.RestrictedUser>;
 export type Contact = Plain<proto.Contact>;
 /** Message is a message in its present state, or as of a seq. */
 export type Message = Plain<types.Message>;
+/** Thread is a thread as a user sees it. */
+export type Thread = Plain<types.Thread>;
 /** Attachment refers to a file that is kept elsewhere. */
 export type Attachment = Plain<types.Attachment>;
 /** CommandResult is the result of a command that was carried out. */

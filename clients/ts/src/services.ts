@@ -102,12 +102,24 @@ export class Messages extends Service {
   readonly list = this.pages(message.listMessages, "messages", "chatId");
   /** Returns how many messages of others a member has not read in one chat. */
   readonly getUnread = this.part(message.getUnread, "messages", "chatId");
+  /** Returns how many messages of others a member has not read in one chat and, with withMentions, how many of them and in threads mention the member. */
+  readonly countUnread = this.repeatable(message.getUnread, "chatId");
   /** Returns how many messages of others a user has not read in each of the user's chats. */
   readonly listUnread = this.part(message.listUnread, "chats");
   /** Lists the custom events of one custom entity, newest first. */
   readonly listEntityEvents = this.pages(message.listEntityEvents, "events", "chatId", "entityId");
   /** Returns a page of the custom events of one custom entity, newest first, with the version of the entity. */
   readonly getEntityEvents = this.repeatable(message.listEntityEvents, "chatId", "entityId");
+  /** Moves the actor's mark of a thread forward, to messageId, or changes whether the actor follows it. */
+  readonly markThread = this.repeatable(message.markThread, "chatId", "threadId");
+  /** Returns a thread as a user sees it, as of now or as of a seq. */
+  readonly getThread = this.part(message.getThread, "thread", "chatId", "threadId");
+  /** Lists the replies in a thread, newest first. */
+  readonly listThread = this.pages(message.listThreadMessages, "messages", "chatId", "threadId");
+  /** Lists the threads of a chat as a user sees them, those with the latest replies first. */
+  readonly listThreads = this.pages(message.listThreads, "threads", "chatId");
+  /** Lists the messages that mention a user or all members, the latest mention first. */
+  readonly listMentions = this.pages(message.listMentions, "messages", "chatId");
 
   /**
    * Posts up to 256 messages, and returns one result for each in the same order. Messages to one chat are recorded in the order given: once one of them

@@ -11,7 +11,9 @@ import type { ChatChange as ProtoChatChange } from "./gen/chatcore/v1/event_pb.j
 import type { AttachmentList, MentionList } from "./gen/chatcore/v1/message_pb.js";
 import type {
   Attachment,
+  Broadcast as ProtoBroadcast,
   ChatKind as ProtoChatKind,
+  Following as ProtoFollowing,
   Restriction as ProtoRestriction,
   Role as ProtoRole,
   Status as ProtoStatus,
@@ -35,6 +37,10 @@ export type Visibility = Names<typeof ProtoVisibility>;
 export type Restriction = Names<typeof ProtoRestriction>;
 /** Admission is what became of a user who was added. "unspecified" is a result that this version of the client does not know. */
 export type Admission = Names<typeof ProtoAdmission>;
+/** Broadcast is a mention of a group of members. "unspecified" is none. */
+export type Broadcast = Names<typeof ProtoBroadcast>;
+/** Following is a change of whether a user follows a thread. "unspecified" leaves it as it is. */
+export type Following = Names<typeof ProtoFollowing>;
 /** ChatChange is the kind of change of a ChatUpdate. "unspecified" is a change that this version of the client does not know. */
 export type ChatChange = Names<typeof ProtoChatChange>;
 /** Severity is how bad a finding is. "unspecified" is a severity that this version of the client does not know. */
@@ -76,7 +82,11 @@ type EnumName<T extends number> = `${T}` extends `${infer N extends number}`
                           ? Restriction
                           : T extends ProtoAdmission
                             ? Admission
-                            : never
+                            : T extends ProtoBroadcast
+                              ? Broadcast
+                              : T extends ProtoFollowing
+                                ? Following
+                                : never
   : number;
 
 /** Value is the plain form of the value of a field. */

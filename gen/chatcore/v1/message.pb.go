@@ -41,7 +41,14 @@ type SendMessageRequest struct {
 	// Files, at most 32.
 	Attachments []*Attachment `protobuf:"bytes,7,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	// JSON object that the client attaches, at most 4 KiB, as text. Defaults to none.
-	ClientMeta    string `protobuf:"bytes,8,opt,name=client_meta,json=clientMeta,proto3" json:"client_meta,omitempty"`
+	ClientMeta string `protobuf:"bytes,8,opt,name=client_meta,json=clientMeta,proto3" json:"client_meta,omitempty"`
+	// Id of the message of the same chat, the root, that this one answers in a thread. It must not be a reply in a thread itself. Defaults to none: the message is
+	// in the main timeline.
+	ThreadId string `protobuf:"bytes,9,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Whether a reply in a thread is in the main timeline too. Defaults to false.
+	InChat bool `protobuf:"varint,10,opt,name=in_chat,json=inChat,proto3" json:"in_chat,omitempty"`
+	// Mention of a group of members. It takes a role, admin unless the policy says otherwise. Defaults to none.
+	Broadcast     Broadcast `protobuf:"varint,11,opt,name=broadcast,proto3,enum=chatcore.v1.Broadcast" json:"broadcast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -130,6 +137,27 @@ func (x *SendMessageRequest) GetClientMeta() string {
 		return x.ClientMeta
 	}
 	return ""
+}
+
+func (x *SendMessageRequest) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *SendMessageRequest) GetInChat() bool {
+	if x != nil {
+		return x.InChat
+	}
+	return false
+}
+
+func (x *SendMessageRequest) GetBroadcast() Broadcast {
+	if x != nil {
+		return x.Broadcast
+	}
+	return Broadcast_BROADCAST_UNSPECIFIED
 }
 
 // SendMessageResponse is the response of SendMessage.
@@ -556,9 +584,11 @@ type EditMessageRequest struct {
 	// The mentions from now on. Not set: they stay as they are.
 	Mentions *MentionList `protobuf:"bytes,6,opt,name=mentions,proto3" json:"mentions,omitempty"`
 	// The files from now on. Not set: they stay as they are.
-	Attachments   *AttachmentList `protobuf:"bytes,7,opt,name=attachments,proto3" json:"attachments,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Attachments *AttachmentList `protobuf:"bytes,7,opt,name=attachments,proto3" json:"attachments,omitempty"`
+	// Whether the message no longer mentions a group of members. An edit cannot add such a mention. Defaults to false.
+	RemoveBroadcast bool `protobuf:"varint,8,opt,name=remove_broadcast,json=removeBroadcast,proto3" json:"remove_broadcast,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *EditMessageRequest) Reset() {
@@ -638,6 +668,13 @@ func (x *EditMessageRequest) GetAttachments() *AttachmentList {
 		return x.Attachments
 	}
 	return nil
+}
+
+func (x *EditMessageRequest) GetRemoveBroadcast() bool {
+	if x != nil {
+		return x.RemoveBroadcast
+	}
+	return false
 }
 
 // EditMessageResponse is the response of EditMessage.
@@ -2008,9 +2045,13 @@ type GetUnreadRequest struct {
 	// Id of the chat. Required.
 	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
 	// Id of the member whose unread messages are counted. Required from a service; a user leaves it empty or names itself.
-	UserId        string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Whether to count mentions too, which takes one to three round trips more. Defaults to false.
+	WithMentions bool `protobuf:"varint,3,opt,name=with_mentions,json=withMentions,proto3" json:"with_mentions,omitempty"`
+	// Ids of users, at most 100, whose messages are no mentions. Without effect unless with_mentions is set.
+	IgnoredSenderIds []string `protobuf:"bytes,4,rep,name=ignored_sender_ids,json=ignoredSenderIds,proto3" json:"ignored_sender_ids,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetUnreadRequest) Reset() {
@@ -2057,13 +2098,33 @@ func (x *GetUnreadRequest) GetUserId() string {
 	return ""
 }
 
+func (x *GetUnreadRequest) GetWithMentions() bool {
+	if x != nil {
+		return x.WithMentions
+	}
+	return false
+}
+
+func (x *GetUnreadRequest) GetIgnoredSenderIds() []string {
+	if x != nil {
+		return x.IgnoredSenderIds
+	}
+	return nil
+}
+
 // GetUnreadResponse is the response of GetUnread.
 type GetUnreadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Messages of others after the member's read mark, or after the member joined, without deleted ones.
-	Messages      uint32 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Messages of others after the member's read mark, or after the member joined, without deleted ones. Replies that are in threads alone do not count.
+	Messages uint32 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	// Of these, the messages that mention the member or all members. 0 unless with_mentions is set.
+	Mentions uint32 `protobuf:"varint,2,opt,name=mentions,proto3" json:"mentions,omitempty"`
+	// Replies in threads alone that mention the member or all members, and that the member has not read. 0 unless with_mentions is set.
+	ThreadMentions uint32 `protobuf:"varint,3,opt,name=thread_mentions,json=threadMentions,proto3" json:"thread_mentions,omitempty"`
+	// Whether there may be more mentions, before the last 512 events that changed mentions.
+	MentionsAtLeast bool `protobuf:"varint,4,opt,name=mentions_at_least,json=mentionsAtLeast,proto3" json:"mentions_at_least,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetUnreadResponse) Reset() {
@@ -2101,6 +2162,27 @@ func (x *GetUnreadResponse) GetMessages() uint32 {
 		return x.Messages
 	}
 	return 0
+}
+
+func (x *GetUnreadResponse) GetMentions() uint32 {
+	if x != nil {
+		return x.Mentions
+	}
+	return 0
+}
+
+func (x *GetUnreadResponse) GetThreadMentions() uint32 {
+	if x != nil {
+		return x.ThreadMentions
+	}
+	return 0
+}
+
+func (x *GetUnreadResponse) GetMentionsAtLeast() bool {
+	if x != nil {
+		return x.MentionsAtLeast
+	}
+	return false
 }
 
 // UnreadChat is the number of unread messages in one chat.
@@ -2414,11 +2496,714 @@ func (x *ListEntityEventsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// MarkThreadRequest is the request of MarkThread. It has a message, following, or both.
+type MarkThreadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Not required: marks only move forward, and following is a state, so giving one again is safe.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Id of the root of the thread. Required.
+	ThreadId string `protobuf:"bytes,4,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Id of the last reply that was read. Empty: the mark stays as it is.
+	MessageId string `protobuf:"bytes,5,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Whether the actor follows the thread from now on. Unspecified: it stays as it is. Replies from before FOLLOWING_FOLLOW are not unread.
+	Following     Following `protobuf:"varint,6,opt,name=following,proto3,enum=chatcore.v1.Following" json:"following,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkThreadRequest) Reset() {
+	*x = MarkThreadRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkThreadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkThreadRequest) ProtoMessage() {}
+
+func (x *MarkThreadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkThreadRequest.ProtoReflect.Descriptor instead.
+func (*MarkThreadRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *MarkThreadRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *MarkThreadRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *MarkThreadRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *MarkThreadRequest) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *MarkThreadRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *MarkThreadRequest) GetFollowing() Following {
+	if x != nil {
+		return x.Following
+	}
+	return Following_FOLLOWING_UNSPECIFIED
+}
+
+// MarkThreadResponse is the response of MarkThread.
+type MarkThreadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command. Its seq is 0 if the mark was only accepted.
+	Result *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// Whether the chat's log has the mark, or a higher one. If not, the mark is accepted.
+	Recorded      bool `protobuf:"varint,2,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkThreadResponse) Reset() {
+	*x = MarkThreadResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkThreadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkThreadResponse) ProtoMessage() {}
+
+func (x *MarkThreadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkThreadResponse.ProtoReflect.Descriptor instead.
+func (*MarkThreadResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *MarkThreadResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *MarkThreadResponse) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
+// GetThreadRequest is the request of GetThread.
+type GetThreadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that sees the thread. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the root of the thread. Required.
+	ThreadId string `protobuf:"bytes,3,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Seq as of which the thread is returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+	AtSeq         uint32 `protobuf:"varint,4,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetThreadRequest) Reset() {
+	*x = GetThreadRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetThreadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetThreadRequest) ProtoMessage() {}
+
+func (x *GetThreadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetThreadRequest.ProtoReflect.Descriptor instead.
+func (*GetThreadRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *GetThreadRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *GetThreadRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *GetThreadRequest) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *GetThreadRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+// GetThreadResponse is the response of GetThread.
+type GetThreadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The thread.
+	Thread        *Thread `protobuf:"bytes,1,opt,name=thread,proto3" json:"thread,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetThreadResponse) Reset() {
+	*x = GetThreadResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetThreadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetThreadResponse) ProtoMessage() {}
+
+func (x *GetThreadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetThreadResponse.ProtoReflect.Descriptor instead.
+func (*GetThreadResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *GetThreadResponse) GetThread() *Thread {
+	if x != nil {
+		return x.Thread
+	}
+	return nil
+}
+
+// ListThreadMessagesRequest is the request of ListThreadMessages.
+type ListThreadMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that reads. A service that names one reads what this user may read, and without one everything; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the root of the thread. Required.
+	ThreadId string `protobuf:"bytes,3,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Seq as of which the replies are returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+	AtSeq uint32 `protobuf:"varint,4,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	// Replies at most, 1 to 100. Defaults to 50.
+	PageSize uint32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before. Empty for the first page.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListThreadMessagesRequest) Reset() {
+	*x = ListThreadMessagesRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListThreadMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListThreadMessagesRequest) ProtoMessage() {}
+
+func (x *ListThreadMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListThreadMessagesRequest.ProtoReflect.Descriptor instead.
+func (*ListThreadMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListThreadMessagesRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *ListThreadMessagesRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ListThreadMessagesRequest) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *ListThreadMessagesRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+func (x *ListThreadMessagesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListThreadMessagesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListThreadMessagesResponse is the response of ListThreadMessages.
+type ListThreadMessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replies, newest first. May be fewer than page_size although more follow.
+	Messages []*Message `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	// Token of the next page, of older replies. Empty if this is the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListThreadMessagesResponse) Reset() {
+	*x = ListThreadMessagesResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListThreadMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListThreadMessagesResponse) ProtoMessage() {}
+
+func (x *ListThreadMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListThreadMessagesResponse.ProtoReflect.Descriptor instead.
+func (*ListThreadMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListThreadMessagesResponse) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *ListThreadMessagesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ListThreadsRequest is the request of ListThreads.
+type ListThreadsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that sees the threads. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Whether to return only threads that the user follows. Defaults to false.
+	Followed bool `protobuf:"varint,3,opt,name=followed,proto3" json:"followed,omitempty"`
+	// Seq as of which the threads are returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+	AtSeq uint32 `protobuf:"varint,4,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	// Threads at most, 1 to 50. Defaults to 50.
+	PageSize uint32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before. Empty for the first page.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListThreadsRequest) Reset() {
+	*x = ListThreadsRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListThreadsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListThreadsRequest) ProtoMessage() {}
+
+func (x *ListThreadsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListThreadsRequest.ProtoReflect.Descriptor instead.
+func (*ListThreadsRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListThreadsRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *ListThreadsRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ListThreadsRequest) GetFollowed() bool {
+	if x != nil {
+		return x.Followed
+	}
+	return false
+}
+
+func (x *ListThreadsRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+func (x *ListThreadsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListThreadsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListThreadsResponse is the response of ListThreads.
+type ListThreadsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The threads, by the last reply that was sent, newest first. May be fewer than page_size, also none, although more follow.
+	Threads []*Thread `protobuf:"bytes,1,rep,name=threads,proto3" json:"threads,omitempty"`
+	// Token of the next page. Empty if this is the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListThreadsResponse) Reset() {
+	*x = ListThreadsResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListThreadsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListThreadsResponse) ProtoMessage() {}
+
+func (x *ListThreadsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListThreadsResponse.ProtoReflect.Descriptor instead.
+func (*ListThreadsResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListThreadsResponse) GetThreads() []*Thread {
+	if x != nil {
+		return x.Threads
+	}
+	return nil
+}
+
+func (x *ListThreadsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ListMentionsRequest is the request of ListMentions.
+type ListMentionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that the messages mention. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Whether to return the messages that are in threads alone, instead of those of the main timeline. Defaults to false.
+	InThreads bool `protobuf:"varint,3,opt,name=in_threads,json=inThreads,proto3" json:"in_threads,omitempty"`
+	// Seq as of which the messages are returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+	AtSeq uint32 `protobuf:"varint,4,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	// Messages at most, 1 to 50. Defaults to 50.
+	PageSize uint32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before. Empty for the first page.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMentionsRequest) Reset() {
+	*x = ListMentionsRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMentionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMentionsRequest) ProtoMessage() {}
+
+func (x *ListMentionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMentionsRequest.ProtoReflect.Descriptor instead.
+func (*ListMentionsRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListMentionsRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *ListMentionsRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ListMentionsRequest) GetInThreads() bool {
+	if x != nil {
+		return x.InThreads
+	}
+	return false
+}
+
+func (x *ListMentionsRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+func (x *ListMentionsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMentionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListMentionsResponse is the response of ListMentions.
+type ListMentionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The messages, the latest mention first. May be fewer than page_size, also none, although more follow.
+	Messages []*Message `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	// Token of the next page. Empty if this is the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMentionsResponse) Reset() {
+	*x = ListMentionsResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMentionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMentionsResponse) ProtoMessage() {}
+
+func (x *ListMentionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMentionsResponse.ProtoReflect.Descriptor instead.
+func (*ListMentionsResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListMentionsResponse) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *ListMentionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_chatcore_v1_message_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x19chatcore/v1/message.proto\x12\vchatcore.v1\x1a\x18chatcore/v1/errors.proto\x1a\x17chatcore/v1/event.proto\x1a\x17chatcore/v1/types.proto\"\x94\x02\n" +
+	"\x19chatcore/v1/message.proto\x12\vchatcore.v1\x1a\x18chatcore/v1/errors.proto\x1a\x17chatcore/v1/event.proto\x1a\x17chatcore/v1/types.proto\"\x80\x03\n" +
 	"\x12SendMessageRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
@@ -2429,7 +3214,11 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\bmentions\x18\x06 \x03(\tR\bmentions\x129\n" +
 	"\vattachments\x18\a \x03(\v2\x17.chatcore.v1.AttachmentR\vattachments\x12\x1f\n" +
 	"\vclient_meta\x18\b \x01(\tR\n" +
-	"clientMeta\"~\n" +
+	"clientMeta\x12\x1b\n" +
+	"\tthread_id\x18\t \x01(\tR\bthreadId\x12\x17\n" +
+	"\ain_chat\x18\n" +
+	" \x01(\bR\x06inChat\x124\n" +
+	"\tbroadcast\x18\v \x01(\x0e2\x16.chatcore.v1.BroadcastR\tbroadcast\"~\n" +
 	"\x13SendMessageResponse\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x10\n" +
@@ -2452,7 +3241,7 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\vMentionList\x12\x19\n" +
 	"\buser_ids\x18\x01 \x03(\tR\auserIds\"K\n" +
 	"\x0eAttachmentList\x129\n" +
-	"\vattachments\x18\x01 \x03(\v2\x17.chatcore.v1.AttachmentR\vattachments\"\x95\x02\n" +
+	"\vattachments\x18\x01 \x03(\v2\x17.chatcore.v1.AttachmentR\vattachments\"\xc0\x02\n" +
 	"\x12EditMessageRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
@@ -2462,7 +3251,8 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"message_id\x18\x04 \x01(\tR\tmessageId\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\tR\acontent\x124\n" +
 	"\bmentions\x18\x06 \x01(\v2\x18.chatcore.v1.MentionListR\bmentions\x12=\n" +
-	"\vattachments\x18\a \x01(\v2\x1b.chatcore.v1.AttachmentListR\vattachments\"I\n" +
+	"\vattachments\x18\a \x01(\v2\x1b.chatcore.v1.AttachmentListR\vattachments\x12)\n" +
+	"\x10remove_broadcast\x18\b \x01(\bR\x0fremoveBroadcast\"I\n" +
 	"\x13EditMessageResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\xa0\x01\n" +
 	"\x14DeleteMessageRequest\x12\x17\n" +
@@ -2565,12 +3355,17 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\x05start\"p\n" +
 	"\x14ListMessagesResponse\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.chatcore.v1.MessageR\bmessages\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"D\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x97\x01\n" +
 	"\x10GetUnreadRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x17\n" +
-	"\auser_id\x18\x02 \x01(\tR\x06userId\"/\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
+	"\rwith_mentions\x18\x03 \x01(\bR\fwithMentions\x12,\n" +
+	"\x12ignored_sender_ids\x18\x04 \x03(\tR\x10ignoredSenderIds\"\xa0\x01\n" +
 	"\x11GetUnreadResponse\x12\x1a\n" +
-	"\bmessages\x18\x01 \x01(\rR\bmessages\"A\n" +
+	"\bmessages\x18\x01 \x01(\rR\bmessages\x12\x1a\n" +
+	"\bmentions\x18\x02 \x01(\rR\bmentions\x12'\n" +
+	"\x0fthread_mentions\x18\x03 \x01(\rR\x0ethreadMentions\x12*\n" +
+	"\x11mentions_at_least\x18\x04 \x01(\bR\x0fmentionsAtLeast\"A\n" +
 	"\n" +
 	"UnreadChat\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x1a\n" +
@@ -2591,7 +3386,60 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\x18ListEntityEventsResponse\x12*\n" +
 	"\x06events\x18\x01 \x03(\v2\x12.chatcore.v1.EventR\x06events\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xb7\t\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd8\x01\n" +
+	"\x11MarkThreadRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x1b\n" +
+	"\tthread_id\x18\x04 \x01(\tR\bthreadId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x05 \x01(\tR\tmessageId\x124\n" +
+	"\tfollowing\x18\x06 \x01(\x0e2\x16.chatcore.v1.FollowingR\tfollowing\"d\n" +
+	"\x12MarkThreadResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\x12\x1a\n" +
+	"\brecorded\x18\x02 \x01(\bR\brecorded\"z\n" +
+	"\x10GetThreadRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1b\n" +
+	"\tthread_id\x18\x03 \x01(\tR\bthreadId\x12\x15\n" +
+	"\x06at_seq\x18\x04 \x01(\rR\x05atSeq\"@\n" +
+	"\x11GetThreadResponse\x12+\n" +
+	"\x06thread\x18\x01 \x01(\v2\x13.chatcore.v1.ThreadR\x06thread\"\xbf\x01\n" +
+	"\x19ListThreadMessagesRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1b\n" +
+	"\tthread_id\x18\x03 \x01(\tR\bthreadId\x12\x15\n" +
+	"\x06at_seq\x18\x04 \x01(\rR\x05atSeq\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"v\n" +
+	"\x1aListThreadMessagesResponse\x120\n" +
+	"\bmessages\x18\x01 \x03(\v2\x14.chatcore.v1.MessageR\bmessages\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb7\x01\n" +
+	"\x12ListThreadsRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1a\n" +
+	"\bfollowed\x18\x03 \x01(\bR\bfollowed\x12\x15\n" +
+	"\x06at_seq\x18\x04 \x01(\rR\x05atSeq\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"l\n" +
+	"\x13ListThreadsResponse\x12-\n" +
+	"\athreads\x18\x01 \x03(\v2\x13.chatcore.v1.ThreadR\athreads\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbb\x01\n" +
+	"\x13ListMentionsRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"in_threads\x18\x03 \x01(\bR\tinThreads\x12\x15\n" +
+	"\x06at_seq\x18\x04 \x01(\rR\x05atSeq\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"p\n" +
+	"\x14ListMentionsResponse\x120\n" +
+	"\bmessages\x18\x01 \x03(\v2\x14.chatcore.v1.MessageR\bmessages\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xf4\f\n" +
 	"\x0eMessageService\x12P\n" +
 	"\vSendMessage\x12\x1f.chatcore.v1.SendMessageRequest\x1a .chatcore.v1.SendMessageResponse\x12S\n" +
 	"\fSendMessages\x12 .chatcore.v1.SendMessagesRequest\x1a!.chatcore.v1.SendMessagesResponse\x12P\n" +
@@ -2608,7 +3456,13 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\tGetUnread\x12\x1d.chatcore.v1.GetUnreadRequest\x1a\x1e.chatcore.v1.GetUnreadResponse\"\x03\x90\x02\x01\x12R\n" +
 	"\n" +
 	"ListUnread\x12\x1e.chatcore.v1.ListUnreadRequest\x1a\x1f.chatcore.v1.ListUnreadResponse\"\x03\x90\x02\x01\x12d\n" +
-	"\x10ListEntityEvents\x12$.chatcore.v1.ListEntityEventsRequest\x1a%.chatcore.v1.ListEntityEventsResponse\"\x03\x90\x02\x01B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
+	"\x10ListEntityEvents\x12$.chatcore.v1.ListEntityEventsRequest\x1a%.chatcore.v1.ListEntityEventsResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\n" +
+	"MarkThread\x12\x1e.chatcore.v1.MarkThreadRequest\x1a\x1f.chatcore.v1.MarkThreadResponse\x12O\n" +
+	"\tGetThread\x12\x1d.chatcore.v1.GetThreadRequest\x1a\x1e.chatcore.v1.GetThreadResponse\"\x03\x90\x02\x01\x12j\n" +
+	"\x12ListThreadMessages\x12&.chatcore.v1.ListThreadMessagesRequest\x1a'.chatcore.v1.ListThreadMessagesResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vListThreads\x12\x1f.chatcore.v1.ListThreadsRequest\x1a .chatcore.v1.ListThreadsResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fListMentions\x12 .chatcore.v1.ListMentionsRequest\x1a!.chatcore.v1.ListMentionsResponse\"\x03\x90\x02\x01B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
 
 var (
 	file_chatcore_v1_message_proto_rawDescOnce sync.Once
@@ -2622,104 +3476,134 @@ func file_chatcore_v1_message_proto_rawDescGZIP() []byte {
 	return file_chatcore_v1_message_proto_rawDescData
 }
 
-var file_chatcore_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_chatcore_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_chatcore_v1_message_proto_goTypes = []any{
-	(*SendMessageRequest)(nil),       // 0: chatcore.v1.SendMessageRequest
-	(*SendMessageResponse)(nil),      // 1: chatcore.v1.SendMessageResponse
-	(*SendMessagesRequest)(nil),      // 2: chatcore.v1.SendMessagesRequest
-	(*SendResult)(nil),               // 3: chatcore.v1.SendResult
-	(*SendError)(nil),                // 4: chatcore.v1.SendError
-	(*SendMessagesResponse)(nil),     // 5: chatcore.v1.SendMessagesResponse
-	(*MentionList)(nil),              // 6: chatcore.v1.MentionList
-	(*AttachmentList)(nil),           // 7: chatcore.v1.AttachmentList
-	(*EditMessageRequest)(nil),       // 8: chatcore.v1.EditMessageRequest
-	(*EditMessageResponse)(nil),      // 9: chatcore.v1.EditMessageResponse
-	(*DeleteMessageRequest)(nil),     // 10: chatcore.v1.DeleteMessageRequest
-	(*DeleteMessageResponse)(nil),    // 11: chatcore.v1.DeleteMessageResponse
-	(*EraseMessageRequest)(nil),      // 12: chatcore.v1.EraseMessageRequest
-	(*EraseMessageResponse)(nil),     // 13: chatcore.v1.EraseMessageResponse
-	(*AddReactionRequest)(nil),       // 14: chatcore.v1.AddReactionRequest
-	(*AddReactionResponse)(nil),      // 15: chatcore.v1.AddReactionResponse
-	(*RemoveReactionRequest)(nil),    // 16: chatcore.v1.RemoveReactionRequest
-	(*RemoveReactionResponse)(nil),   // 17: chatcore.v1.RemoveReactionResponse
-	(*MarkReadRequest)(nil),          // 18: chatcore.v1.MarkReadRequest
-	(*MarkReadResponse)(nil),         // 19: chatcore.v1.MarkReadResponse
-	(*EntityCondition)(nil),          // 20: chatcore.v1.EntityCondition
-	(*RecordEventRequest)(nil),       // 21: chatcore.v1.RecordEventRequest
-	(*RecordEventResponse)(nil),      // 22: chatcore.v1.RecordEventResponse
-	(*GetMessageRequest)(nil),        // 23: chatcore.v1.GetMessageRequest
-	(*GetMessageResponse)(nil),       // 24: chatcore.v1.GetMessageResponse
-	(*ListMessagesRequest)(nil),      // 25: chatcore.v1.ListMessagesRequest
-	(*ListMessagesResponse)(nil),     // 26: chatcore.v1.ListMessagesResponse
-	(*GetUnreadRequest)(nil),         // 27: chatcore.v1.GetUnreadRequest
-	(*GetUnreadResponse)(nil),        // 28: chatcore.v1.GetUnreadResponse
-	(*UnreadChat)(nil),               // 29: chatcore.v1.UnreadChat
-	(*ListUnreadRequest)(nil),        // 30: chatcore.v1.ListUnreadRequest
-	(*ListUnreadResponse)(nil),       // 31: chatcore.v1.ListUnreadResponse
-	(*ListEntityEventsRequest)(nil),  // 32: chatcore.v1.ListEntityEventsRequest
-	(*ListEntityEventsResponse)(nil), // 33: chatcore.v1.ListEntityEventsResponse
-	(*Attachment)(nil),               // 34: chatcore.v1.Attachment
-	(*ErrorDetail)(nil),              // 35: chatcore.v1.ErrorDetail
-	(*CommandResult)(nil),            // 36: chatcore.v1.CommandResult
-	(*Message)(nil),                  // 37: chatcore.v1.Message
-	(*Event)(nil),                    // 38: chatcore.v1.Event
+	(*SendMessageRequest)(nil),         // 0: chatcore.v1.SendMessageRequest
+	(*SendMessageResponse)(nil),        // 1: chatcore.v1.SendMessageResponse
+	(*SendMessagesRequest)(nil),        // 2: chatcore.v1.SendMessagesRequest
+	(*SendResult)(nil),                 // 3: chatcore.v1.SendResult
+	(*SendError)(nil),                  // 4: chatcore.v1.SendError
+	(*SendMessagesResponse)(nil),       // 5: chatcore.v1.SendMessagesResponse
+	(*MentionList)(nil),                // 6: chatcore.v1.MentionList
+	(*AttachmentList)(nil),             // 7: chatcore.v1.AttachmentList
+	(*EditMessageRequest)(nil),         // 8: chatcore.v1.EditMessageRequest
+	(*EditMessageResponse)(nil),        // 9: chatcore.v1.EditMessageResponse
+	(*DeleteMessageRequest)(nil),       // 10: chatcore.v1.DeleteMessageRequest
+	(*DeleteMessageResponse)(nil),      // 11: chatcore.v1.DeleteMessageResponse
+	(*EraseMessageRequest)(nil),        // 12: chatcore.v1.EraseMessageRequest
+	(*EraseMessageResponse)(nil),       // 13: chatcore.v1.EraseMessageResponse
+	(*AddReactionRequest)(nil),         // 14: chatcore.v1.AddReactionRequest
+	(*AddReactionResponse)(nil),        // 15: chatcore.v1.AddReactionResponse
+	(*RemoveReactionRequest)(nil),      // 16: chatcore.v1.RemoveReactionRequest
+	(*RemoveReactionResponse)(nil),     // 17: chatcore.v1.RemoveReactionResponse
+	(*MarkReadRequest)(nil),            // 18: chatcore.v1.MarkReadRequest
+	(*MarkReadResponse)(nil),           // 19: chatcore.v1.MarkReadResponse
+	(*EntityCondition)(nil),            // 20: chatcore.v1.EntityCondition
+	(*RecordEventRequest)(nil),         // 21: chatcore.v1.RecordEventRequest
+	(*RecordEventResponse)(nil),        // 22: chatcore.v1.RecordEventResponse
+	(*GetMessageRequest)(nil),          // 23: chatcore.v1.GetMessageRequest
+	(*GetMessageResponse)(nil),         // 24: chatcore.v1.GetMessageResponse
+	(*ListMessagesRequest)(nil),        // 25: chatcore.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),       // 26: chatcore.v1.ListMessagesResponse
+	(*GetUnreadRequest)(nil),           // 27: chatcore.v1.GetUnreadRequest
+	(*GetUnreadResponse)(nil),          // 28: chatcore.v1.GetUnreadResponse
+	(*UnreadChat)(nil),                 // 29: chatcore.v1.UnreadChat
+	(*ListUnreadRequest)(nil),          // 30: chatcore.v1.ListUnreadRequest
+	(*ListUnreadResponse)(nil),         // 31: chatcore.v1.ListUnreadResponse
+	(*ListEntityEventsRequest)(nil),    // 32: chatcore.v1.ListEntityEventsRequest
+	(*ListEntityEventsResponse)(nil),   // 33: chatcore.v1.ListEntityEventsResponse
+	(*MarkThreadRequest)(nil),          // 34: chatcore.v1.MarkThreadRequest
+	(*MarkThreadResponse)(nil),         // 35: chatcore.v1.MarkThreadResponse
+	(*GetThreadRequest)(nil),           // 36: chatcore.v1.GetThreadRequest
+	(*GetThreadResponse)(nil),          // 37: chatcore.v1.GetThreadResponse
+	(*ListThreadMessagesRequest)(nil),  // 38: chatcore.v1.ListThreadMessagesRequest
+	(*ListThreadMessagesResponse)(nil), // 39: chatcore.v1.ListThreadMessagesResponse
+	(*ListThreadsRequest)(nil),         // 40: chatcore.v1.ListThreadsRequest
+	(*ListThreadsResponse)(nil),        // 41: chatcore.v1.ListThreadsResponse
+	(*ListMentionsRequest)(nil),        // 42: chatcore.v1.ListMentionsRequest
+	(*ListMentionsResponse)(nil),       // 43: chatcore.v1.ListMentionsResponse
+	(*Attachment)(nil),                 // 44: chatcore.v1.Attachment
+	(Broadcast)(0),                     // 45: chatcore.v1.Broadcast
+	(*ErrorDetail)(nil),                // 46: chatcore.v1.ErrorDetail
+	(*CommandResult)(nil),              // 47: chatcore.v1.CommandResult
+	(*Message)(nil),                    // 48: chatcore.v1.Message
+	(*Event)(nil),                      // 49: chatcore.v1.Event
+	(Following)(0),                     // 50: chatcore.v1.Following
+	(*Thread)(nil),                     // 51: chatcore.v1.Thread
 }
 var file_chatcore_v1_message_proto_depIdxs = []int32{
-	34, // 0: chatcore.v1.SendMessageRequest.attachments:type_name -> chatcore.v1.Attachment
-	0,  // 1: chatcore.v1.SendMessagesRequest.messages:type_name -> chatcore.v1.SendMessageRequest
-	1,  // 2: chatcore.v1.SendResult.sent:type_name -> chatcore.v1.SendMessageResponse
-	4,  // 3: chatcore.v1.SendResult.error:type_name -> chatcore.v1.SendError
-	35, // 4: chatcore.v1.SendError.detail:type_name -> chatcore.v1.ErrorDetail
-	3,  // 5: chatcore.v1.SendMessagesResponse.results:type_name -> chatcore.v1.SendResult
-	34, // 6: chatcore.v1.AttachmentList.attachments:type_name -> chatcore.v1.Attachment
-	6,  // 7: chatcore.v1.EditMessageRequest.mentions:type_name -> chatcore.v1.MentionList
-	7,  // 8: chatcore.v1.EditMessageRequest.attachments:type_name -> chatcore.v1.AttachmentList
-	36, // 9: chatcore.v1.EditMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 10: chatcore.v1.DeleteMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 11: chatcore.v1.EraseMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	34, // 12: chatcore.v1.EraseMessageResponse.attachments:type_name -> chatcore.v1.Attachment
-	36, // 13: chatcore.v1.AddReactionResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 14: chatcore.v1.RemoveReactionResponse.result:type_name -> chatcore.v1.CommandResult
-	36, // 15: chatcore.v1.MarkReadResponse.result:type_name -> chatcore.v1.CommandResult
-	20, // 16: chatcore.v1.RecordEventRequest.conditions:type_name -> chatcore.v1.EntityCondition
-	36, // 17: chatcore.v1.RecordEventResponse.result:type_name -> chatcore.v1.CommandResult
-	37, // 18: chatcore.v1.GetMessageResponse.message:type_name -> chatcore.v1.Message
-	37, // 19: chatcore.v1.ListMessagesResponse.messages:type_name -> chatcore.v1.Message
-	29, // 20: chatcore.v1.ListUnreadResponse.chats:type_name -> chatcore.v1.UnreadChat
-	38, // 21: chatcore.v1.ListEntityEventsResponse.events:type_name -> chatcore.v1.Event
-	0,  // 22: chatcore.v1.MessageService.SendMessage:input_type -> chatcore.v1.SendMessageRequest
-	2,  // 23: chatcore.v1.MessageService.SendMessages:input_type -> chatcore.v1.SendMessagesRequest
-	8,  // 24: chatcore.v1.MessageService.EditMessage:input_type -> chatcore.v1.EditMessageRequest
-	10, // 25: chatcore.v1.MessageService.DeleteMessage:input_type -> chatcore.v1.DeleteMessageRequest
-	12, // 26: chatcore.v1.MessageService.EraseMessage:input_type -> chatcore.v1.EraseMessageRequest
-	14, // 27: chatcore.v1.MessageService.AddReaction:input_type -> chatcore.v1.AddReactionRequest
-	16, // 28: chatcore.v1.MessageService.RemoveReaction:input_type -> chatcore.v1.RemoveReactionRequest
-	18, // 29: chatcore.v1.MessageService.MarkRead:input_type -> chatcore.v1.MarkReadRequest
-	21, // 30: chatcore.v1.MessageService.RecordEvent:input_type -> chatcore.v1.RecordEventRequest
-	23, // 31: chatcore.v1.MessageService.GetMessage:input_type -> chatcore.v1.GetMessageRequest
-	25, // 32: chatcore.v1.MessageService.ListMessages:input_type -> chatcore.v1.ListMessagesRequest
-	27, // 33: chatcore.v1.MessageService.GetUnread:input_type -> chatcore.v1.GetUnreadRequest
-	30, // 34: chatcore.v1.MessageService.ListUnread:input_type -> chatcore.v1.ListUnreadRequest
-	32, // 35: chatcore.v1.MessageService.ListEntityEvents:input_type -> chatcore.v1.ListEntityEventsRequest
-	1,  // 36: chatcore.v1.MessageService.SendMessage:output_type -> chatcore.v1.SendMessageResponse
-	5,  // 37: chatcore.v1.MessageService.SendMessages:output_type -> chatcore.v1.SendMessagesResponse
-	9,  // 38: chatcore.v1.MessageService.EditMessage:output_type -> chatcore.v1.EditMessageResponse
-	11, // 39: chatcore.v1.MessageService.DeleteMessage:output_type -> chatcore.v1.DeleteMessageResponse
-	13, // 40: chatcore.v1.MessageService.EraseMessage:output_type -> chatcore.v1.EraseMessageResponse
-	15, // 41: chatcore.v1.MessageService.AddReaction:output_type -> chatcore.v1.AddReactionResponse
-	17, // 42: chatcore.v1.MessageService.RemoveReaction:output_type -> chatcore.v1.RemoveReactionResponse
-	19, // 43: chatcore.v1.MessageService.MarkRead:output_type -> chatcore.v1.MarkReadResponse
-	22, // 44: chatcore.v1.MessageService.RecordEvent:output_type -> chatcore.v1.RecordEventResponse
-	24, // 45: chatcore.v1.MessageService.GetMessage:output_type -> chatcore.v1.GetMessageResponse
-	26, // 46: chatcore.v1.MessageService.ListMessages:output_type -> chatcore.v1.ListMessagesResponse
-	28, // 47: chatcore.v1.MessageService.GetUnread:output_type -> chatcore.v1.GetUnreadResponse
-	31, // 48: chatcore.v1.MessageService.ListUnread:output_type -> chatcore.v1.ListUnreadResponse
-	33, // 49: chatcore.v1.MessageService.ListEntityEvents:output_type -> chatcore.v1.ListEntityEventsResponse
-	36, // [36:50] is the sub-list for method output_type
-	22, // [22:36] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	44, // 0: chatcore.v1.SendMessageRequest.attachments:type_name -> chatcore.v1.Attachment
+	45, // 1: chatcore.v1.SendMessageRequest.broadcast:type_name -> chatcore.v1.Broadcast
+	0,  // 2: chatcore.v1.SendMessagesRequest.messages:type_name -> chatcore.v1.SendMessageRequest
+	1,  // 3: chatcore.v1.SendResult.sent:type_name -> chatcore.v1.SendMessageResponse
+	4,  // 4: chatcore.v1.SendResult.error:type_name -> chatcore.v1.SendError
+	46, // 5: chatcore.v1.SendError.detail:type_name -> chatcore.v1.ErrorDetail
+	3,  // 6: chatcore.v1.SendMessagesResponse.results:type_name -> chatcore.v1.SendResult
+	44, // 7: chatcore.v1.AttachmentList.attachments:type_name -> chatcore.v1.Attachment
+	6,  // 8: chatcore.v1.EditMessageRequest.mentions:type_name -> chatcore.v1.MentionList
+	7,  // 9: chatcore.v1.EditMessageRequest.attachments:type_name -> chatcore.v1.AttachmentList
+	47, // 10: chatcore.v1.EditMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	47, // 11: chatcore.v1.DeleteMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	47, // 12: chatcore.v1.EraseMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	44, // 13: chatcore.v1.EraseMessageResponse.attachments:type_name -> chatcore.v1.Attachment
+	47, // 14: chatcore.v1.AddReactionResponse.result:type_name -> chatcore.v1.CommandResult
+	47, // 15: chatcore.v1.RemoveReactionResponse.result:type_name -> chatcore.v1.CommandResult
+	47, // 16: chatcore.v1.MarkReadResponse.result:type_name -> chatcore.v1.CommandResult
+	20, // 17: chatcore.v1.RecordEventRequest.conditions:type_name -> chatcore.v1.EntityCondition
+	47, // 18: chatcore.v1.RecordEventResponse.result:type_name -> chatcore.v1.CommandResult
+	48, // 19: chatcore.v1.GetMessageResponse.message:type_name -> chatcore.v1.Message
+	48, // 20: chatcore.v1.ListMessagesResponse.messages:type_name -> chatcore.v1.Message
+	29, // 21: chatcore.v1.ListUnreadResponse.chats:type_name -> chatcore.v1.UnreadChat
+	49, // 22: chatcore.v1.ListEntityEventsResponse.events:type_name -> chatcore.v1.Event
+	50, // 23: chatcore.v1.MarkThreadRequest.following:type_name -> chatcore.v1.Following
+	47, // 24: chatcore.v1.MarkThreadResponse.result:type_name -> chatcore.v1.CommandResult
+	51, // 25: chatcore.v1.GetThreadResponse.thread:type_name -> chatcore.v1.Thread
+	48, // 26: chatcore.v1.ListThreadMessagesResponse.messages:type_name -> chatcore.v1.Message
+	51, // 27: chatcore.v1.ListThreadsResponse.threads:type_name -> chatcore.v1.Thread
+	48, // 28: chatcore.v1.ListMentionsResponse.messages:type_name -> chatcore.v1.Message
+	0,  // 29: chatcore.v1.MessageService.SendMessage:input_type -> chatcore.v1.SendMessageRequest
+	2,  // 30: chatcore.v1.MessageService.SendMessages:input_type -> chatcore.v1.SendMessagesRequest
+	8,  // 31: chatcore.v1.MessageService.EditMessage:input_type -> chatcore.v1.EditMessageRequest
+	10, // 32: chatcore.v1.MessageService.DeleteMessage:input_type -> chatcore.v1.DeleteMessageRequest
+	12, // 33: chatcore.v1.MessageService.EraseMessage:input_type -> chatcore.v1.EraseMessageRequest
+	14, // 34: chatcore.v1.MessageService.AddReaction:input_type -> chatcore.v1.AddReactionRequest
+	16, // 35: chatcore.v1.MessageService.RemoveReaction:input_type -> chatcore.v1.RemoveReactionRequest
+	18, // 36: chatcore.v1.MessageService.MarkRead:input_type -> chatcore.v1.MarkReadRequest
+	21, // 37: chatcore.v1.MessageService.RecordEvent:input_type -> chatcore.v1.RecordEventRequest
+	23, // 38: chatcore.v1.MessageService.GetMessage:input_type -> chatcore.v1.GetMessageRequest
+	25, // 39: chatcore.v1.MessageService.ListMessages:input_type -> chatcore.v1.ListMessagesRequest
+	27, // 40: chatcore.v1.MessageService.GetUnread:input_type -> chatcore.v1.GetUnreadRequest
+	30, // 41: chatcore.v1.MessageService.ListUnread:input_type -> chatcore.v1.ListUnreadRequest
+	32, // 42: chatcore.v1.MessageService.ListEntityEvents:input_type -> chatcore.v1.ListEntityEventsRequest
+	34, // 43: chatcore.v1.MessageService.MarkThread:input_type -> chatcore.v1.MarkThreadRequest
+	36, // 44: chatcore.v1.MessageService.GetThread:input_type -> chatcore.v1.GetThreadRequest
+	38, // 45: chatcore.v1.MessageService.ListThreadMessages:input_type -> chatcore.v1.ListThreadMessagesRequest
+	40, // 46: chatcore.v1.MessageService.ListThreads:input_type -> chatcore.v1.ListThreadsRequest
+	42, // 47: chatcore.v1.MessageService.ListMentions:input_type -> chatcore.v1.ListMentionsRequest
+	1,  // 48: chatcore.v1.MessageService.SendMessage:output_type -> chatcore.v1.SendMessageResponse
+	5,  // 49: chatcore.v1.MessageService.SendMessages:output_type -> chatcore.v1.SendMessagesResponse
+	9,  // 50: chatcore.v1.MessageService.EditMessage:output_type -> chatcore.v1.EditMessageResponse
+	11, // 51: chatcore.v1.MessageService.DeleteMessage:output_type -> chatcore.v1.DeleteMessageResponse
+	13, // 52: chatcore.v1.MessageService.EraseMessage:output_type -> chatcore.v1.EraseMessageResponse
+	15, // 53: chatcore.v1.MessageService.AddReaction:output_type -> chatcore.v1.AddReactionResponse
+	17, // 54: chatcore.v1.MessageService.RemoveReaction:output_type -> chatcore.v1.RemoveReactionResponse
+	19, // 55: chatcore.v1.MessageService.MarkRead:output_type -> chatcore.v1.MarkReadResponse
+	22, // 56: chatcore.v1.MessageService.RecordEvent:output_type -> chatcore.v1.RecordEventResponse
+	24, // 57: chatcore.v1.MessageService.GetMessage:output_type -> chatcore.v1.GetMessageResponse
+	26, // 58: chatcore.v1.MessageService.ListMessages:output_type -> chatcore.v1.ListMessagesResponse
+	28, // 59: chatcore.v1.MessageService.GetUnread:output_type -> chatcore.v1.GetUnreadResponse
+	31, // 60: chatcore.v1.MessageService.ListUnread:output_type -> chatcore.v1.ListUnreadResponse
+	33, // 61: chatcore.v1.MessageService.ListEntityEvents:output_type -> chatcore.v1.ListEntityEventsResponse
+	35, // 62: chatcore.v1.MessageService.MarkThread:output_type -> chatcore.v1.MarkThreadResponse
+	37, // 63: chatcore.v1.MessageService.GetThread:output_type -> chatcore.v1.GetThreadResponse
+	39, // 64: chatcore.v1.MessageService.ListThreadMessages:output_type -> chatcore.v1.ListThreadMessagesResponse
+	41, // 65: chatcore.v1.MessageService.ListThreads:output_type -> chatcore.v1.ListThreadsResponse
+	43, // 66: chatcore.v1.MessageService.ListMentions:output_type -> chatcore.v1.ListMentionsResponse
+	48, // [48:67] is the sub-list for method output_type
+	29, // [29:48] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_message_proto_init() }
@@ -2755,7 +3639,7 @@ func file_chatcore_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_message_proto_rawDesc), len(file_chatcore_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

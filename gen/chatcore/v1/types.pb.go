@@ -967,7 +967,15 @@ type Message struct {
 	// known, id and sender_id are set.
 	Unreadable bool `protobuf:"varint,18,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	// Whether the content of the message was erased from the log.
-	Erased        bool `protobuf:"varint,19,opt,name=erased,proto3" json:"erased,omitempty"`
+	Erased bool `protobuf:"varint,19,opt,name=erased,proto3" json:"erased,omitempty"`
+	// Id of the root of the thread that the message answers in. Empty if it is in none.
+	ThreadId string `protobuf:"bytes,30,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// Whether a reply in a thread is in the main timeline too.
+	InChat bool `protobuf:"varint,31,opt,name=in_chat,json=inChat,proto3" json:"in_chat,omitempty"`
+	// Mention of a group of members. Unspecified once deleted.
+	Broadcast Broadcast `protobuf:"varint,32,opt,name=broadcast,proto3,enum=chatcore.v1.Broadcast" json:"broadcast,omitempty"`
+	// The thread of the message, of messages that ListMessages, GetThread and ListThreads return. Not set if nobody has replied.
+	Thread        *ThreadSummary `protobuf:"bytes,33,opt,name=thread,proto3" json:"thread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1135,6 +1143,207 @@ func (x *Message) GetErased() bool {
 	return false
 }
 
+func (x *Message) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *Message) GetInChat() bool {
+	if x != nil {
+		return x.InChat
+	}
+	return false
+}
+
+func (x *Message) GetBroadcast() Broadcast {
+	if x != nil {
+		return x.Broadcast
+	}
+	return Broadcast_BROADCAST_UNSPECIFIED
+}
+
+func (x *Message) GetThread() *ThreadSummary {
+	if x != nil {
+		return x.Thread
+	}
+	return nil
+}
+
+// ThreadSummary is what a thread has, beside its replies.
+type ThreadSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Replies that are not deleted.
+	Replies uint32 `protobuf:"varint,1,opt,name=replies,proto3" json:"replies,omitempty"`
+	// Seq of the last of these. 0 if there is none.
+	LastSeq uint32 `protobuf:"varint,2,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
+	// Its id. Empty if there is none, and in ListMessages and ListThreads if the last 8 replies were deleted.
+	LastMessageId string `protobuf:"bytes,3,opt,name=last_message_id,json=lastMessageId,proto3" json:"last_message_id,omitempty"`
+	// Id of its sender. Empty as last_message_id is.
+	LastSenderId string `protobuf:"bytes,4,opt,name=last_sender_id,json=lastSenderId,proto3" json:"last_sender_id,omitempty"`
+	// When it was sent. Not set as last_message_id is not.
+	LastAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	// Ids of the users that replied, the last one first, at most 64. They stay when their replies are deleted.
+	ParticipantIds []string `protobuf:"bytes,6,rep,name=participant_ids,json=participantIds,proto3" json:"participant_ids,omitempty"`
+	// Whether other users replied before these.
+	MoreParticipants bool `protobuf:"varint,7,opt,name=more_participants,json=moreParticipants,proto3" json:"more_participants,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ThreadSummary) Reset() {
+	*x = ThreadSummary{}
+	mi := &file_chatcore_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThreadSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThreadSummary) ProtoMessage() {}
+
+func (x *ThreadSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThreadSummary.ProtoReflect.Descriptor instead.
+func (*ThreadSummary) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ThreadSummary) GetReplies() uint32 {
+	if x != nil {
+		return x.Replies
+	}
+	return 0
+}
+
+func (x *ThreadSummary) GetLastSeq() uint32 {
+	if x != nil {
+		return x.LastSeq
+	}
+	return 0
+}
+
+func (x *ThreadSummary) GetLastMessageId() string {
+	if x != nil {
+		return x.LastMessageId
+	}
+	return ""
+}
+
+func (x *ThreadSummary) GetLastSenderId() string {
+	if x != nil {
+		return x.LastSenderId
+	}
+	return ""
+}
+
+func (x *ThreadSummary) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+func (x *ThreadSummary) GetParticipantIds() []string {
+	if x != nil {
+		return x.ParticipantIds
+	}
+	return nil
+}
+
+func (x *ThreadSummary) GetMoreParticipants() bool {
+	if x != nil {
+		return x.MoreParticipants
+	}
+	return false
+}
+
+// Thread is a thread as a user sees it.
+type Thread struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message that the replies answer. A tombstone if it was deleted.
+	Root *Message `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	// Whether the user follows the thread.
+	Following bool `protobuf:"varint,2,opt,name=following,proto3" json:"following,omitempty"`
+	// Replies that the user has not read. 0 if the user does not follow the thread.
+	Unread uint32 `protobuf:"varint,3,opt,name=unread,proto3" json:"unread,omitempty"`
+	// Whether there may be more unread replies, before the last 1,000.
+	UnreadAtLeast bool `protobuf:"varint,4,opt,name=unread_at_least,json=unreadAtLeast,proto3" json:"unread_at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Thread) Reset() {
+	*x = Thread{}
+	mi := &file_chatcore_v1_types_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Thread) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Thread) ProtoMessage() {}
+
+func (x *Thread) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_types_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Thread.ProtoReflect.Descriptor instead.
+func (*Thread) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Thread) GetRoot() *Message {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *Thread) GetFollowing() bool {
+	if x != nil {
+		return x.Following
+	}
+	return false
+}
+
+func (x *Thread) GetUnread() uint32 {
+	if x != nil {
+		return x.Unread
+	}
+	return 0
+}
+
+func (x *Thread) GetUnreadAtLeast() bool {
+	if x != nil {
+		return x.UnreadAtLeast
+	}
+	return false
+}
+
 var File_chatcore_v1_types_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_types_proto_rawDesc = "" +
@@ -1176,7 +1385,7 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\x03url\x18\x04 \x01(\tR\x03url\"@\n" +
 	"\rReactionGroup\x12\x14\n" +
 	"\x05emoji\x18\x01 \x01(\tR\x05emoji\x12\x19\n" +
-	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\xae\x05\n" +
+	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\xce\x06\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -1202,7 +1411,24 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"unreadable\x18\x12 \x01(\bR\n" +
 	"unreadable\x12\x16\n" +
-	"\x06erased\x18\x13 \x01(\bR\x06erased*M\n" +
+	"\x06erased\x18\x13 \x01(\bR\x06erased\x12\x1b\n" +
+	"\tthread_id\x18\x1e \x01(\tR\bthreadId\x12\x17\n" +
+	"\ain_chat\x18\x1f \x01(\bR\x06inChat\x124\n" +
+	"\tbroadcast\x18  \x01(\x0e2\x16.chatcore.v1.BroadcastR\tbroadcast\x122\n" +
+	"\x06thread\x18! \x01(\v2\x1a.chatcore.v1.ThreadSummaryR\x06thread\"\x9d\x02\n" +
+	"\rThreadSummary\x12\x18\n" +
+	"\areplies\x18\x01 \x01(\rR\areplies\x12\x19\n" +
+	"\blast_seq\x18\x02 \x01(\rR\alastSeq\x12&\n" +
+	"\x0flast_message_id\x18\x03 \x01(\tR\rlastMessageId\x12$\n" +
+	"\x0elast_sender_id\x18\x04 \x01(\tR\flastSenderId\x123\n" +
+	"\alast_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\x12'\n" +
+	"\x0fparticipant_ids\x18\x06 \x03(\tR\x0eparticipantIds\x12+\n" +
+	"\x11more_participants\x18\a \x01(\bR\x10moreParticipants\"\x90\x01\n" +
+	"\x06Thread\x12(\n" +
+	"\x04root\x18\x01 \x01(\v2\x14.chatcore.v1.MessageR\x04root\x12\x1c\n" +
+	"\tfollowing\x18\x02 \x01(\bR\tfollowing\x12\x16\n" +
+	"\x06unread\x18\x03 \x01(\rR\x06unread\x12&\n" +
+	"\x0funread_at_least\x18\x04 \x01(\bR\runreadAtLeast*M\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x01\x12\x0e\n" +
@@ -1264,7 +1490,7 @@ func file_chatcore_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_chatcore_v1_types_proto_goTypes = []any{
 	(Role)(0),                     // 0: chatcore.v1.Role
 	(Status)(0),                   // 1: chatcore.v1.Status
@@ -1281,27 +1507,33 @@ var file_chatcore_v1_types_proto_goTypes = []any{
 	(*Attachment)(nil),            // 12: chatcore.v1.Attachment
 	(*ReactionGroup)(nil),         // 13: chatcore.v1.ReactionGroup
 	(*Message)(nil),               // 14: chatcore.v1.Message
-	nil,                           // 15: chatcore.v1.Chat.PermissionsEntry
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*ThreadSummary)(nil),         // 15: chatcore.v1.ThreadSummary
+	(*Thread)(nil),                // 16: chatcore.v1.Thread
+	nil,                           // 17: chatcore.v1.Chat.PermissionsEntry
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_chatcore_v1_types_proto_depIdxs = []int32{
-	16, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
+	18, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Chat.kind:type_name -> chatcore.v1.ChatKind
 	3,  // 2: chatcore.v1.Chat.visibility:type_name -> chatcore.v1.Visibility
-	15, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
+	17, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
 	0,  // 4: chatcore.v1.Member.role:type_name -> chatcore.v1.Role
-	16, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	18, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
 	12, // 6: chatcore.v1.Message.attachments:type_name -> chatcore.v1.Attachment
-	16, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
-	16, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
-	16, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
+	18, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
+	18, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
+	18, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
 	13, // 10: chatcore.v1.Message.reactions:type_name -> chatcore.v1.ReactionGroup
-	0,  // 11: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 11: chatcore.v1.Message.broadcast:type_name -> chatcore.v1.Broadcast
+	15, // 12: chatcore.v1.Message.thread:type_name -> chatcore.v1.ThreadSummary
+	18, // 13: chatcore.v1.ThreadSummary.last_at:type_name -> google.protobuf.Timestamp
+	14, // 14: chatcore.v1.Thread.root:type_name -> chatcore.v1.Message
+	0,  // 15: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_types_proto_init() }
@@ -1315,7 +1547,7 @@ func file_chatcore_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_types_proto_rawDesc), len(file_chatcore_v1_types_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -123,6 +123,17 @@ class Program {
     this.is("restrictions", restrictions.map((r) => `${r.userId} ${r.restriction}`), ["gus ban"]);
     await chats.updateMetadata({ chatId, actorId, set: { topic: '"Harvest"' } });
     this.is("metadata", (await chats.getMetadata({ chatId })).values, { topic: '"Harvest"' });
+    const root = await messages.send({ chatId, actorId, content: "Who comes?" });
+    const threadId = root.messageId;
+    const reply = await messages.send({ chatId, actorId: "fay", content: "I do", threadId, mentions: [actorId] });
+    await messages.send({ chatId, actorId, content: "at noon", threadId, broadcast: "all" });
+    this.is("thread", (await messages.getThread({ chatId, actorId: "fay", threadId })).unread, 1);
+    this.is("replies", (await messages.listThread({ chatId, threadId, pageSize: 1 }).all()).map((m) => m.broadcast), ["all", "unspecified"]);
+    const { mentions, threadMentions } = await messages.countUnread({ chatId, userId: "fay", withMentions: true });
+    this.is("mentions", { mentions, threadMentions }, { mentions: 0, threadMentions: 1 });
+    this.is("mentioned", (await messages.listMentions({ chatId, actorId, inThreads: true }).all()).map((m) => m.id), [reply.messageId]);
+    await messages.markThread({ chatId, actorId: "fay", threadId, following: "unfollow" });
+    this.is("threads", (await messages.listThreads({ chatId, actorId: "fay" }).all()).map((t) => t.following), [false]);
     const sent = await messages.send({ chatId, actorId, content: "a secret" });
     await messages.erase({ chatId, actorId, messageId: sent.messageId });
     const { content, erased } = await messages.get({ chatId, messageId: sent.messageId });

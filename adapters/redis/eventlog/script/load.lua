@@ -24,10 +24,18 @@ if not head then return {-2, 0, missing} end
 local told = redis.pcall('INFO', 'replication')
 local reply = {head, type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''}
 
+-- The entries of all entities, by field. unpack takes a bounded number of values.
+local entries, TOGETHER = {}, 1000
+for from = 1, entities, TOGETHER do
+  local fields = {}
+  for e = from, math.min(entities, from + TOGETHER - 1) do fields[#fields + 1] = ARGV[7 + (e - 1) * 7] end
+  for i, value in ipairs(call('HMGET', base .. ':x', unpack(fields))) do entries[fields[i]] = value end
+end
+
 -- entry_of returns the version of an entity, its number of events, the seq of the first one (nil if that is not stored), and the entry. Without an
 -- entry, no event has moved the entity. It returns nil and the fault if another key contradicts that.
 local function entry_of(kind, field)
-  local value = call('HGET', base .. ':x', field)
+  local value = entries[field]
   if value then
     local version, events, first = string.match(value, '^(%d+):?(%d*):?(%d*)')
     version = tonumber(version)

@@ -75,6 +75,21 @@ const (
 	// MessageServiceListEntityEventsProcedure is the fully-qualified name of the MessageService's
 	// ListEntityEvents RPC.
 	MessageServiceListEntityEventsProcedure = "/chatcore.v1.MessageService/ListEntityEvents"
+	// MessageServiceMarkThreadProcedure is the fully-qualified name of the MessageService's MarkThread
+	// RPC.
+	MessageServiceMarkThreadProcedure = "/chatcore.v1.MessageService/MarkThread"
+	// MessageServiceGetThreadProcedure is the fully-qualified name of the MessageService's GetThread
+	// RPC.
+	MessageServiceGetThreadProcedure = "/chatcore.v1.MessageService/GetThread"
+	// MessageServiceListThreadMessagesProcedure is the fully-qualified name of the MessageService's
+	// ListThreadMessages RPC.
+	MessageServiceListThreadMessagesProcedure = "/chatcore.v1.MessageService/ListThreadMessages"
+	// MessageServiceListThreadsProcedure is the fully-qualified name of the MessageService's
+	// ListThreads RPC.
+	MessageServiceListThreadsProcedure = "/chatcore.v1.MessageService/ListThreads"
+	// MessageServiceListMentionsProcedure is the fully-qualified name of the MessageService's
+	// ListMentions RPC.
+	MessageServiceListMentionsProcedure = "/chatcore.v1.MessageService/ListMentions"
 )
 
 // MessageServiceClient is a client for the chatcore.v1.MessageService service.
@@ -110,6 +125,17 @@ type MessageServiceClient interface {
 	ListUnread(context.Context, *v1.ListUnreadRequest) (*v1.ListUnreadResponse, error)
 	// ListEntityEvents returns a page of the custom events of one custom entity, newest first, with the version of the entity.
 	ListEntityEvents(context.Context, *v1.ListEntityEventsRequest) (*v1.ListEntityEventsResponse, error)
+	// MarkThread moves the actor's mark of a thread forward, or changes whether the actor follows the thread, or both. Marks are recorded and accepted as those of
+	// MarkRead are; a change of following is recorded at once.
+	MarkThread(context.Context, *v1.MarkThreadRequest) (*v1.MarkThreadResponse, error)
+	// GetThread returns a thread as a user sees it, as of now or as of a seq.
+	GetThread(context.Context, *v1.GetThreadRequest) (*v1.GetThreadResponse, error)
+	// ListThreadMessages returns a page of the replies in a thread, newest first, deleted ones as tombstones.
+	ListThreadMessages(context.Context, *v1.ListThreadMessagesRequest) (*v1.ListThreadMessagesResponse, error)
+	// ListThreads returns a page of the threads of a chat as a user sees them, those with the latest replies first. Threads whose replies were all deleted are left out.
+	ListThreads(context.Context, *v1.ListThreadsRequest) (*v1.ListThreadsResponse, error)
+	// ListMentions returns a page of the messages that mention a user or all members, the latest mention first, read or not.
+	ListMentions(context.Context, *v1.ListMentionsRequest) (*v1.ListMentionsResponse, error)
 }
 
 // NewMessageServiceClient constructs a client for the chatcore.v1.MessageService service. By
@@ -212,25 +238,64 @@ func NewMessageServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		markThread: connect.NewClient[v1.MarkThreadRequest, v1.MarkThreadResponse](
+			httpClient,
+			baseURL+MessageServiceMarkThreadProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("MarkThread")),
+			connect.WithClientOptions(opts...),
+		),
+		getThread: connect.NewClient[v1.GetThreadRequest, v1.GetThreadResponse](
+			httpClient,
+			baseURL+MessageServiceGetThreadProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("GetThread")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listThreadMessages: connect.NewClient[v1.ListThreadMessagesRequest, v1.ListThreadMessagesResponse](
+			httpClient,
+			baseURL+MessageServiceListThreadMessagesProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("ListThreadMessages")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listThreads: connect.NewClient[v1.ListThreadsRequest, v1.ListThreadsResponse](
+			httpClient,
+			baseURL+MessageServiceListThreadsProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("ListThreads")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listMentions: connect.NewClient[v1.ListMentionsRequest, v1.ListMentionsResponse](
+			httpClient,
+			baseURL+MessageServiceListMentionsProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("ListMentions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // messageServiceClient implements MessageServiceClient.
 type messageServiceClient struct {
-	sendMessage      *connect.Client[v1.SendMessageRequest, v1.SendMessageResponse]
-	sendMessages     *connect.Client[v1.SendMessagesRequest, v1.SendMessagesResponse]
-	editMessage      *connect.Client[v1.EditMessageRequest, v1.EditMessageResponse]
-	deleteMessage    *connect.Client[v1.DeleteMessageRequest, v1.DeleteMessageResponse]
-	eraseMessage     *connect.Client[v1.EraseMessageRequest, v1.EraseMessageResponse]
-	addReaction      *connect.Client[v1.AddReactionRequest, v1.AddReactionResponse]
-	removeReaction   *connect.Client[v1.RemoveReactionRequest, v1.RemoveReactionResponse]
-	markRead         *connect.Client[v1.MarkReadRequest, v1.MarkReadResponse]
-	recordEvent      *connect.Client[v1.RecordEventRequest, v1.RecordEventResponse]
-	getMessage       *connect.Client[v1.GetMessageRequest, v1.GetMessageResponse]
-	listMessages     *connect.Client[v1.ListMessagesRequest, v1.ListMessagesResponse]
-	getUnread        *connect.Client[v1.GetUnreadRequest, v1.GetUnreadResponse]
-	listUnread       *connect.Client[v1.ListUnreadRequest, v1.ListUnreadResponse]
-	listEntityEvents *connect.Client[v1.ListEntityEventsRequest, v1.ListEntityEventsResponse]
+	sendMessage        *connect.Client[v1.SendMessageRequest, v1.SendMessageResponse]
+	sendMessages       *connect.Client[v1.SendMessagesRequest, v1.SendMessagesResponse]
+	editMessage        *connect.Client[v1.EditMessageRequest, v1.EditMessageResponse]
+	deleteMessage      *connect.Client[v1.DeleteMessageRequest, v1.DeleteMessageResponse]
+	eraseMessage       *connect.Client[v1.EraseMessageRequest, v1.EraseMessageResponse]
+	addReaction        *connect.Client[v1.AddReactionRequest, v1.AddReactionResponse]
+	removeReaction     *connect.Client[v1.RemoveReactionRequest, v1.RemoveReactionResponse]
+	markRead           *connect.Client[v1.MarkReadRequest, v1.MarkReadResponse]
+	recordEvent        *connect.Client[v1.RecordEventRequest, v1.RecordEventResponse]
+	getMessage         *connect.Client[v1.GetMessageRequest, v1.GetMessageResponse]
+	listMessages       *connect.Client[v1.ListMessagesRequest, v1.ListMessagesResponse]
+	getUnread          *connect.Client[v1.GetUnreadRequest, v1.GetUnreadResponse]
+	listUnread         *connect.Client[v1.ListUnreadRequest, v1.ListUnreadResponse]
+	listEntityEvents   *connect.Client[v1.ListEntityEventsRequest, v1.ListEntityEventsResponse]
+	markThread         *connect.Client[v1.MarkThreadRequest, v1.MarkThreadResponse]
+	getThread          *connect.Client[v1.GetThreadRequest, v1.GetThreadResponse]
+	listThreadMessages *connect.Client[v1.ListThreadMessagesRequest, v1.ListThreadMessagesResponse]
+	listThreads        *connect.Client[v1.ListThreadsRequest, v1.ListThreadsResponse]
+	listMentions       *connect.Client[v1.ListMentionsRequest, v1.ListMentionsResponse]
 }
 
 // SendMessage calls chatcore.v1.MessageService.SendMessage.
@@ -359,6 +424,51 @@ func (c *messageServiceClient) ListEntityEvents(ctx context.Context, req *v1.Lis
 	return nil, err
 }
 
+// MarkThread calls chatcore.v1.MessageService.MarkThread.
+func (c *messageServiceClient) MarkThread(ctx context.Context, req *v1.MarkThreadRequest) (*v1.MarkThreadResponse, error) {
+	response, err := c.markThread.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetThread calls chatcore.v1.MessageService.GetThread.
+func (c *messageServiceClient) GetThread(ctx context.Context, req *v1.GetThreadRequest) (*v1.GetThreadResponse, error) {
+	response, err := c.getThread.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListThreadMessages calls chatcore.v1.MessageService.ListThreadMessages.
+func (c *messageServiceClient) ListThreadMessages(ctx context.Context, req *v1.ListThreadMessagesRequest) (*v1.ListThreadMessagesResponse, error) {
+	response, err := c.listThreadMessages.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListThreads calls chatcore.v1.MessageService.ListThreads.
+func (c *messageServiceClient) ListThreads(ctx context.Context, req *v1.ListThreadsRequest) (*v1.ListThreadsResponse, error) {
+	response, err := c.listThreads.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListMentions calls chatcore.v1.MessageService.ListMentions.
+func (c *messageServiceClient) ListMentions(ctx context.Context, req *v1.ListMentionsRequest) (*v1.ListMentionsResponse, error) {
+	response, err := c.listMentions.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // MessageServiceHandler is an implementation of the chatcore.v1.MessageService service.
 type MessageServiceHandler interface {
 	// SendMessage posts a message and ends the sender's typing. The same sender's message under the same id is the same send.
@@ -392,6 +502,17 @@ type MessageServiceHandler interface {
 	ListUnread(context.Context, *v1.ListUnreadRequest) (*v1.ListUnreadResponse, error)
 	// ListEntityEvents returns a page of the custom events of one custom entity, newest first, with the version of the entity.
 	ListEntityEvents(context.Context, *v1.ListEntityEventsRequest) (*v1.ListEntityEventsResponse, error)
+	// MarkThread moves the actor's mark of a thread forward, or changes whether the actor follows the thread, or both. Marks are recorded and accepted as those of
+	// MarkRead are; a change of following is recorded at once.
+	MarkThread(context.Context, *v1.MarkThreadRequest) (*v1.MarkThreadResponse, error)
+	// GetThread returns a thread as a user sees it, as of now or as of a seq.
+	GetThread(context.Context, *v1.GetThreadRequest) (*v1.GetThreadResponse, error)
+	// ListThreadMessages returns a page of the replies in a thread, newest first, deleted ones as tombstones.
+	ListThreadMessages(context.Context, *v1.ListThreadMessagesRequest) (*v1.ListThreadMessagesResponse, error)
+	// ListThreads returns a page of the threads of a chat as a user sees them, those with the latest replies first. Threads whose replies were all deleted are left out.
+	ListThreads(context.Context, *v1.ListThreadsRequest) (*v1.ListThreadsResponse, error)
+	// ListMentions returns a page of the messages that mention a user or all members, the latest mention first, read or not.
+	ListMentions(context.Context, *v1.ListMentionsRequest) (*v1.ListMentionsResponse, error)
 }
 
 // NewMessageServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -490,6 +611,40 @@ func NewMessageServiceHandler(svc MessageServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	messageServiceMarkThreadHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceMarkThreadProcedure,
+		svc.MarkThread,
+		connect.WithSchema(messageServiceMethods.ByName("MarkThread")),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceGetThreadHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceGetThreadProcedure,
+		svc.GetThread,
+		connect.WithSchema(messageServiceMethods.ByName("GetThread")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceListThreadMessagesHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceListThreadMessagesProcedure,
+		svc.ListThreadMessages,
+		connect.WithSchema(messageServiceMethods.ByName("ListThreadMessages")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceListThreadsHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceListThreadsProcedure,
+		svc.ListThreads,
+		connect.WithSchema(messageServiceMethods.ByName("ListThreads")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceListMentionsHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceListMentionsProcedure,
+		svc.ListMentions,
+		connect.WithSchema(messageServiceMethods.ByName("ListMentions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatcore.v1.MessageService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case MessageServiceSendMessageProcedure:
@@ -520,6 +675,16 @@ func NewMessageServiceHandler(svc MessageServiceHandler, opts ...connect.Handler
 			messageServiceListUnreadHandler.ServeHTTP(w, r)
 		case MessageServiceListEntityEventsProcedure:
 			messageServiceListEntityEventsHandler.ServeHTTP(w, r)
+		case MessageServiceMarkThreadProcedure:
+			messageServiceMarkThreadHandler.ServeHTTP(w, r)
+		case MessageServiceGetThreadProcedure:
+			messageServiceGetThreadHandler.ServeHTTP(w, r)
+		case MessageServiceListThreadMessagesProcedure:
+			messageServiceListThreadMessagesHandler.ServeHTTP(w, r)
+		case MessageServiceListThreadsProcedure:
+			messageServiceListThreadsHandler.ServeHTTP(w, r)
+		case MessageServiceListMentionsProcedure:
+			messageServiceListMentionsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -583,4 +748,24 @@ func (UnimplementedMessageServiceHandler) ListUnread(context.Context, *v1.ListUn
 
 func (UnimplementedMessageServiceHandler) ListEntityEvents(context.Context, *v1.ListEntityEventsRequest) (*v1.ListEntityEventsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.ListEntityEvents is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) MarkThread(context.Context, *v1.MarkThreadRequest) (*v1.MarkThreadResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.MarkThread is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) GetThread(context.Context, *v1.GetThreadRequest) (*v1.GetThreadResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.GetThread is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) ListThreadMessages(context.Context, *v1.ListThreadMessagesRequest) (*v1.ListThreadMessagesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.ListThreadMessages is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) ListThreads(context.Context, *v1.ListThreadsRequest) (*v1.ListThreadsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.ListThreads is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) ListMentions(context.Context, *v1.ListMentionsRequest) (*v1.ListMentionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.ListMentions is not implemented"))
 }

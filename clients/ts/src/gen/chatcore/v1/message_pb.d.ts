@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Attachment, CommandResult, Message as Message$1 } from "./types_pb.js";
+import type { Attachment, Broadcast, CommandResult, Following, Message as Message$1, Thread } from "./types_pb.js";
 import type { ErrorDetail } from "./errors_pb.js";
 import type { Event } from "./event_pb.js";
 
@@ -76,6 +76,28 @@ export declare type SendMessageRequest = Message<"chatcore.v1.SendMessageRequest
    * @generated from field: string client_meta = 8;
    */
   clientMeta: string;
+
+  /**
+   * Id of the message of the same chat, the root, that this one answers in a thread. It must not be a reply in a thread itself. Defaults to none: the message is
+   * in the main timeline.
+   *
+   * @generated from field: string thread_id = 9;
+   */
+  threadId: string;
+
+  /**
+   * Whether a reply in a thread is in the main timeline too. Defaults to false.
+   *
+   * @generated from field: bool in_chat = 10;
+   */
+  inChat: boolean;
+
+  /**
+   * Mention of a group of members. It takes a role, admin unless the policy says otherwise. Defaults to none.
+   *
+   * @generated from field: chatcore.v1.Broadcast broadcast = 11;
+   */
+  broadcast: Broadcast;
 };
 
 /**
@@ -329,6 +351,13 @@ export declare type EditMessageRequest = Message<"chatcore.v1.EditMessageRequest
    * @generated from field: chatcore.v1.AttachmentList attachments = 7;
    */
   attachments?: AttachmentList | undefined;
+
+  /**
+   * Whether the message no longer mentions a group of members. An edit cannot add such a mention. Defaults to false.
+   *
+   * @generated from field: bool remove_broadcast = 8;
+   */
+  removeBroadcast: boolean;
 };
 
 /**
@@ -1068,6 +1097,20 @@ export declare type GetUnreadRequest = Message<"chatcore.v1.GetUnreadRequest"> &
    * @generated from field: string user_id = 2;
    */
   userId: string;
+
+  /**
+   * Whether to count mentions too, which takes one to three round trips more. Defaults to false.
+   *
+   * @generated from field: bool with_mentions = 3;
+   */
+  withMentions: boolean;
+
+  /**
+   * Ids of users, at most 100, whose messages are no mentions. Without effect unless with_mentions is set.
+   *
+   * @generated from field: repeated string ignored_sender_ids = 4;
+   */
+  ignoredSenderIds: string[];
 };
 
 /**
@@ -1083,11 +1126,32 @@ export declare const GetUnreadRequestSchema: GenMessage<GetUnreadRequest>;
  */
 export declare type GetUnreadResponse = Message<"chatcore.v1.GetUnreadResponse"> & {
   /**
-   * Messages of others after the member's read mark, or after the member joined, without deleted ones.
+   * Messages of others after the member's read mark, or after the member joined, without deleted ones. Replies that are in threads alone do not count.
    *
    * @generated from field: uint32 messages = 1;
    */
   messages: number;
+
+  /**
+   * Of these, the messages that mention the member or all members. 0 unless with_mentions is set.
+   *
+   * @generated from field: uint32 mentions = 2;
+   */
+  mentions: number;
+
+  /**
+   * Replies in threads alone that mention the member or all members, and that the member has not read. 0 unless with_mentions is set.
+   *
+   * @generated from field: uint32 thread_mentions = 3;
+   */
+  threadMentions: number;
+
+  /**
+   * Whether there may be more mentions, before the last 512 events that changed mentions.
+   *
+   * @generated from field: bool mentions_at_least = 4;
+   */
+  mentionsAtLeast: boolean;
 };
 
 /**
@@ -1260,6 +1324,395 @@ export declare type ListEntityEventsResponse = Message<"chatcore.v1.ListEntityEv
 export declare const ListEntityEventsResponseSchema: GenMessage<ListEntityEventsResponse>;
 
 /**
+ * MarkThreadRequest is the request of MarkThread. It has a message, following, or both.
+ *
+ * @generated from message chatcore.v1.MarkThreadRequest
+ */
+export declare type MarkThreadRequest = Message<"chatcore.v1.MarkThreadRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Not required: marks only move forward, and following is a state, so giving one again is safe.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Id of the root of the thread. Required.
+   *
+   * @generated from field: string thread_id = 4;
+   */
+  threadId: string;
+
+  /**
+   * Id of the last reply that was read. Empty: the mark stays as it is.
+   *
+   * @generated from field: string message_id = 5;
+   */
+  messageId: string;
+
+  /**
+   * Whether the actor follows the thread from now on. Unspecified: it stays as it is. Replies from before FOLLOWING_FOLLOW are not unread.
+   *
+   * @generated from field: chatcore.v1.Following following = 6;
+   */
+  following: Following;
+};
+
+/**
+ * Describes the message chatcore.v1.MarkThreadRequest.
+ * Use `create(MarkThreadRequestSchema)` to create a new message.
+ */
+export declare const MarkThreadRequestSchema: GenMessage<MarkThreadRequest>;
+
+/**
+ * MarkThreadResponse is the response of MarkThread.
+ *
+ * @generated from message chatcore.v1.MarkThreadResponse
+ */
+export declare type MarkThreadResponse = Message<"chatcore.v1.MarkThreadResponse"> & {
+  /**
+   * Result of the command. Its seq is 0 if the mark was only accepted.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+
+  /**
+   * Whether the chat's log has the mark, or a higher one. If not, the mark is accepted.
+   *
+   * @generated from field: bool recorded = 2;
+   */
+  recorded: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.MarkThreadResponse.
+ * Use `create(MarkThreadResponseSchema)` to create a new message.
+ */
+export declare const MarkThreadResponseSchema: GenMessage<MarkThreadResponse>;
+
+/**
+ * GetThreadRequest is the request of GetThread.
+ *
+ * @generated from message chatcore.v1.GetThreadRequest
+ */
+export declare type GetThreadRequest = Message<"chatcore.v1.GetThreadRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that sees the thread. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the root of the thread. Required.
+   *
+   * @generated from field: string thread_id = 3;
+   */
+  threadId: string;
+
+  /**
+   * Seq as of which the thread is returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+   *
+   * @generated from field: uint32 at_seq = 4;
+   */
+  atSeq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.GetThreadRequest.
+ * Use `create(GetThreadRequestSchema)` to create a new message.
+ */
+export declare const GetThreadRequestSchema: GenMessage<GetThreadRequest>;
+
+/**
+ * GetThreadResponse is the response of GetThread.
+ *
+ * @generated from message chatcore.v1.GetThreadResponse
+ */
+export declare type GetThreadResponse = Message<"chatcore.v1.GetThreadResponse"> & {
+  /**
+   * The thread.
+   *
+   * @generated from field: chatcore.v1.Thread thread = 1;
+   */
+  thread?: Thread | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.GetThreadResponse.
+ * Use `create(GetThreadResponseSchema)` to create a new message.
+ */
+export declare const GetThreadResponseSchema: GenMessage<GetThreadResponse>;
+
+/**
+ * ListThreadMessagesRequest is the request of ListThreadMessages.
+ *
+ * @generated from message chatcore.v1.ListThreadMessagesRequest
+ */
+export declare type ListThreadMessagesRequest = Message<"chatcore.v1.ListThreadMessagesRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that reads. A service that names one reads what this user may read, and without one everything; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the root of the thread. Required.
+   *
+   * @generated from field: string thread_id = 3;
+   */
+  threadId: string;
+
+  /**
+   * Seq as of which the replies are returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+   *
+   * @generated from field: uint32 at_seq = 4;
+   */
+  atSeq: number;
+
+  /**
+   * Replies at most, 1 to 100. Defaults to 50.
+   *
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before. Empty for the first page.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListThreadMessagesRequest.
+ * Use `create(ListThreadMessagesRequestSchema)` to create a new message.
+ */
+export declare const ListThreadMessagesRequestSchema: GenMessage<ListThreadMessagesRequest>;
+
+/**
+ * ListThreadMessagesResponse is the response of ListThreadMessages.
+ *
+ * @generated from message chatcore.v1.ListThreadMessagesResponse
+ */
+export declare type ListThreadMessagesResponse = Message<"chatcore.v1.ListThreadMessagesResponse"> & {
+  /**
+   * The replies, newest first. May be fewer than page_size although more follow.
+   *
+   * @generated from field: repeated chatcore.v1.Message messages = 1;
+   */
+  messages: Message$1[];
+
+  /**
+   * Token of the next page, of older replies. Empty if this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListThreadMessagesResponse.
+ * Use `create(ListThreadMessagesResponseSchema)` to create a new message.
+ */
+export declare const ListThreadMessagesResponseSchema: GenMessage<ListThreadMessagesResponse>;
+
+/**
+ * ListThreadsRequest is the request of ListThreads.
+ *
+ * @generated from message chatcore.v1.ListThreadsRequest
+ */
+export declare type ListThreadsRequest = Message<"chatcore.v1.ListThreadsRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that sees the threads. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Whether to return only threads that the user follows. Defaults to false.
+   *
+   * @generated from field: bool followed = 3;
+   */
+  followed: boolean;
+
+  /**
+   * Seq as of which the threads are returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+   *
+   * @generated from field: uint32 at_seq = 4;
+   */
+  atSeq: number;
+
+  /**
+   * Threads at most, 1 to 50. Defaults to 50.
+   *
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before. Empty for the first page.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListThreadsRequest.
+ * Use `create(ListThreadsRequestSchema)` to create a new message.
+ */
+export declare const ListThreadsRequestSchema: GenMessage<ListThreadsRequest>;
+
+/**
+ * ListThreadsResponse is the response of ListThreads.
+ *
+ * @generated from message chatcore.v1.ListThreadsResponse
+ */
+export declare type ListThreadsResponse = Message<"chatcore.v1.ListThreadsResponse"> & {
+  /**
+   * The threads, by the last reply that was sent, newest first. May be fewer than page_size, also none, although more follow.
+   *
+   * @generated from field: repeated chatcore.v1.Thread threads = 1;
+   */
+  threads: Thread[];
+
+  /**
+   * Token of the next page. Empty if this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListThreadsResponse.
+ * Use `create(ListThreadsResponseSchema)` to create a new message.
+ */
+export declare const ListThreadsResponseSchema: GenMessage<ListThreadsResponse>;
+
+/**
+ * ListMentionsRequest is the request of ListMentions.
+ *
+ * @generated from message chatcore.v1.ListMentionsRequest
+ */
+export declare type ListMentionsRequest = Message<"chatcore.v1.ListMentionsRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that the messages mention. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Whether to return the messages that are in threads alone, instead of those of the main timeline. Defaults to false.
+   *
+   * @generated from field: bool in_threads = 3;
+   */
+  inThreads: boolean;
+
+  /**
+   * Seq as of which the messages are returned, from 1. A seq above the chat's last, and 0, mean now. Defaults to 0.
+   *
+   * @generated from field: uint32 at_seq = 4;
+   */
+  atSeq: number;
+
+  /**
+   * Messages at most, 1 to 50. Defaults to 50.
+   *
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before. Empty for the first page.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListMentionsRequest.
+ * Use `create(ListMentionsRequestSchema)` to create a new message.
+ */
+export declare const ListMentionsRequestSchema: GenMessage<ListMentionsRequest>;
+
+/**
+ * ListMentionsResponse is the response of ListMentions.
+ *
+ * @generated from message chatcore.v1.ListMentionsResponse
+ */
+export declare type ListMentionsResponse = Message<"chatcore.v1.ListMentionsResponse"> & {
+  /**
+   * The messages, the latest mention first. May be fewer than page_size, also none, although more follow.
+   *
+   * @generated from field: repeated chatcore.v1.Message messages = 1;
+   */
+  messages: Message$1[];
+
+  /**
+   * Token of the next page. Empty if this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListMentionsResponse.
+ * Use `create(ListMentionsResponseSchema)` to create a new message.
+ */
+export declare const ListMentionsResponseSchema: GenMessage<ListMentionsResponse>;
+
+/**
  * MessageService sends and changes messages, moves read marks, records custom events, and reads messages and unread counts.
  *
  * Every command is idempotent: under the same message_id or command_id (or Idempotency-Key header) of the same actor it has its effect once, and returns
@@ -1410,6 +1863,57 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof ListEntityEventsRequestSchema;
     output: typeof ListEntityEventsResponseSchema;
+  },
+  /**
+   * MarkThread moves the actor's mark of a thread forward, or changes whether the actor follows the thread, or both. Marks are recorded and accepted as those of
+   * MarkRead are; a change of following is recorded at once.
+   *
+   * @generated from rpc chatcore.v1.MessageService.MarkThread
+   */
+  markThread: {
+    methodKind: "unary";
+    input: typeof MarkThreadRequestSchema;
+    output: typeof MarkThreadResponseSchema;
+  },
+  /**
+   * GetThread returns a thread as a user sees it, as of now or as of a seq.
+   *
+   * @generated from rpc chatcore.v1.MessageService.GetThread
+   */
+  getThread: {
+    methodKind: "unary";
+    input: typeof GetThreadRequestSchema;
+    output: typeof GetThreadResponseSchema;
+  },
+  /**
+   * ListThreadMessages returns a page of the replies in a thread, newest first, deleted ones as tombstones.
+   *
+   * @generated from rpc chatcore.v1.MessageService.ListThreadMessages
+   */
+  listThreadMessages: {
+    methodKind: "unary";
+    input: typeof ListThreadMessagesRequestSchema;
+    output: typeof ListThreadMessagesResponseSchema;
+  },
+  /**
+   * ListThreads returns a page of the threads of a chat as a user sees them, those with the latest replies first. Threads whose replies were all deleted are left out.
+   *
+   * @generated from rpc chatcore.v1.MessageService.ListThreads
+   */
+  listThreads: {
+    methodKind: "unary";
+    input: typeof ListThreadsRequestSchema;
+    output: typeof ListThreadsResponseSchema;
+  },
+  /**
+   * ListMentions returns a page of the messages that mention a user or all members, the latest mention first, read or not.
+   *
+   * @generated from rpc chatcore.v1.MessageService.ListMentions
+   */
+  listMentions: {
+    methodKind: "unary";
+    input: typeof ListMentionsRequestSchema;
+    output: typeof ListMentionsResponseSchema;
   },
 }>;
 

@@ -379,6 +379,34 @@ export declare type Message = Message$1<"chatcore.v1.Message"> & {
    * @generated from field: bool erased = 19;
    */
   erased: boolean;
+
+  /**
+   * Id of the root of the thread that the message answers in. Empty if it is in none.
+   *
+   * @generated from field: string thread_id = 30;
+   */
+  threadId: string;
+
+  /**
+   * Whether a reply in a thread is in the main timeline too.
+   *
+   * @generated from field: bool in_chat = 31;
+   */
+  inChat: boolean;
+
+  /**
+   * Mention of a group of members. Unspecified once deleted.
+   *
+   * @generated from field: chatcore.v1.Broadcast broadcast = 32;
+   */
+  broadcast: Broadcast;
+
+  /**
+   * The thread of the message, of messages that ListMessages, GetThread and ListThreads return. Not set if nobody has replied.
+   *
+   * @generated from field: chatcore.v1.ThreadSummary thread = 33;
+   */
+  thread?: ThreadSummary | undefined;
 };
 
 /**
@@ -386,6 +414,109 @@ export declare type Message = Message$1<"chatcore.v1.Message"> & {
  * Use `create(MessageSchema)` to create a new message.
  */
 export declare const MessageSchema: GenMessage<Message>;
+
+/**
+ * ThreadSummary is what a thread has, beside its replies.
+ *
+ * @generated from message chatcore.v1.ThreadSummary
+ */
+export declare type ThreadSummary = Message$1<"chatcore.v1.ThreadSummary"> & {
+  /**
+   * Replies that are not deleted.
+   *
+   * @generated from field: uint32 replies = 1;
+   */
+  replies: number;
+
+  /**
+   * Seq of the last of these. 0 if there is none.
+   *
+   * @generated from field: uint32 last_seq = 2;
+   */
+  lastSeq: number;
+
+  /**
+   * Its id. Empty if there is none, and in ListMessages and ListThreads if the last 8 replies were deleted.
+   *
+   * @generated from field: string last_message_id = 3;
+   */
+  lastMessageId: string;
+
+  /**
+   * Id of its sender. Empty as last_message_id is.
+   *
+   * @generated from field: string last_sender_id = 4;
+   */
+  lastSenderId: string;
+
+  /**
+   * When it was sent. Not set as last_message_id is not.
+   *
+   * @generated from field: google.protobuf.Timestamp last_at = 5;
+   */
+  lastAt?: Timestamp | undefined;
+
+  /**
+   * Ids of the users that replied, the last one first, at most 64. They stay when their replies are deleted.
+   *
+   * @generated from field: repeated string participant_ids = 6;
+   */
+  participantIds: string[];
+
+  /**
+   * Whether other users replied before these.
+   *
+   * @generated from field: bool more_participants = 7;
+   */
+  moreParticipants: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.ThreadSummary.
+ * Use `create(ThreadSummarySchema)` to create a new message.
+ */
+export declare const ThreadSummarySchema: GenMessage<ThreadSummary>;
+
+/**
+ * Thread is a thread as a user sees it.
+ *
+ * @generated from message chatcore.v1.Thread
+ */
+export declare type Thread = Message$1<"chatcore.v1.Thread"> & {
+  /**
+   * The message that the replies answer. A tombstone if it was deleted.
+   *
+   * @generated from field: chatcore.v1.Message root = 1;
+   */
+  root?: Message | undefined;
+
+  /**
+   * Whether the user follows the thread.
+   *
+   * @generated from field: bool following = 2;
+   */
+  following: boolean;
+
+  /**
+   * Replies that the user has not read. 0 if the user does not follow the thread.
+   *
+   * @generated from field: uint32 unread = 3;
+   */
+  unread: number;
+
+  /**
+   * Whether there may be more unread replies, before the last 1,000.
+   *
+   * @generated from field: bool unread_at_least = 4;
+   */
+  unreadAtLeast: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.Thread.
+ * Use `create(ThreadSchema)` to create a new message.
+ */
+export declare const ThreadSchema: GenMessage<Thread>;
 
 /**
  * Role is the set of rights of a member. A higher role includes the rights of the lower ones.
