@@ -61,15 +61,23 @@ func (m *Mentions) Apply(seq Seq, e Durable) {
 	case MessageEdit:
 		m.edit(e)
 	case MessageDelete:
-		if i, there := m.place(e.Sent); there {
-			m.list = slices.Delete(m.list, i, i+1)
-		}
+		m.remove(e.Sent)
+	}
+}
+
+func (m *Mentions) remove(sent Seq) {
+	if i, there := m.place(sent); there {
+		m.list = slices.Delete(m.list, i, i+1)
 	}
 }
 
 // edit changes the mentions of a message. One that is not listed had none, or is not known.
 func (m *Mentions) edit(e MessageEdit) {
-	if e.Sent < m.floor {
+	switch {
+	case e.Sent < m.floor:
+		return
+	case e.Erased: // with its mentions. The message is deleted, by an event that need not have moved these
+		m.remove(e.Sent)
 		return
 	}
 	i, there := m.place(e.Sent)

@@ -382,3 +382,13 @@ func kept(s domain.State) (all []any) {
 	}
 	return all
 }
+
+// TestMentions_ErasedEdit folds an edit that took a mention back, and whose list was erased since, after the send with the mention.
+func TestMentions_ErasedEdit(t *testing.T) {
+	var m domain.Mentions
+	m.Apply(4, domain.MessageNew{Chat: "c", Message: "m", Sender: "bob", Mentions: []domain.UserID{"ann"}, Mentioned: true})
+	m.Apply(5, domain.MessageEdit{Chat: "c", Message: "m", Editor: "bob", Sent: 4, Mentioned: true, Erased: true})
+	if found, _ := m.Of("ann", 0); len(found) > 0 {
+		t.Errorf("an erased message mentions ann: %+v", found)
+	}
+}
