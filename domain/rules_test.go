@@ -19,6 +19,9 @@ type world struct {
 	messages  map[domain.MessageID]*domain.Message
 	reactions map[domain.MessageID]*domain.Reactions
 	marks     map[domain.UserID]*domain.ReadMark
+	moved     map[domain.UserID]domain.Seq // versions of the marks
+	settings  map[domain.UserID]*domain.Settings
+	pins      map[string]*domain.Pins
 	head      domain.Seq
 }
 
@@ -26,6 +29,7 @@ func given(events ...domain.Durable) *world {
 	w := &world{
 		chat: domain.Chat{ID: "c"}, members: map[domain.UserID]*domain.Member{}, messages: map[domain.MessageID]*domain.Message{},
 		reactions: map[domain.MessageID]*domain.Reactions{}, marks: map[domain.UserID]*domain.ReadMark{},
+		moved: map[domain.UserID]domain.Seq{}, settings: map[domain.UserID]*domain.Settings{}, pins: map[string]*domain.Pins{},
 	}
 	for _, e := range events {
 		w.apply(e)
@@ -54,6 +58,11 @@ func (w *world) apply(e domain.Durable) {
 			entry(w.reactions, domain.MessageID(id), domain.Reactions{}).Apply(w.head, e)
 		case domain.KindRead:
 			entry(w.marks, domain.UserID(id), domain.ReadMark{}).Apply(w.head, e)
+			w.moved[domain.UserID(id)] = w.head
+		case domain.KindSettings:
+			entry(w.settings, domain.UserID(id), domain.Settings{}).Apply(w.head, e)
+		case domain.KindPins:
+			entry(w.pins, id, domain.Pins{}).Apply(w.head, e)
 		default:
 		}
 	}

@@ -1,6 +1,6 @@
 package domain
 
-// State is the folded state of an entity: a [*Chat], [*Member], [*Message], [*Reactions] or [*ReadMark].
+// State is the folded state of an entity, such as a [*Chat], [*Member] or [*Message].
 type State interface {
 	// Apply folds an event that moved the entity. Events are given in the order of their seqs.
 	Apply(seq Seq, e Durable)
@@ -14,6 +14,9 @@ var (
 	_ State = (*Message)(nil)
 	_ State = (*Reactions)(nil)
 	_ State = (*ReadMark)(nil)
+	_ State = (*Metadata)(nil)
+	_ State = (*Settings)(nil)
+	_ State = (*Pins)(nil)
 )
 
 // NewState is the state of an entity that nothing has moved; nil for an entity that is only a version.
@@ -31,6 +34,10 @@ func NewState(chat ChatID, e Entity) State {
 		return &ReadMark{}
 	case KindMetadata:
 		return &Metadata{}
+	case KindSettings:
+		return &Settings{}
+	case KindPins:
+		return &Pins{}
 	case KindCommand, KindCustom, KindReceipt, KindRestrictions:
 	}
 	return nil
