@@ -173,16 +173,22 @@ func viewsIn(chat domain.ChatID, sends []ports.Record, entities []entity.Version
 		if views[i] = viewOf(entities[at], entities[at+1]); !views[i].Exists() && unread[at] == nil {
 			return nil, &ports.CorruptError{Chat: chat, Seq: r.Seq, Cause: errors.New("a message was sent here, and the index does not have it")}
 		}
-		for _, u := range []*entity.Unreadable{unread[at], unread[at+1]} {
-			if u != nil && u.Newer {
-				m := views[i].Message
-				views[i] = MessageView{Message: domain.Message{Chat: m.Chat, ID: m.ID, Seq: m.Seq, Sender: m.Sender, SentAt: m.SentAt}, Unreadable: &u.NewerVersionError}
-			}
-		}
+		views[i] = unlessNewer(views[i], unread[at], unread[at+1])
 		at += 2
 	}
 	markReplies(views, entities[at:])
 	return views, nil
+}
+
+// unlessNewer returns a view, or what is known of its message if a newer program changed the message or its reactions.
+func unlessNewer(view MessageView, unread ...*entity.Unreadable) MessageView {
+	for _, u := range unread {
+		if u != nil && u.Newer {
+			m := view.Message
+			view = MessageView{Message: domain.Message{Chat: m.Chat, ID: m.ID, Seq: m.Seq, Sender: m.Sender, SentAt: m.SentAt}, Unreadable: &u.NewerVersionError}
+		}
+	}
+	return view
 }
 
 // Message gives one message in its present state. [domain.ErrMessageNotFound] if the chat has none of that id.

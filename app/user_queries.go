@@ -164,6 +164,28 @@ func (u UserQueries) Audit(ctx context.Context, chat domain.ChatID, about domain
 	}
 }
 
+// Pins is [Queries.Pins] of a chat that the user may read.
+func (u UserQueries) Pins(ctx context.Context, chat domain.ChatID) ([]MessageView, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	return q.Pins(ctx, chat)
+}
+
+// Settings returns the user's own settings for a chat that the user may read, as [Queries.Settings] does.
+func (u UserQueries) Settings(ctx context.Context, chat domain.ChatID) (domain.Settings, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return domain.Settings{}, err
+	}
+	settings, err := q.Settings(ctx, chat, u.user)
+	if err != nil {
+		return domain.Settings{}, err
+	}
+	return settings[0], nil
+}
+
 // Metadata is [Queries.Metadata] of a chat that the user may read.
 func (u UserQueries) Metadata(ctx context.Context, chat domain.ChatID) (MetadataView, error) {
 	q, err := u.of(ctx, chat)

@@ -216,7 +216,7 @@ func TestRules(t *testing.T) {
 	}
 	read := func(by domain.UserID, id domain.MessageID, at time.Time) decision {
 		return func(w *world) ([]domain.Durable, error) {
-			return w.mark(by).Advance(w.member(by), w.message(id), w.head, at)
+			return w.mark(by).Advance(w.member(by), w.message(id), w.head, 0, at)
 		}
 	}
 	record := func(by domain.UserID) decision {
@@ -334,7 +334,7 @@ func TestRules(t *testing.T) {
 		{"an archived chat takes no custom events", usual(change("own", domain.Archived)), record("ann"), nil, domain.ErrArchived},
 
 		{"a chat that has not come so far is not read", usual(sent("m", "ann")), func(w *world) ([]domain.Durable, error) {
-			return w.mark("bob").Advance(w.member("bob"), w.message("m"), w.head-1, noon)
+			return w.mark("bob").Advance(w.member("bob"), w.message("m"), w.head-1, 0, noon)
 		}, nil, domain.ErrSeqRange},
 		{"a mark before the last one's time does not wait", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon.Add(-time.Second)), []domain.Durable{domain.ReadReceipt{Chat: "c", User: "bob", Message: "m2", ReadSeq: 8, At: noon.Add(-time.Second)}}, nil},
 		{"a mark at the last one's time waits", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon), nil, domain.ErrTooSoon},

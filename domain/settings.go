@@ -133,6 +133,14 @@ func (s Settings) Change(chat ChatID, by Member, c SettingsChange, from Message,
 	return []Durable{e}, nil
 }
 
+// Show returns the event that shows the chat of a member again, or none if it is not hidden.
+func (s Settings) Show(chat ChatID, user UserID, at time.Time) []Durable {
+	if s.Hidden == Shown {
+		return nil
+	}
+	return []Durable{ChatSettings{Chat: chat, User: user, Hidden: new(Shown), At: at}}
+}
+
 // differing returns the value that a field is to have, or nil if it has it.
 func differing[T comparable](field T, value *T) *T {
 	if value == nil || *value == field {

@@ -31,6 +31,8 @@ type state struct {
 	Message   *domain.Message  `json:"message,omitempty"`
 	Reactions *reactions       `json:"reactions,omitempty"`
 	Metadata  *domain.Metadata `json:"metadata,omitempty"`
+	Settings  *domain.Settings `json:"settings,omitempty"`
+	Pins      *domain.Pins     `json:"pins,omitempty"`
 }
 
 // reactions are grouped by emoji: users and the seqs of their events.
@@ -48,6 +50,10 @@ func EncodeState(s domain.State) ([]byte, error) {
 		out.Message = s
 	case *domain.Metadata:
 		out.Metadata = s
+	case *domain.Settings:
+		out.Settings = s
+	case *domain.Pins:
+		out.Pins = s
 	case *domain.Reactions:
 		all := make(reactions)
 		for r, seq := range s.All() {
@@ -58,7 +64,7 @@ func EncodeState(s domain.State) ([]byte, error) {
 		}
 		out.V, out.Reactions = reactionsVersion, &all
 	default:
-		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions, metadata"}
+		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions, metadata, settings, pins"}
 	}
 	return json.Marshal(out)
 }
@@ -94,6 +100,10 @@ func DecodeState(chat domain.ChatID, e domain.Entity, raw []byte) (domain.State,
 		return in.Message, nil
 	case e.Kind == domain.KindMetadata && in.Metadata != nil:
 		return in.Metadata, nil
+	case e.Kind == domain.KindSettings && in.Settings != nil:
+		return in.Settings, nil
+	case e.Kind == domain.KindPins && in.Pins != nil:
+		return in.Pins, nil
 	case e.Kind == domain.KindReactions && in.Reactions != nil:
 		set := make(map[domain.Reaction]domain.Seq)
 		for emoji, users := range *in.Reactions {
