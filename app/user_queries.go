@@ -225,6 +225,25 @@ func (u UserQueries) ChatListPage(ctx context.Context, page domain.Page) (List[L
 	return u.own().ChatListPage(ctx, u.user, page)
 }
 
+// FilteredChatList is [Queries.FilteredChatList] of the user.
+func (u UserQueries) FilteredChatList(ctx context.Context, filter ChatFilter, page domain.Page) (List[ListedChat], error) {
+	return u.own().FilteredChatList(ctx, u.user, filter, page)
+}
+
+// UnreadTotals is [Queries.UnreadTotals] of the user.
+func (u UserQueries) UnreadTotals(ctx context.Context, muted bool) (UnreadTotals, error) {
+	return u.own().UnreadTotals(ctx, u.user, muted)
+}
+
+// ReadBy is [Queries.ReadBy] of a chat that the user may read.
+func (u UserQueries) ReadBy(ctx context.Context, chat domain.ChatID, id domain.MessageID) ([]domain.UserID, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	return q.ReadBy(ctx, chat, id)
+}
+
 // ChatsOf is [Queries.ChatsOf] of the user.
 func (u UserQueries) ChatsOf(ctx context.Context) ([]domain.ChatID, error) {
 	return u.own().ChatsOf(ctx, u.user)

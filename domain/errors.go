@@ -51,6 +51,8 @@ var (
 	ErrMuted = errors.New("muted")
 	// ErrBlocked is a command in a direct chat in which one participant blocks the other; the error is a [*RestrictedError].
 	ErrBlocked = errors.New("blocked")
+	// ErrTooManyMembers is a query that small chats answer alone.
+	ErrTooManyMembers = errors.New("too many members")
 	// ErrNoSession is returned for a token that opens no session: unknown, malformed, expired, closed or rotated. The error does not distinguish
 	// these.
 	ErrNoSession = errors.New("no such session")

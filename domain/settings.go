@@ -69,6 +69,9 @@ func (s *Settings) Clone() State {
 // Muted reports whether notifications are muted at a time.
 func (s Settings) Muted(at time.Time) bool { return at.Before(s.MutedUntil) }
 
+// Silent reports whether the user wants to know of no message at a time.
+func (s Settings) Silent(at time.Time) bool { return s.Muted(at) || s.Notify == NotifyNone }
+
 // Hides reports whether a chat list leaves the chat out. last is the seq of the last message of the main timeline, or of the user's join if that is later.
 func (s Settings) Hides(last Seq) bool {
 	return s.Hidden == HiddenAlways || s.Hidden == HiddenUntilMessage && last <= s.HiddenSeq
