@@ -31,6 +31,8 @@ type cachedMessage struct {
 	Reason      domain.Reason      `json:"reason,omitempty"`
 	Erased      bool               `json:"erased,omitempty"`
 	Reactions   []cachedReaction   `json:"reactions,omitempty"`
+	PinnedAt    time.Time          `json:"pinnedAt,omitzero"`
+	PinnedBy    domain.UserID      `json:"pinnedBy,omitempty"`
 }
 
 type cachedAttachment struct {
@@ -54,6 +56,7 @@ func cachedOf(v MessageView, version domain.Seq) cachedMessage {
 		MessageID: v.ID, ChatID: v.Chat, SenderID: v.Sender, Content: v.Content, Seq: v.Seq, Timestamp: v.SentAt, Version: version,
 		ReplyTo: v.ReplyTo, Mentions: v.Mentions, ClientMeta: json.RawMessage(v.ClientMeta),
 		Revision: v.Revision, EditedAt: v.EditedAt, DeletedAt: v.DeletedAt, DeletedBy: v.DeletedBy, Reason: v.Reason, Erased: v.Erased,
+		PinnedAt: v.PinnedAt, PinnedBy: v.PinnedBy,
 	}
 	for _, a := range v.Attachments {
 		m.Attachments = append(m.Attachments, cachedAttachment(a))
@@ -69,6 +72,7 @@ func (m cachedMessage) view() MessageView {
 		ID: m.MessageID, Chat: m.ChatID, Sender: m.SenderID, Content: m.Content, Seq: m.Seq, SentAt: m.Timestamp,
 		ReplyTo: m.ReplyTo, Mentions: m.Mentions, ClientMeta: domain.ClientMeta(m.ClientMeta),
 		Revision: m.Revision, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt, DeletedBy: m.DeletedBy, Reason: m.Reason, Erased: m.Erased,
+		PinnedAt: m.PinnedAt, PinnedBy: m.PinnedBy,
 	}}
 	for _, a := range m.Attachments {
 		v.Attachments = append(v.Attachments, domain.Attachment(a))

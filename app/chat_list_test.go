@@ -113,6 +113,9 @@ func TestMessage_FromTheCache(t *testing.T) {
 	}
 	for i, change := range []func() (app.Done, error){
 		func() (app.Done, error) {
+			return l.chats.Pin(ctx, domain.Pin{Chat: "c", Actor: "ann", MessageID: "m"})
+		},
+		func() (app.Done, error) {
 			return l.chats.React(ctx, domain.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"})
 		},
 		func() (app.Done, error) {
