@@ -110,7 +110,7 @@ type MessageView struct {
 	Unreadable error
 	// Change is an event in the place of a message, of a history with changes, and nil otherwise. Of the message only Chat, Seq, Sender, who is the actor, and SentAt are
 	// there.
-	Change domain.Durable
+	Change *ports.Record
 }
 
 // History returns a page of the chat's messages in their present state, oldest first; deleted ones are included as tombstones. A message that this

@@ -16,7 +16,7 @@ type Notification struct {
 	At       time.Time
 	Online   bool // whether the user is online: for messages that mention [domain.BroadcastHere]
 	Follows  bool // whether the user follows the thread of the message
-	// Default is the level of groups for users that have not chosen. Defaults to [domain.NotifyAll]. That of direct chats is NotifyAll.
+	// Default is the level of groups for users that have not chosen. Defaults to [domain.NotifyMentions]. That of direct chats is [domain.NotifyAll].
 	Default domain.NotifyLevel
 }
 
@@ -48,8 +48,10 @@ func (n Notification) level() domain.NotifyLevel {
 	switch {
 	case n.Settings.Notify != domain.NotifyDefault:
 		return n.Settings.Notify
-	case n.Kind == domain.Direct || n.Default == domain.NotifyDefault:
+	case n.Kind == domain.Direct:
 		return domain.NotifyAll
+	case n.Default == domain.NotifyDefault:
+		return domain.NotifyMentions
 	}
 	return n.Default
 }

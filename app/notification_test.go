@@ -22,12 +22,13 @@ func TestShouldNotify(t *testing.T) {
 		q    question
 		want bool
 	}{
-		"a group by default":                {question{Event: message}, true},
-		"a group, by a default of the team": {question{Event: message, Default: domain.NotifyMentions}, false},
+		"a group by default":                {question{Event: message}, false},
+		"a group by default, named":         {question{Event: named}, true},
+		"a group, by a default of the team": {question{Event: message, Default: domain.NotifyAll}, true},
 		"a direct chat":                     {question{Kind: domain.Direct, Event: message, Default: domain.NotifyMentions}, true},
 		"an own message":                    {question{Event: own}, false},
 		"muted":                             {question{Event: named, Settings: muted}, false},
-		"no longer muted":                   {question{Event: message, Settings: domain.Settings{MutedUntil: at}}, true},
+		"no longer muted":                   {question{Event: named, Settings: domain.Settings{MutedUntil: at}}, true},
 		"none":                              {question{Event: named, Settings: level(domain.NotifyNone)}, false},
 		"mentions, no mention":              {question{Event: message, Settings: level(domain.NotifyMentions)}, false},
 		"mentions, named":                   {question{Event: named, Settings: level(domain.NotifyMentions)}, true},
@@ -36,8 +37,8 @@ func TestShouldNotify(t *testing.T) {
 		"mentions, here and offline":        {question{Event: here, Settings: level(domain.NotifyMentions)}, false},
 		"mentions, a followed thread":       {question{Event: reply, Settings: level(domain.NotifyMentions), Follows: true}, true},
 		"all, another thread":               {question{Event: reply, Settings: level(domain.NotifyAll)}, false},
-		"all, a followed thread":            {question{Event: reply, Follows: true}, true},
-		"all, a reply in the timeline":      {question{Event: inChat}, true},
+		"all, a followed thread":            {question{Event: reply, Follows: true, Default: domain.NotifyAll}, true},
+		"all, a reply in the timeline":      {question{Event: inChat, Settings: level(domain.NotifyAll)}, true},
 		"an edit":                           {question{Event: domain.MessageEdit{Editor: "bob", Mentions: named.Mentions}}, false},
 		"an edit that mentions":             {question{Event: domain.MessageEdit{Editor: "bob", MentionsAdded: named.Mentions}}, true},
 		"a reaction":                        {question{Event: domain.MessageReaction{User: "bob"}}, false},

@@ -35,7 +35,7 @@ func (q *Queries) timeline(ctx context.Context, chat domain.ChatID, r ports.Rang
 			continue
 		}
 		views[i].Message = domain.Message{Chat: chat, Seq: record.Seq, Sender: domain.Actor(record.Event), SentAt: record.Event.OccurredAt()}
-		views[i].Change = record.Event
+		views[i].Change = &records[i]
 	}
 	return views, nil
 }

@@ -36,7 +36,7 @@ func TestHistory_Changes(t *testing.T) {
 				if v.Exists() != (v.Seq > 0) || v.ID != "" || v.Sender != "own" || v.SentAt.IsZero() {
 					t.Errorf("a change is %+v", v)
 				}
-				texts = append(texts, fmt.Sprintf("%d %T", v.Seq, v.Change))
+				texts = append(texts, fmt.Sprintf("%d %T", v.Seq, v.Change.Event))
 				continue
 			}
 			texts = append(texts, fmt.Sprintf("%d %s %t", v.Seq, v.ID, v.Deleted()))

@@ -967,7 +967,11 @@ type Message struct {
 	// known, id and sender_id are set.
 	Unreadable bool `protobuf:"varint,18,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	// Whether the content of the message was erased from the log.
-	Erased        bool `protobuf:"varint,19,opt,name=erased,proto3" json:"erased,omitempty"`
+	Erased bool `protobuf:"varint,19,opt,name=erased,proto3" json:"erased,omitempty"`
+	// When the message was pinned. Not set if it is not pinned.
+	PinnedAt *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=pinned_at,json=pinnedAt,proto3" json:"pinned_at,omitempty"`
+	// Id of the user that pinned the message.
+	PinnedBy      string `protobuf:"bytes,31,opt,name=pinned_by,json=pinnedBy,proto3" json:"pinned_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1135,6 +1139,120 @@ func (x *Message) GetErased() bool {
 	return false
 }
 
+func (x *Message) GetPinnedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PinnedAt
+	}
+	return nil
+}
+
+func (x *Message) GetPinnedBy() string {
+	if x != nil {
+		return x.PinnedBy
+	}
+	return ""
+}
+
+// UserChatSettings are the settings of one user for a chat.
+type UserChatSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which messages the user is notified of.
+	Notify NotifyLevel `protobuf:"varint,1,opt,name=notify,proto3,enum=chatcore.v1.NotifyLevel" json:"notify,omitempty"`
+	// When notifications are no longer muted. Not set if they are not muted.
+	MutedUntil *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
+	// Whether the chat is a favourite of the user.
+	Favourite bool `protobuf:"varint,3,opt,name=favourite,proto3" json:"favourite,omitempty"`
+	// Whether the user's chat list leaves the chat out.
+	Hidden Hiding `protobuf:"varint,4,opt,name=hidden,proto3,enum=chatcore.v1.Hiding" json:"hidden,omitempty"`
+	// With HIDING_UNTIL_MESSAGE: place of the chat's last event when it was hidden. A later message shows the chat.
+	HiddenSeq uint32 `protobuf:"varint,5,opt,name=hidden_seq,json=hiddenSeq,proto3" json:"hidden_seq,omitempty"`
+	// Place of the first message that the user marked as unread, 0 if there is none. A read mark, or a message of the user, that is later than unread_at_seq ends that.
+	UnreadSeq uint32 `protobuf:"varint,6,opt,name=unread_seq,json=unreadSeq,proto3" json:"unread_seq,omitempty"`
+	// Place of the change that set unread_seq.
+	UnreadAtSeq   uint32 `protobuf:"varint,7,opt,name=unread_at_seq,json=unreadAtSeq,proto3" json:"unread_at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserChatSettings) Reset() {
+	*x = UserChatSettings{}
+	mi := &file_chatcore_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserChatSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserChatSettings) ProtoMessage() {}
+
+func (x *UserChatSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserChatSettings.ProtoReflect.Descriptor instead.
+func (*UserChatSettings) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UserChatSettings) GetNotify() NotifyLevel {
+	if x != nil {
+		return x.Notify
+	}
+	return NotifyLevel_NOTIFY_LEVEL_UNSPECIFIED
+}
+
+func (x *UserChatSettings) GetMutedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MutedUntil
+	}
+	return nil
+}
+
+func (x *UserChatSettings) GetFavourite() bool {
+	if x != nil {
+		return x.Favourite
+	}
+	return false
+}
+
+func (x *UserChatSettings) GetHidden() Hiding {
+	if x != nil {
+		return x.Hidden
+	}
+	return Hiding_HIDING_UNSPECIFIED
+}
+
+func (x *UserChatSettings) GetHiddenSeq() uint32 {
+	if x != nil {
+		return x.HiddenSeq
+	}
+	return 0
+}
+
+func (x *UserChatSettings) GetUnreadSeq() uint32 {
+	if x != nil {
+		return x.UnreadSeq
+	}
+	return 0
+}
+
+func (x *UserChatSettings) GetUnreadAtSeq() uint32 {
+	if x != nil {
+		return x.UnreadAtSeq
+	}
+	return 0
+}
+
 var File_chatcore_v1_types_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_types_proto_rawDesc = "" +
@@ -1176,7 +1294,7 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\x03url\x18\x04 \x01(\tR\x03url\"@\n" +
 	"\rReactionGroup\x12\x14\n" +
 	"\x05emoji\x18\x01 \x01(\tR\x05emoji\x12\x19\n" +
-	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\xae\x05\n" +
+	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\x84\x06\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -1202,7 +1320,20 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"unreadable\x18\x12 \x01(\bR\n" +
 	"unreadable\x12\x16\n" +
-	"\x06erased\x18\x13 \x01(\bR\x06erased*M\n" +
+	"\x06erased\x18\x13 \x01(\bR\x06erased\x127\n" +
+	"\tpinned_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\bpinnedAt\x12\x1b\n" +
+	"\tpinned_by\x18\x1f \x01(\tR\bpinnedBy\"\xae\x02\n" +
+	"\x10UserChatSettings\x120\n" +
+	"\x06notify\x18\x01 \x01(\x0e2\x18.chatcore.v1.NotifyLevelR\x06notify\x12;\n" +
+	"\vmuted_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"mutedUntil\x12\x1c\n" +
+	"\tfavourite\x18\x03 \x01(\bR\tfavourite\x12+\n" +
+	"\x06hidden\x18\x04 \x01(\x0e2\x13.chatcore.v1.HidingR\x06hidden\x12\x1d\n" +
+	"\n" +
+	"hidden_seq\x18\x05 \x01(\rR\thiddenSeq\x12\x1d\n" +
+	"\n" +
+	"unread_seq\x18\x06 \x01(\rR\tunreadSeq\x12\"\n" +
+	"\runread_at_seq\x18\a \x01(\rR\vunreadAtSeq*M\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x01\x12\x0e\n" +
@@ -1264,7 +1395,7 @@ func file_chatcore_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_chatcore_v1_types_proto_goTypes = []any{
 	(Role)(0),                     // 0: chatcore.v1.Role
 	(Status)(0),                   // 1: chatcore.v1.Status
@@ -1281,27 +1412,32 @@ var file_chatcore_v1_types_proto_goTypes = []any{
 	(*Attachment)(nil),            // 12: chatcore.v1.Attachment
 	(*ReactionGroup)(nil),         // 13: chatcore.v1.ReactionGroup
 	(*Message)(nil),               // 14: chatcore.v1.Message
-	nil,                           // 15: chatcore.v1.Chat.PermissionsEntry
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*UserChatSettings)(nil),      // 15: chatcore.v1.UserChatSettings
+	nil,                           // 16: chatcore.v1.Chat.PermissionsEntry
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_chatcore_v1_types_proto_depIdxs = []int32{
-	16, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
+	17, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Chat.kind:type_name -> chatcore.v1.ChatKind
 	3,  // 2: chatcore.v1.Chat.visibility:type_name -> chatcore.v1.Visibility
-	15, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
+	16, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
 	0,  // 4: chatcore.v1.Member.role:type_name -> chatcore.v1.Role
-	16, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	17, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
 	12, // 6: chatcore.v1.Message.attachments:type_name -> chatcore.v1.Attachment
-	16, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
-	16, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
-	16, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
+	17, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
+	17, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
+	17, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
 	13, // 10: chatcore.v1.Message.reactions:type_name -> chatcore.v1.ReactionGroup
-	0,  // 11: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	17, // 11: chatcore.v1.Message.pinned_at:type_name -> google.protobuf.Timestamp
+	6,  // 12: chatcore.v1.UserChatSettings.notify:type_name -> chatcore.v1.NotifyLevel
+	17, // 13: chatcore.v1.UserChatSettings.muted_until:type_name -> google.protobuf.Timestamp
+	7,  // 14: chatcore.v1.UserChatSettings.hidden:type_name -> chatcore.v1.Hiding
+	0,  // 15: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_types_proto_init() }
@@ -1315,7 +1451,7 @@ func file_chatcore_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_types_proto_rawDesc), len(file_chatcore_v1_types_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
