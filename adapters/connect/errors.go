@@ -109,6 +109,7 @@ func errorClasses() []errorClass {
 		{err: domain.ErrArchived, code: rpc.CodeFailedPrecondition, reason: "archived"},
 		{err: domain.ErrChatDeleted, code: rpc.CodeFailedPrecondition, reason: "chat_deleted"},
 		{err: domain.ErrDirect, code: rpc.CodeFailedPrecondition, reason: "direct"},
+		{err: domain.ErrTooManyMembers, code: rpc.CodeFailedPrecondition, reason: "too_many_members"},
 		{err: domain.ErrPeerGone, code: rpc.CodeFailedPrecondition, reason: "peer_gone"},
 		{err: ports.ErrLevel, code: rpc.CodeFailedPrecondition, reason: "log_level", text: sentinel},
 		{err: domain.ErrLastOwner, code: rpc.CodeFailedPrecondition, reason: "last_owner"},
