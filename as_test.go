@@ -297,7 +297,7 @@ func commandCalls() map[string]viewCall {
 		"Unpin": {admins, func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.Unpin(ctx, domain.Pin{Chat: chat, MessageID: "early"}))
 		}, nil},
-		"SetSettings": {members, func(ctx c, v view, chat chatID) (any, error) {
+		"SetSettings": {ofMessage, func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.SetSettings(ctx, domain.SetSettings{Chat: chat, Settings: domain.SettingsChange{Favourite: new(true)}}))
 		}, nil},
 		"UpdateMetadata": {admins, func(ctx c, v view, chat chatID) (any, error) {

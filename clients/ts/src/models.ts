@@ -14,8 +14,10 @@ export type {
   ChatKind,
   EndpointState,
   GroupKind,
+  Hiding,
   Input,
   JsonObject,
+  NotifyLevel,
   Plain,
   PoisonPolicy,
   Restriction,
@@ -40,6 +42,8 @@ export type Message = Plain<types.Message>;
 export type Attachment = Plain<types.Attachment>;
 /** CommandResult is the result of a command that was carried out. */
 export type CommandResult = Plain<types.CommandResult>;
+/** UserChatSettings are the settings of one user for a chat. */
+export type UserChatSettings = Plain<types.UserChatSettings>;
 /** Sent is the result of a send. */
 export type Sent = Plain<messages.SendMessageResponse>;
 /** UnreadChat is the number of unread messages in one chat. */
