@@ -157,6 +157,43 @@ func queryCalls() map[string]viewCall {
 				return collected(q.Audit(ctx, chat, domain.Audit{}))
 			},
 		},
+		"Pins": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Pins(ctx, chat)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Pins(ctx, chat)) },
+		},
+		"Settings": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Settings(ctx, chat)) },
+			func(ctx c, q *queries, user userID, chat chatID) (any, error) {
+				all, err := q.Settings(ctx, chat, user)
+				if err != nil {
+					return nil, err
+				}
+				return all[0], nil
+			},
+		},
+		"ReadBy": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.ReadBy(ctx, chat, "early")) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.ReadBy(ctx, chat, "early")) },
+		},
+		"UnreadTotals": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.UnreadTotals(ctx, false)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) {
+				return any1(q.UnreadTotals(ctx, user, false))
+			},
+		},
+		"FilteredChatList": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) {
+				return any1(v.Queries.FilteredChatList(ctx, app.ChatFilter{Unread: true}, page))
+			},
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) {
+				return any1(q.FilteredChatList(ctx, user, app.ChatFilter{Unread: true}, page))
+			},
+		},
 		"Metadata": {
 			readers,
 			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Metadata(ctx, chat)) },
@@ -294,6 +331,15 @@ func commandCalls() map[string]viewCall {
 		"AddMembers": {admins, func(ctx c, v view, chat chatID) (any, error) {
 			added, err := v.Chats.AddMembers(ctx, domain.AddMembers{Chat: chat, Users: []domain.UserID{"new", member}})
 			return added.Done, err
+		}, nil},
+		"Pin": {admins, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Pin(ctx, domain.Pin{Chat: chat, MessageID: "early"}))
+		}, nil},
+		"Unpin": {admins, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Unpin(ctx, domain.Pin{Chat: chat, MessageID: "early"}))
+		}, nil},
+		"SetSettings": {ofMessage, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.SetSettings(ctx, domain.SetSettings{Chat: chat, Settings: domain.SettingsChange{Favourite: new(true)}}))
 		}, nil},
 		"UpdateMetadata": {admins, func(ctx c, v view, chat chatID) (any, error) {
 			return any1(v.Chats.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: chat, Set: map[string]string{"topic": "1"}}))

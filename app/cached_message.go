@@ -34,6 +34,8 @@ type cachedMessage struct {
 	ThreadID    domain.MessageID   `json:"threadId,omitempty"`
 	InChat      bool               `json:"inChat,omitempty"`
 	Broadcast   string             `json:"broadcast,omitempty"` // all or here
+	PinnedAt    time.Time          `json:"pinnedAt,omitzero"`
+	PinnedBy    domain.UserID      `json:"pinnedBy,omitempty"`
 }
 
 type cachedAttachment struct {
@@ -57,7 +59,7 @@ func cachedOf(v MessageView, version domain.Seq) cachedMessage {
 		MessageID: v.ID, ChatID: v.Chat, SenderID: v.Sender, Content: v.Content, Seq: v.Seq, Timestamp: v.SentAt, Version: version,
 		ReplyTo: v.ReplyTo, Mentions: v.Mentions, ClientMeta: json.RawMessage(v.ClientMeta),
 		Revision: v.Revision, EditedAt: v.EditedAt, DeletedAt: v.DeletedAt, DeletedBy: v.DeletedBy, Reason: v.Reason, Erased: v.Erased,
-		ThreadID: v.Thread, InChat: v.InChat,
+		ThreadID: v.Thread, InChat: v.InChat, PinnedAt: v.PinnedAt, PinnedBy: v.PinnedBy,
 	}
 	if v.Broadcast != domain.NoBroadcast {
 		m.Broadcast = v.Broadcast.String()
@@ -77,6 +79,7 @@ func (m cachedMessage) view() MessageView {
 		ReplyTo: m.ReplyTo, Mentions: m.Mentions, ClientMeta: domain.ClientMeta(m.ClientMeta),
 		Revision: m.Revision, EditedAt: m.EditedAt, DeletedAt: m.DeletedAt, DeletedBy: m.DeletedBy, Reason: m.Reason, Erased: m.Erased,
 		Thread: m.ThreadID, InChat: m.InChat, Broadcast: broadcastOf(m.Broadcast),
+		PinnedAt: m.PinnedAt, PinnedBy: m.PinnedBy,
 	}}
 	for _, a := range m.Attachments {
 		v.Attachments = append(v.Attachments, domain.Attachment(a))

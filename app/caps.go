@@ -26,6 +26,8 @@ type Caps struct {
 	ChatsPerUser int
 	// MembersPerCommand is how many users one Create or Add makes members, beside the actor; at most [MaxMembersPerCommand]. Defaults to 256.
 	MembersPerCommand int
+	// PinsPerChat is how many messages of a chat may be pinned; at most [MaxPins]. Defaults to 50.
+	PinsPerChat int
 }
 
 // Check returns an error if the caps are not valid.
@@ -39,6 +41,7 @@ func (c Caps) Check() error {
 		{"Limits.Caps.ReactionsPerUser", c.ReactionsPerUser, math.MaxInt},
 		{"Limits.Caps.ChatsPerUser", c.ChatsPerUser, math.MaxInt},
 		{"Limits.Caps.MembersPerCommand", c.MembersPerCommand, MaxMembersPerCommand},
+		{"Limits.Caps.PinsPerChat", c.PinsPerChat, MaxPins},
 	} {
 		if f.value < 0 || f.value > f.most {
 			allowed := "a number from 0"
@@ -57,7 +60,7 @@ func (c Caps) WithDefaults() Caps {
 		field    *int
 		fallback int
 	}{
-		{&c.EmojisPerMessage, 50}, {&c.ReactionsPerUser, 20}, {&c.ChatsPerUser, 10_000}, {&c.MembersPerCommand, 256},
+		{&c.EmojisPerMessage, 50}, {&c.ReactionsPerUser, 20}, {&c.ChatsPerUser, 10_000}, {&c.MembersPerCommand, 256}, {&c.PinsPerChat, 50},
 	} {
 		if *f.field == 0 {
 			*f.field = f.fallback

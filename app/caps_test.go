@@ -121,23 +121,23 @@ func TestCaps_OfChats(t *testing.T) {
 }
 
 func TestCaps_Check(t *testing.T) {
-	if err := (app.Caps{EmojisPerMessage: 1, ReactionsPerUser: 1, ChatsPerUser: 1, MembersPerCommand: app.MaxMembersPerCommand}).Check(); err != nil {
+	if err := (app.Caps{EmojisPerMessage: 1, ReactionsPerUser: 1, ChatsPerUser: 1, MembersPerCommand: app.MaxMembersPerCommand, PinsPerChat: app.MaxPins}).Check(); err != nil {
 		t.Error(err)
 	}
-	err := app.Caps{EmojisPerMessage: -1, ReactionsPerUser: -1, ChatsPerUser: -1, MembersPerCommand: app.MaxMembersPerCommand + 1}.Check()
+	err := app.Caps{EmojisPerMessage: -1, ReactionsPerUser: -1, ChatsPerUser: -1, MembersPerCommand: app.MaxMembersPerCommand + 1, PinsPerChat: app.MaxPins + 1}.Check()
 	var all interface{ Unwrap() []error }
-	if !errors.As(err, &all) || len(all.Unwrap()) != 4 || !errors.Is(err, domain.ErrInvalid) {
+	if !errors.As(err, &all) || len(all.Unwrap()) != 5 || !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }
 
 // TestCaps_Settings checks defaults, and the errors for bad numbers.
 func TestCaps_Settings(t *testing.T) {
-	want := app.Caps{EmojisPerMessage: 50, ReactionsPerUser: 20, ChatsPerUser: 10_000, MembersPerCommand: 256}
+	want := app.Caps{EmojisPerMessage: 50, ReactionsPerUser: 20, ChatsPerUser: 10_000, MembersPerCommand: 256, PinsPerChat: 50}
 	if got := (app.Caps{}).WithDefaults(); got != want {
 		t.Errorf("the defaults are %+v", got)
 	}
-	own := app.Caps{EmojisPerMessage: 1, ReactionsPerUser: 2, ChatsPerUser: 3, MembersPerCommand: 4}
+	own := app.Caps{EmojisPerMessage: 1, ReactionsPerUser: 2, ChatsPerUser: 3, MembersPerCommand: 4, PinsPerChat: 5}
 	if got := own.WithDefaults(); got != own {
 		t.Errorf("caps of one's own become %+v", got)
 	}

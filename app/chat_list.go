@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"chatcore/app/entity"
 	"chatcore/domain"
@@ -19,6 +20,33 @@ type ListedChat struct {
 	Unread   domain.Ordinal // messages
 	LastAt   time.Time      // when the last message was sent, or the chat created if there is none
 	Last     *MessageView   // the last message, also a deleted one; nil if there is none
+
+	// The fields below are those of pages.
+	Kind       domain.ChatKind
+	Peer       domain.UserID // the other participant of a direct chat
+	Favourite  bool
+	Hidden     bool // now
+	Notify     domain.NotifyLevel
+	MutedUntil time.Time // zero, or in the past, if notifications are not muted
+}
+
+// Preview returns the beginning of the last message's content, at most so many bytes, whole runes. It is empty for a deleted message.
+func (c ListedChat) Preview(most int) string {
+	if c.Last == nil {
+		return ""
+	}
+	return firstRunes(string(c.Last.Content), most)
+}
+
+// firstRunes returns the longest beginning of a text with at most so many bytes and no rune cut.
+func firstRunes(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }
 
 func noEntities(domain.ChatID) []entity.Versioned { return nil }

@@ -20,7 +20,33 @@ import (
 // The order takes about 1 µs of the log's time for each of the user's chats: the log's [ports.ActivityIndex] has their last messages. A chat that the
 // index lacks, one of more than 256 members with messages in the last minute, or a log without an index, takes 10 µs. The rest follows the page: three
 // round trips for 64 chats, more for last messages with many reactions.
+//
+// Chats that the user has hidden are left out: see [Queries.FilteredChatList].
 func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page domain.Page) (List[ListedChat], error) {
+	return q.FilteredChatList(ctx, user, ChatFilter{}, page)
+}
+
+// ChatFilter selects chats of a list. The zero value selects all that are not hidden.
+type ChatFilter struct {
+	Kinds     []domain.ChatKind // nil: of any kind
+	Favourite bool              // favourites alone
+	Unread    bool              // chats with unread messages alone
+	Archived  *bool             // archived chats alone, or others alone; nil: both
+	Hidden    bool              // hidden chats alone, instead of the others
+}
+
+// selects reports whether a chat is in the list.
+func (f ChatFilter) selects(c ListedChat) bool {
+	return f.Hidden == c.Hidden && (!f.Favourite || c.Favourite) && (!f.Unread || c.Unread > 0) && (f.Archived == nil || *f.Archived == c.Archived) &&
+		(len(f.Kinds) == 0 || slices.Contains(f.Kinds, c.Kind))
+}
+
+// filteredRows bounds how many chats are loaded for one page of a filtered list, in multiples of its limit.
+const filteredRows = 4
+
+// FilteredChatList is [Queries.ChatListPage] of the chats that a filter selects. Where it selects few, a page takes up to four times as much, and may have fewer items than its
+// limit, or none, although more follow.
+func (q *Queries) FilteredChatList(ctx context.Context, user domain.UserID, filter ChatFilter, page domain.Page) (List[ListedChat], error) {
 	page, err := checkPage(page)
 	if err != nil {
 		return List[ListedChat]{}, err
@@ -45,13 +71,31 @@ func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page dom
 		order = order[i:]
 	}
 	var list List[ListedChat]
-	if len(order) > page.Limit {
-		order = order[:page.Limit]
-		last := order[page.Limit-1]
-		list.Next = last.At.UTC().Format(time.RFC3339Nano) + " " + string(last.Chat)
+	for range filteredRows {
+		some := order[:min(len(order), page.Limit-len(list.Items))]
+		rows, err := q.listChats(ctx, user, some)
+		if err != nil {
+			return List[ListedChat]{}, err
+		}
+		list.Items = append(list.Items, slices.DeleteFunc(rows, func(c ListedChat) bool { return !filter.selects(c) })...)
+		if order = order[len(some):]; len(order) == 0 {
+			break
+		}
+		list.Next = activityCursor(some[len(some)-1])
+		if len(list.Items) == page.Limit {
+			break
+		}
 	}
-	list.Items, err = q.listChats(ctx, user, order)
-	return list, err
+	if len(order) == 0 {
+		list.Next = ""
+	}
+	slices.SortFunc(list.Items, newerChat)
+	return list, nil
+}
+
+// activityCursor returns the cursor of a chat list after a chat.
+func activityCursor(last projection.Activity) string {
+	return last.At.UTC().Format(time.RFC3339Nano) + " " + string(last.Chat)
 }
 
 // parseActivity reads the cursor of a chat list: the time of the last chat's message, and the chat.

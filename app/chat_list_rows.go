@@ -18,15 +18,23 @@ const rowsTogether = 256
 func (q *Queries) listedChats(ctx context.Context, user domain.UserID, chats []domain.ChatID) ([]ListedChat, error) {
 	items := make([]ListedChat, len(chats))
 	extra := func(domain.ChatID) []entity.Versioned {
-		return []entity.Versioned{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity(user)}}
+		return []entity.Versioned{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity(user)}, {Entity: domain.SettingsEntity(user)}}
 	}
 	return items, q.lastViews(ctx, chats, extra, func(i int, last *MessageView, extra []entity.Versioned) {
 		c, _ := extra[0].State.(*domain.Chat)
 		m, _ := extra[1].State.(*domain.Member)
-		if !m.Current() {
+		s, _ := extra[2].State.(*domain.Settings)
+		if !m.Current() || last == nil && c.Kind == domain.Direct && c.CreatedBy != user { // whom nobody has written to yet
 			return
 		}
-		items[i] = ListedChat{ID: chats[i], Title: c.Title, Archived: c.Archived, Role: m.Role, JoinedAt: m.JoinedAt}
+		shown := m.Since
+		if last != nil {
+			shown = max(shown, last.Seq)
+		}
+		items[i] = ListedChat{
+			ID: chats[i], Title: c.Title, Archived: c.Archived, Role: m.Role, JoinedAt: m.JoinedAt, Kind: c.Kind, Peer: c.Peer(user),
+			Favourite: s.Favourite, Hidden: s.Hides(shown), Notify: s.Notify, MutedUntil: s.MutedUntil,
+		}
 		items[i].setLast(last)
 	})
 }

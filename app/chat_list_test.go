@@ -113,6 +113,9 @@ func TestMessage_FromTheCache(t *testing.T) {
 	}
 	for i, change := range []func() (app.Done, error){
 		func() (app.Done, error) {
+			return l.chats.Pin(ctx, domain.Pin{Chat: "c", Actor: "ann", MessageID: "m"})
+		},
+		func() (app.Done, error) {
 			return l.chats.React(ctx, domain.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"})
 		},
 		func() (app.Done, error) {
@@ -126,7 +129,7 @@ func TestMessage_FromTheCache(t *testing.T) {
 		},
 	} {
 		l.did(change())
-		if m := message(); i == 1 && len(m.Reactions) != 2 || i == 3 && !m.Deleted() {
+		if m := message(); i == 2 && (len(m.Reactions) != 2 || m.PinnedBy != "ann") || i == 4 && !m.Deleted() {
 			t.Errorf("after change %d the message is %+v", i, m)
 		}
 		l.deliver("c")

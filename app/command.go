@@ -191,9 +191,22 @@ func (s *state) readMark(id domain.UserID) domain.ReadMark {
 	return *as[*domain.ReadMark](s, domain.ReadEntity(id))
 }
 
+// settings returns the settings of a user, which the command must want.
+func (s *state) settings(id domain.UserID) domain.Settings {
+	return *as[*domain.Settings](s, domain.SettingsEntity(id))
+}
+
+// unreadFrom returns the seq from which a user has marked messages as unread, or 0 if the read mark alone counts.
+func (s *state) unreadFrom(id domain.UserID) domain.Seq {
+	if set := s.settings(id); set.MarkedUnread(s.entity(domain.ReadEntity(id)).Version) {
+		return set.UnreadSeq
+	}
+	return 0
+}
+
 // entitySet are the entities that a command needs. The first few of them need no allocation.
 type entitySet struct {
-	room [4]domain.Entity
+	room [5]domain.Entity
 	n    int
 	more []domain.Entity
 }

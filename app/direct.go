@@ -56,7 +56,7 @@ func (ids DirectIDs) Check() error {
 }
 
 // OpenDirect opens the direct chat of two users, and returns the same chat to both however often, and from however many processes, it is called. It takes one round
-// trip if the chat is open, and two if not. Only a call that creates the chat, or brings a participant back who has left, counts against [LimitCreate] and asks the
+// trip if the chat is open, and two if not. A chat that the actor has hidden is shown again. Only a call that records an event counts against [LimitCreate] and asks the
 // gate. It returns [domain.ErrChatExists] if a group has the id, and a [*domain.CapError] if a user is in [Caps.ChatsPerUser] chats.
 func (c *Chats) OpenDirect(ctx context.Context, cmd domain.OpenDirect) (OpenedDirect, error) {
 	if err := checkUsers([]domain.UserID{cmd.Actor, cmd.With}); err != nil {
@@ -69,10 +69,16 @@ func (c *Chats) OpenDirect(ctx context.Context, cmd domain.OpenDirect) (OpenedDi
 		wants: directEntities(cmd.Actor, cmd.With),
 		decide: func(s *state) ([]domain.Durable, error) {
 			opened.Created = !s.theChat().Exists()
-			return s.theChat().OpenDirect(chat, s.member(cmd.Actor), s.member(cmd.With), c.now())
+			now := c.now()
+			events, err := s.theChat().OpenDirect(chat, s.member(cmd.Actor), s.member(cmd.With), now)
+			if err == nil {
+				events = append(events, s.settings(cmd.Actor).Show(chat, cmd.Actor, now)...)
+			}
+			return events, err
 		},
 		joins: []domain.UserID{cmd.Actor, cmd.With},
 	}
+	open.wants.add(domain.SettingsEntity(cmd.Actor))
 	s := newState(&open)
 	c.entities.Cached(chat, s.entities)
 	if err := c.load(ctx, &open, s); err != nil {

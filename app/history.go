@@ -62,29 +62,35 @@ func (q *Queries) eventsFor(ctx context.Context, chat domain.ChatID, span domain
 	if r.Limit == 0 {
 		return nil, q.exists(ctx, chat)
 	}
-	var records []ports.Record
-	for limit := r.Limit; ; r.Limit = limit - len(records) {
+	records, err := q.selected(ctx, chat, r, r.Limit, func(record ports.Record) bool { return visibleTo(user, record) })
+	if r.Backward {
+		slices.Reverse(records)
+	}
+	return records, err
+}
+
+// selected returns as many events of a range as its limit says that fn selects, in the order of the range. It reads so many events at a time.
+func (q *Queries) selected(ctx context.Context, chat domain.ChatID, r ports.Range, atATime int, fn func(ports.Record) bool) (records []ports.Record, err error) {
+	for limit := r.Limit; ; {
+		r.Limit = max(limit-len(records), atATime)
 		page, err := q.read(ctx, chat, r)
 		if err != nil {
 			return nil, err
 		}
-		more := len(page.Records) == r.Limit
 		for _, record := range page.Records {
 			if r.From = record.Seq + 1; r.Backward {
 				r.From = record.Seq - 1
 			}
-			if visibleTo(user, record) {
-				records = append(records, record)
+			if fn(record) {
+				if records = append(records, record); len(records) == limit {
+					return records, nil
+				}
 			}
 		}
-		if !more || len(records) == limit || r.From == 0 {
-			break
+		if len(page.Records) < r.Limit || r.From == 0 {
+			return records, nil
 		}
 	}
-	if r.Backward {
-		slices.Reverse(records)
-	}
-	return records, nil
 }
 
 // visibleTo reports whether a user may see an event of a chat whose events the user may see; "" sees all.
@@ -104,10 +110,14 @@ type MessageView struct {
 	// Unreadable is a [*ports.NewerVersionError] if a newer program sent or changed the message in a way that this one cannot read, and nil otherwise.
 	// Then only the chat, the seq, when it was sent and, as far as they are known, the message's id and its sender are there.
 	Unreadable error
+	// Change is an event in the place of a message, of a history with changes, and nil otherwise. Of the message only Chat, Seq, Sender, who is the actor, and SentAt are
+	// there.
+	Change *ports.Record
 }
 
 // History returns a page of the chat's messages in their present state, oldest first; deleted ones are included as tombstones. A message that this
-// program cannot read has [MessageView.Unreadable] set. It returns [domain.ErrChatNotFound] if there is no such chat.
+// program cannot read has [MessageView.Unreadable] set. With [domain.Span.Changes] the page has changes of the chat too. It returns [domain.ErrChatNotFound] if there is
+// no such chat.
 func (q *Queries) History(ctx context.Context, chat domain.ChatID, span domain.Span) ([]MessageView, error) {
 	r, err := rangeOf(span, MaxHistory)
 	if err := firstError(checkChat(chat), err); err != nil {
@@ -116,9 +126,13 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span domain.S
 	if r.Limit == 0 {
 		return nil, q.exists(ctx, chat)
 	}
-	views, err := q.messages(ctx, chat, r)
+	read := q.messages
+	if span.Changes {
+		read = q.timeline
+	}
+	views, err := read(ctx, chat, r)
 	if errors.Is(err, ports.ErrCorrupt) { // the log may have lost events between the two reads of a page, by a failover or a restore
-		views, err = q.messages(ctx, chat, r)
+		views, err = read(ctx, chat, r)
 	}
 	if r.Backward {
 		slices.Reverse(views)
@@ -203,16 +217,22 @@ func viewsIn(chat domain.ChatID, sends []ports.Record, entities []entity.Version
 		if views[i] = viewOf(entities[at], entities[at+1]); !views[i].Exists() && unread[at] == nil {
 			return nil, &ports.CorruptError{Chat: chat, Seq: r.Seq, Cause: errors.New("a message was sent here, and the index does not have it")}
 		}
-		for _, u := range []*entity.Unreadable{unread[at], unread[at+1]} {
-			if u != nil && u.Newer {
-				m := views[i].Message
-				views[i] = MessageView{Message: domain.Message{Chat: m.Chat, ID: m.ID, Seq: m.Seq, Sender: m.Sender, SentAt: m.SentAt}, Unreadable: &u.NewerVersionError}
-			}
-		}
+		views[i] = unlessNewer(views[i], unread[at], unread[at+1])
 		at += 2
 	}
 	markReplies(views, entities[at:])
 	return views, nil
+}
+
+// unlessNewer returns a view, or what is known of its message if a newer program changed the message or its reactions.
+func unlessNewer(view MessageView, unread ...*entity.Unreadable) MessageView {
+	for _, u := range unread {
+		if u != nil && u.Newer {
+			m := view.Message
+			view = MessageView{Message: domain.Message{Chat: m.Chat, ID: m.ID, Seq: m.Seq, Sender: m.Sender, SentAt: m.SentAt}, Unreadable: &u.NewerVersionError}
+		}
+	}
+	return view
 }
 
 // Message gives one message in its present state. [domain.ErrMessageNotFound] if the chat has none of that id.

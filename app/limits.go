@@ -27,6 +27,7 @@ const (
 	LimitRecord     = "record"       // taken by Chats.Record
 	LimitCreate     = "create"       // taken by Chats.Create, and by Chats.OpenDirect for a new chat
 	LimitAdd        = "add"          // taken by Chats.Add and Chats.AddMembers
+	LimitSettings   = "settings"     // taken by Chats.SetSettings
 	LimitMetadata   = "metadata"     // taken by Chats.UpdateMetadata
 	LimitJoin       = "join"         // taken by Chats.Join
 	LimitRestrict   = "restrict"     // taken by Chats.Restrict and Chats.Block
@@ -54,6 +55,7 @@ func ServiceLimits() map[string]Limit {
 		LimitRecord:     perMinute(120, 30),
 		LimitCreate:     perHour(60, 20),
 		LimitAdd:        perHour(600, 100),
+		LimitSettings:   perMinute(120, 30),
 		LimitMetadata:   perMinute(60, 20),
 		LimitJoin:       perHour(60, 20),
 		LimitRestrict:   perHour(600, 100),

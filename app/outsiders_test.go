@@ -122,6 +122,23 @@ func outsiderTries() map[string][]try {
 		_, err := c.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: "c", Actor: by, Unset: []string{"topic"}, IfVersion: 3})
 		return err
 	})
+	for _, m := range []domain.MessageID{"m1", "none"} {
+		add("Pin", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Pin(ctx, domain.Pin{Chat: "c", Actor: by, MessageID: m})
+			return err
+		})
+		add("Unpin", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Unpin(ctx, domain.Pin{Chat: "c", Actor: by, MessageID: m})
+			return err
+		})
+		add("SetSettings", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.SetSettings(ctx, domain.SetSettings{Chat: "c", Actor: by, Settings: domain.SettingsChange{UnreadFrom: &m}})
+			return err
+		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.SetSettings(ctx, domain.SetSettings{Chat: "c", Actor: by, Settings: domain.SettingsChange{Hidden: new(domain.HiddenUntilMessage)}})
+			return err
+		})
+	}
 	add("SetPolicy", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
 		_, err := c.SetPolicy(ctx, domain.SetPolicy{Chat: "c", Actor: by, Policy: domain.PolicyChange{Visibility: domain.Public}})
 		return err

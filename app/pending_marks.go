@@ -52,11 +52,12 @@ type pendingMarks struct {
 
 // acceptance is a mark as a call accepts it.
 type acceptance struct {
-	id   domain.MessageID
-	seq  domain.Seq
-	due  time.Time // when it may be recorded
-	last receiptTime
-	link func(context.Context) context.Context // adds a link to the call; nil without traces
+	id       domain.MessageID
+	seq      domain.Seq
+	due      time.Time // when it may be recorded
+	last     receiptTime
+	link     func(context.Context) context.Context // adds a link to the call; nil without traces
+	settings domain.Seq                            // version of the user's settings that the last call knew
 }
 
 // pendingMark is the highest accepted mark of one user and chat. mu of pendingMarks guards it, except that last and failures are the worker's while one
@@ -112,6 +113,7 @@ func (p *pendingMarks) accept(c *Chats, key readKey, a acceptance) bool {
 	case p.closed:
 		return false
 	case m != nil:
+		m.settings = max(m.settings, a.settings)
 		if a.seq > m.seq {
 			m.id, m.seq, m.link, m.chats = a.id, a.seq, a.link, c
 		}
@@ -227,7 +229,9 @@ func (c *Chats) recordAccepted(key readKey, a *acceptance) (recorded domain.Seq,
 	if a.link != nil {
 		ctx = a.link(ctx)
 	}
-	cmd := readMarking{MarkRead: domain.MarkRead{Chat: key.chat, Actor: key.user, MessageID: a.id}, thread: key.thread}
+	cmd := readMarking{
+		MarkRead: domain.MarkRead{Chat: key.chat, Actor: key.user, MessageID: a.id}, thread: key.thread, accepted: true, settings: a.settings,
+	}
 	led := c.reads.try(key, a.message(), func(highest func() domain.Message) readOutcome {
 		target := c.pending.highest(key, highest())
 		var done Done

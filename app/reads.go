@@ -22,7 +22,8 @@ type Marked struct {
 //
 // A seq may be that of any event of the chat. The last message at or before it counts, also a deleted one and one from before the user joined; if
 // there is none, the call changes nothing. A seq above the chat's last is a [*domain.SeqRangeError], which names the last. A message id and a seq
-// together are a [*domain.InvalidError].
+// together are a [*domain.InvalidError]. A mark of a message that the user has marked as unread ([Chats.SetSettings]) ends that, also if the user has read further
+// before.
 //
 // Marks of a user and chat are recorded at most once a second, over all processes, and only forward. A mark that can be recorded now is recorded before
 // MarkRead returns, and the result is Recorded. A mark that comes too soon is checked in the same way, so that every refusal and limit is returned at
@@ -70,9 +71,14 @@ func checkPosition(cmd domain.MarkRead) error {
 // readMarking is a call of MarkRead, or of MarkThread for a reply.
 type readMarking struct {
 	domain.MarkRead
-	thread domain.MessageID // the root; "" for the main timeline
-	limits *callLimits
+	thread   domain.MessageID // the root; "" for the main timeline
+	limits   *callLimits
+	accepted bool       // by an earlier call
+	settings domain.Seq // version of the user's settings that the call knew
 }
+
+// errMarkedUnread is the reason for which an accepted mark is not recorded.
+var errMarkedUnread = errors.New("marked as unread since")
 
 // key names the marks that a marking is one of.
 func (m readMarking) key() readKey { return readKey{m.Chat, m.Actor, m.thread} }
@@ -95,7 +101,7 @@ func (m readMarking) advance(s *state, message domain.MessageID, now time.Time, 
 	}
 	mark := s.readMark(m.Actor)
 	mark.ReceiptAt = receiptAt(mark.ReceiptAt)
-	return mark.Advance(by, target, s.head, now)
+	return mark.Advance(by, target, s.head, s.unreadFrom(m.Actor), now)
 }
 
 func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Marked, error) {
@@ -114,7 +120,7 @@ func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Marked, error) {
 		return Marked{}, err
 	}
 	// A call that is refused, marks nothing new or was made before returns at once and delays no other.
-	mark, done, err := c.newMark(ctx, cmd)
+	mark, done, err := c.newMark(ctx, &cmd)
 	if err != nil || mark.Seq == 0 {
 		return Marked{done, true}, err
 	}
@@ -130,7 +136,7 @@ func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Marked, error) {
 // markSoon records a mark now or accepts it. It reports false if it can do neither.
 func (c *Chats) markSoon(ctx context.Context, cmd readMarking, mark domain.Message) (marked Marked, returned bool, err error) {
 	key := cmd.key()
-	accepted := acceptance{id: mark.ID, seq: mark.Seq, due: c.now().Add(domain.ReadCoalescing)} // by then a call that records now has returned
+	accepted := acceptance{id: mark.ID, seq: mark.Seq, due: c.now().Add(domain.ReadCoalescing), settings: cmd.settings} // by then a call that records now has returned
 	if !c.pending.has(key) {
 		var done Done
 		led := c.reads.try(key, mark, func(highest func() domain.Message) readOutcome {
@@ -201,9 +207,9 @@ func sharedFailure(ctx context.Context, err error) bool {
 		!errors.Is(err, ports.ErrRateLimited)
 }
 
-// newMark returns the message to mark; a zero one and the answer if there is nothing to wait for.
-func (c *Chats) newMark(ctx context.Context, cmd readMarking) (domain.Message, Done, error) {
-	marking := markCommand(cmd, cmd.MessageID)
+// newMark returns the message to mark; a zero one and the answer if there is nothing to wait for. It sets the version of the settings that the call knows.
+func (c *Chats) newMark(ctx context.Context, cmd *readMarking) (domain.Message, Done, error) {
+	marking := markCommand(*cmd, cmd.MessageID)
 	s := newState(&marking)
 	c.entities.Cached(cmd.Chat, s.entities)
 	if err := c.load(ctx, &marking, s); err != nil {
@@ -216,6 +222,9 @@ func (c *Chats) newMark(ctx context.Context, cmd readMarking) (domain.Message, D
 		return domain.Message{}, done, err
 	}
 	mark := s.message(cmd.MessageID)
+	if cmd.thread == "" {
+		cmd.settings = s.entity(domain.SettingsEntity(cmd.Actor)).Version
+	}
 	events, err := cmd.advance(s, mark.ID, c.now(), func(at time.Time) time.Time { return at })
 	switch {
 	case err != nil && !errors.Is(err, domain.ErrTooSoon):
@@ -223,7 +232,7 @@ func (c *Chats) newMark(ctx context.Context, cmd readMarking) (domain.Message, D
 	case err != nil || len(events) > 0:
 		return mark, Done{}, nil
 	case cmd.Command != "":
-		done, _, err := c.recordMark(ctx, cmd, func() domain.Message { return mark })
+		done, _, err := c.recordMark(ctx, *cmd, func() domain.Message { return mark })
 		return domain.Message{}, done, err
 	}
 	return domain.Message{}, Done{}, c.confirm(ctx, s, s.entity(cmd.mark()).Version)
@@ -246,11 +255,17 @@ func (c *Chats) recordMark(ctx context.Context, cmd readMarking, highest func() 
 	return Done{}, 0, tooSoon
 }
 
-// tryMark appends a mark, or returns a [*domain.TooSoonError]. last is that of earlier tries.
+// tryMark appends a mark, or returns a [*domain.TooSoonError]. last is that of earlier tries. A mark that was accepted before the user marked messages as unread is
+// refused: what the user did last counts.
 func (c *Chats) tryMark(ctx context.Context, cmd readMarking, target domain.Message, last *receiptTime) (Done, error) {
 	marking := markCommand(cmd, target.ID)
 	marking.decide = func(s *state) ([]domain.Durable, error) {
 		now := c.now()
+		if cmd.accepted && cmd.thread == "" {
+			if set := s.settings(cmd.Actor); set.UnreadSeq > 0 && set.UnreadAt > cmd.settings {
+				return nil, &domain.Refusal{Reason: errMarkedUnread, Detail: fmt.Sprintf("by user %q in chat %q", cmd.Actor, cmd.Chat)}
+			}
+		}
 		return cmd.advance(s, target.ID, now, func(at time.Time) time.Time {
 			switch {
 			case c.backdated:
@@ -291,8 +306,8 @@ func (r *receiptTime) seen(seq domain.Seq, at, now time.Time) time.Time {
 	return r.since
 }
 
-// markCommand marks a message, on behalf of a call that gave its command id for cmd.MessageID. The mark and the receipts are conditions of the
-// append: of two processes that decide at the same time, one decides again on the events of the other.
+// markCommand marks a message, on behalf of a call that gave its command id for cmd.MessageID. The mark, the receipts and the user's settings are conditions
+// of the append: of two processes that decide at the same time, one decides again on the events of the other.
 func markCommand(cmd readMarking, message domain.MessageID) command {
 	unconditional := func(_ *state, e domain.Entity) bool { return e.Kind == domain.KindMessage }
 	if cmd.thread != "" {
@@ -306,6 +321,7 @@ func markCommand(cmd readMarking, message domain.MessageID) command {
 		name: "read", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command, args: arguments{string(cmd.MessageID)}, limits: cmd.limits,
 		wants: want(
 			domain.MemberEntity(cmd.Actor), domain.MessageEntity(message), domain.ReadEntity(cmd.Actor), domain.ReceiptEntity(cmd.Actor),
+			domain.SettingsEntity(cmd.Actor),
 		),
 		unconditional: unconditional,
 	}

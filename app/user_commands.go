@@ -98,6 +98,30 @@ func (u UserCommands) UpdateMetadata(ctx context.Context, cmd domain.UpdateMetad
 	return u.chats.UpdateMetadata(ctx, cmd)
 }
 
+// Pin is [Chats.Pin] by the user.
+func (u UserCommands) Pin(ctx context.Context, cmd domain.Pin) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Pin(ctx, cmd)
+}
+
+// Unpin is [Chats.Unpin] by the user.
+func (u UserCommands) Unpin(ctx context.Context, cmd domain.Pin) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Unpin(ctx, cmd)
+}
+
+// SetSettings is [Chats.SetSettings] by the user.
+func (u UserCommands) SetSettings(ctx context.Context, cmd domain.SetSettings) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.SetSettings(ctx, cmd)
+}
+
 // Restrict is [Chats.Restrict] by the user.
 func (u UserCommands) Restrict(ctx context.Context, cmd domain.Restrict) (Done, error) {
 	if err := u.act(&cmd.Actor); err != nil {

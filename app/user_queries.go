@@ -164,6 +164,28 @@ func (u UserQueries) Audit(ctx context.Context, chat domain.ChatID, about domain
 	}
 }
 
+// Pins is [Queries.Pins] of a chat that the user may read.
+func (u UserQueries) Pins(ctx context.Context, chat domain.ChatID) ([]MessageView, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	return q.Pins(ctx, chat)
+}
+
+// Settings returns the user's own settings for a chat that the user may read, as [Queries.Settings] does.
+func (u UserQueries) Settings(ctx context.Context, chat domain.ChatID) (domain.Settings, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return domain.Settings{}, err
+	}
+	settings, err := q.Settings(ctx, chat, u.user)
+	if err != nil {
+		return domain.Settings{}, err
+	}
+	return settings[0], nil
+}
+
 // Metadata is [Queries.Metadata] of a chat that the user may read.
 func (u UserQueries) Metadata(ctx context.Context, chat domain.ChatID) (MetadataView, error) {
 	q, err := u.of(ctx, chat)
@@ -246,6 +268,25 @@ func (u UserQueries) ChatList(ctx context.Context) ([]ListedChat, error) {
 // ChatListPage is [Queries.ChatListPage] of the user.
 func (u UserQueries) ChatListPage(ctx context.Context, page domain.Page) (List[ListedChat], error) {
 	return u.own().ChatListPage(ctx, u.user, page)
+}
+
+// FilteredChatList is [Queries.FilteredChatList] of the user.
+func (u UserQueries) FilteredChatList(ctx context.Context, filter ChatFilter, page domain.Page) (List[ListedChat], error) {
+	return u.own().FilteredChatList(ctx, u.user, filter, page)
+}
+
+// UnreadTotals is [Queries.UnreadTotals] of the user.
+func (u UserQueries) UnreadTotals(ctx context.Context, muted bool) (UnreadTotals, error) {
+	return u.own().UnreadTotals(ctx, u.user, muted)
+}
+
+// ReadBy is [Queries.ReadBy] of a chat that the user may read.
+func (u UserQueries) ReadBy(ctx context.Context, chat domain.ChatID, id domain.MessageID) ([]domain.UserID, error) {
+	q, err := u.of(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	return q.ReadBy(ctx, chat, id)
 }
 
 // ChatsOf is [Queries.ChatsOf] of the user.

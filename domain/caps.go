@@ -14,6 +14,7 @@ const (
 	CapReactions Cap = "reactions-per-user-message" // reactions of one user to a message
 	CapChats     Cap = "chats-per-user"             // chats that a user is in
 	CapMembers   Cap = "members-per-command"        // users that one command makes members, beside the actor
+	CapPins      Cap = "pins-per-chat"              // pinned messages of a chat
 )
 
 // ErrCapReached is returned when a command would exceed a cap; the error is a [*CapError].

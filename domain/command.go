@@ -249,3 +249,19 @@ type OpenSession struct {
 	User   UserID
 	Device Device
 }
+
+// Pin pins a message to its chat or, with Unpin, removes the pin.
+type Pin struct {
+	Chat      ChatID
+	Actor     UserID
+	MessageID MessageID
+	Command   CommandID
+}
+
+// SetSettings changes the settings of the actor for a chat.
+type SetSettings struct {
+	Chat     ChatID
+	Actor    UserID
+	Settings SettingsChange
+	Command  CommandID
+}

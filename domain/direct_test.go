@@ -128,7 +128,7 @@ func TestDirectChat(t *testing.T) {
 			return w.chat.Unreact(w.member("bob"), w.message("m"), w.reacted("m"), "👍", noon)
 		}, []domain.Durable{reaction("m", "bob", domain.ReactionRemove)}, nil},
 		{"the blocked one reads", direct(sent("m", "ann"), block), func(w *world) ([]domain.Durable, error) {
-			return w.mark("bob").Advance(w.member("bob"), w.message("m"), w.head, noon)
+			return w.mark("bob").Advance(w.member("bob"), w.message("m"), w.head, 0, noon)
 		}, []domain.Durable{domain.ReadReceipt{Chat: "c", User: "bob", Message: "m", ReadSeq: 3, At: noon}}, nil},
 		{"the blocked one types", direct(block), func(w *world) ([]domain.Durable, error) {
 			_, err := domain.TypingMark{}.Start(w.chat, w.member("bob"), noon)

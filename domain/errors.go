@@ -59,6 +59,8 @@ var (
 	ErrHoldNotFound = errors.New("hold not found")
 	// ErrThread is returned for a thread of a message that is itself a reply in a thread.
 	ErrThread = errors.New("no thread")
+	// ErrTooManyMembers is a query that small chats answer alone.
+	ErrTooManyMembers = errors.New("too many members")
 	// ErrNoSession is returned for a token that opens no session: unknown, malformed, expired, closed or rotated. The error does not distinguish
 	// these.
 	ErrNoSession = errors.New("no such session")

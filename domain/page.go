@@ -8,6 +8,10 @@ type Span struct {
 	After  Seq  // the first items above this seq; none if the chat has not reached it
 	First  bool // the first items of the chat
 	Limit  int  // items at most, from 1. Defaults to 50
+
+	// Changes has a history show changes of the chat and of its members, policy, pins and restrictions among the messages. Its cost then follows the number of all events
+	// of the page. Other queries ignore it.
+	Changes bool
 }
 
 // Page selects a part of a list.

@@ -60,20 +60,27 @@ func (e *SeqRangeError) Unwrap() error {
 
 // Advance moves the mark to the message m. head is the chat's last seq. Read that far already: no event. Within [ReadCoalescing]
 // of the receipt before: [*TooSoonError], for the caller to come again with the highest mark it was given meanwhile.
-func (r ReadMark) Advance(by Member, m Message, head Seq, at time.Time) ([]Durable, error) {
+//
+// unreadFrom is the seq from which the user has marked messages as unread since the mark moved, or 0. A mark of one of these messages is recorded also if the user
+// has read that far: it ends the mark as unread, and the read mark stays. A mark of an earlier message changes nothing.
+func (r ReadMark) Advance(by Member, m Message, head, unreadFrom Seq, at time.Time) ([]Durable, error) {
 	if err := m.permit(by); err != nil {
 		return nil, err
 	}
 	if m.Seq > head {
 		return nil, &SeqRangeError{Chat: m.Chat, Seq: m.Seq, Head: head}
 	}
-	if m.Seq <= r.Seq {
+	e := ReadReceipt{Chat: m.Chat, User: by.User, Message: m.ID, ReadSeq: m.Seq, At: at}
+	switch {
+	case m.Seq < unreadFrom, unreadFrom == 0 && m.Seq <= r.Seq:
 		return nil, nil
+	case m.Seq <= r.Seq:
+		e.Message, e.ReadSeq = r.Message, r.Seq
 	}
 	if since := at.Sub(r.ReceiptAt); !r.ReceiptAt.IsZero() && since >= 0 && since < ReadCoalescing {
 		return nil, &TooSoonError{Until: r.ReceiptAt.Add(ReadCoalescing)}
 	}
-	return []Durable{ReadReceipt{Chat: m.Chat, User: by.User, Message: m.ID, ReadSeq: m.Seq, At: at}}, nil
+	return []Durable{e}, nil
 }
 
 // Unread is the number of messages after a read mark: head and mark are the ordinals of the chat and of the mark, deleted the

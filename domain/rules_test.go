@@ -19,6 +19,9 @@ type world struct {
 	messages  map[domain.MessageID]*domain.Message
 	reactions map[domain.MessageID]*domain.Reactions
 	marks     map[domain.UserID]*domain.ReadMark
+	moved     map[domain.UserID]domain.Seq // versions of the marks
+	settings  map[domain.UserID]*domain.Settings
+	pins      map[string]*domain.Pins
 	head      domain.Seq
 }
 
@@ -26,6 +29,7 @@ func given(events ...domain.Durable) *world {
 	w := &world{
 		chat: domain.Chat{ID: "c"}, members: map[domain.UserID]*domain.Member{}, messages: map[domain.MessageID]*domain.Message{},
 		reactions: map[domain.MessageID]*domain.Reactions{}, marks: map[domain.UserID]*domain.ReadMark{},
+		moved: map[domain.UserID]domain.Seq{}, settings: map[domain.UserID]*domain.Settings{}, pins: map[string]*domain.Pins{},
 	}
 	for _, e := range events {
 		w.apply(e)
@@ -54,6 +58,11 @@ func (w *world) apply(e domain.Durable) {
 			entry(w.reactions, domain.MessageID(id), domain.Reactions{}).Apply(w.head, e)
 		case domain.KindRead:
 			entry(w.marks, domain.UserID(id), domain.ReadMark{}).Apply(w.head, e)
+			w.moved[domain.UserID(id)] = w.head
+		case domain.KindSettings:
+			entry(w.settings, domain.UserID(id), domain.Settings{}).Apply(w.head, e)
+		case domain.KindPins:
+			entry(w.pins, id, domain.Pins{}).Apply(w.head, e)
 		default:
 		}
 	}
@@ -207,7 +216,7 @@ func TestRules(t *testing.T) {
 	}
 	read := func(by domain.UserID, id domain.MessageID, at time.Time) decision {
 		return func(w *world) ([]domain.Durable, error) {
-			return w.mark(by).Advance(w.member(by), w.message(id), w.head, at)
+			return w.mark(by).Advance(w.member(by), w.message(id), w.head, 0, at)
 		}
 	}
 	record := func(by domain.UserID) decision {
@@ -325,7 +334,7 @@ func TestRules(t *testing.T) {
 		{"an archived chat takes no custom events", usual(change("own", domain.Archived)), record("ann"), nil, domain.ErrArchived},
 
 		{"a chat that has not come so far is not read", usual(sent("m", "ann")), func(w *world) ([]domain.Durable, error) {
-			return w.mark("bob").Advance(w.member("bob"), w.message("m"), w.head-1, noon)
+			return w.mark("bob").Advance(w.member("bob"), w.message("m"), w.head-1, 0, noon)
 		}, nil, domain.ErrSeqRange},
 		{"a mark before the last one's time does not wait", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon.Add(-time.Second)), []domain.Durable{domain.ReadReceipt{Chat: "c", User: "bob", Message: "m2", ReadSeq: 8, At: noon.Add(-time.Second)}}, nil},
 		{"a mark at the last one's time waits", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon), nil, domain.ErrTooSoon},

@@ -17,6 +17,9 @@ var (
 	_ State = (*Thread)(nil)
 	_ State = (*ThreadPosition)(nil)
 	_ State = (*Mentions)(nil)
+	_ State = (*Metadata)(nil)
+	_ State = (*Settings)(nil)
+	_ State = (*Pins)(nil)
 )
 
 // NewState is the state of an entity that nothing has moved; nil for an entity that is only a version.
@@ -34,6 +37,10 @@ func NewState(chat ChatID, e Entity) State {
 		return &ReadMark{}
 	case KindMetadata:
 		return &Metadata{}
+	case KindSettings:
+		return &Settings{}
+	case KindPins:
+		return &Pins{}
 	case KindThread:
 		return &Thread{}
 	case KindThreadMark:

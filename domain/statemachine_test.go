@@ -206,7 +206,7 @@ func TestRandomCommandsAgreeWithAPlainModel(t *testing.T) {
 				refusal := first(needs(by, domain.RoleMember), when(n == nil, domain.ErrMessageNotFound))
 				mark := w.mark(by)
 				mark.ReceiptAt = noon.AddDate(-1, 0, 0) // coalescing has tests of its own
-				events, err := mark.Advance(w.member(by), w.message(id), w.head, noon)
+				events, err := mark.Advance(w.member(by), w.message(id), w.head, 0, noon)
 				if decided("read", events, err, n != nil && n.seq > p.read[by], refusal) {
 					p.read[by] = n.seq
 				}

@@ -126,6 +126,16 @@ func addChatRows(rows map[string]accessRow) {
 		return o
 	})
 	write("UpdateChatMetadata", denied, "", "", command("set", object{"topic": "1"}))
+	rows["chatcore.v1.ChatService.SetChatSettings"] = accessRow{
+		auth.ScopeChatsWrite, command("favourite", true), (*place).owner, "", "", "", denied, absent,
+	}
+	rows["chatcore.v1.ChatService.GetChatSettings"] = accessRow{
+		auth.ScopeChatsRead, func(p *place, actor string) object {
+			o := ofUser()(p, actor)
+			o["chat_id"] = p.chat
+			return o
+		}, (*place).owner, "", "", "", "", absent,
+	}
 	write("SetChatPolicy", denied, denied, "", command("permissions", object{"pin": "ROLE_OWNER"}))
 	write("RestrictMember", denied, "", "", command("user_id", (*place).other, "restriction", "RESTRICTION_MUTE"))
 	rows["chatcore.v1.ChatService.JoinChat"] = accessRow{auth.ScopeChatsWrite, command(), (*place).owner, "", "", "", denied, absent}
@@ -181,6 +191,9 @@ func addMessageRows(rows map[string]accessRow) {
 		rows["chatcore.v1.MessageService."+name] = accessRow{auth.ScopeChatsRead, request, (*place).owner, "", "", "", "", absent}
 	}
 	write("RecordEvent", "", "", command("type", "poll:voted", "data", "{}"))
+	for _, name := range []string{"PinMessage", "UnpinMessage"} {
+		rows["chatcore.v1.MessageService."+name] = accessRow{auth.ScopeChatsWrite, command("message_id", "m"), (*place).owner, "", denied, "", denied, absent}
+	}
 	rows["chatcore.v1.MessageService.SendMessages"] = accessRow{ // its results have the errors
 		scope: auth.ScopeChatsWrite, actor: (*place).owner,
 		request: func(p *place, actor string) object {
@@ -189,6 +202,7 @@ func addMessageRows(rows map[string]accessRow) {
 	}
 	for name, request := range map[string]func(*place, string) object{
 		"GetMessage": query("message_id", "m"), "ListMessages": query(), "ListThreadMessages": query("thread_id", "m"), "ListEntityEvents": query("entity_id", "poll"),
+		"ListPins": query(), "ListReadBy": query("message_id", "m"),
 	} {
 		rows["chatcore.v1.MessageService."+name] = accessRow{auth.ScopeChatsRead, request, nil, "", "", "", "", absent}
 	}
@@ -199,6 +213,7 @@ func addMessageRows(rows map[string]accessRow) {
 			return o
 		}, (*place).owner, "", "", "", absent, absent,
 	}
+	rows["chatcore.v1.MessageService.GetUnreadTotals"] = accessRow{scope: auth.ScopeChatsRead, request: ofUser(), actor: (*place).owner}
 	rows["chatcore.v1.MessageService.ListUnread"] = accessRow{scope: auth.ScopeChatsRead, request: ofUser(), actor: (*place).owner}
 }
 

@@ -49,6 +49,8 @@ type chatReader interface {
 	Chat(ctx context.Context, chat domain.ChatID) (domain.Chat, error)
 	Member(ctx context.Context, chat domain.ChatID, user domain.UserID) (domain.Member, error)
 	Metadata(ctx context.Context, chat domain.ChatID) (app.MetadataView, error)
+	Pins(ctx context.Context, chat domain.ChatID) ([]app.MessageView, error)
+	ReadBy(ctx context.Context, chat domain.ChatID, id domain.MessageID) ([]domain.UserID, error)
 	Restrictions(ctx context.Context, chat domain.ChatID, page domain.Page) (app.List[app.Restricted], error)
 	MemberPage(ctx context.Context, chat domain.ChatID, page domain.Page) (app.List[domain.Member], error)
 	Message(ctx context.Context, chat domain.ChatID, id domain.MessageID) (app.MessageView, error)

@@ -2,7 +2,9 @@ package connect
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"chatcore/adapters/connect/auth"
 	"chatcore/app"
@@ -98,14 +100,14 @@ func (s *chatService) GetDirectChat(ctx context.Context, req *v1.GetDirectChatRe
 // ListChats shortens a page of large last messages to [maxPageBytes]: it reads a page of as many chats as fit.
 func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (*v1.ListChatsResponse, error) {
 	in := s.read(ctx)
-	user := in.subject(req.GetUserId())
-	tokens := tokensOf("ListChats", user)
+	user, filter := in.subject(req.GetUserId()), in.chatFilter(req)
+	tokens := tokensOf("ListChats", user, filter.Kinds, filter.Favourite, filter.Unread, req.GetArchived(), req.Archived != nil, filter.Hidden) //nolint:protogetter // whether it is set matters
 	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
 	if in.err != nil {
 		return nil, in.err
 	}
 	for {
-		list, err := s.core.As(user).Queries.ChatListPage(ctx, page)
+		list, err := s.core.As(user).Queries.FilteredChatList(ctx, filter, page)
 		if err != nil {
 			return nil, err
 		}
@@ -117,6 +119,24 @@ func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (
 		}
 		return answer(&out, &v1.ListChatsResponse{Chats: chats, NextPageToken: tokens.token(list.Next)})
 	}
+}
+
+// chatFilter reads which chats a list has.
+func (in *input) chatFilter(req *v1.ListChatsRequest) app.ChatFilter {
+	filter := app.ChatFilter{Favourite: req.GetFavourite(), Unread: req.GetUnread(), Archived: req.Archived, Hidden: req.GetHidden()} //nolint:protogetter // whether it is set matters
+	for i, kind := range req.GetKinds() {
+		switch kind {
+		case v1.ChatKind_CHAT_KIND_GROUP:
+			filter.Kinds = append(filter.Kinds, domain.Group)
+		case v1.ChatKind_CHAT_KIND_DIRECT:
+			filter.Kinds = append(filter.Kinds, domain.Direct)
+		case v1.ChatKind_CHAT_KIND_UNSPECIFIED:
+			fallthrough
+		default:
+			in.keep(&domain.InvalidError{Field: fmt.Sprintf("kinds[%d]", i), Problem: fmt.Sprintf("is %d", kind), Allowed: strings.Join(enumNames(kind.Descriptor()), ", ")})
+		}
+	}
+	return filter
 }
 
 func (s *chatService) ListChatIds(ctx context.Context, req *v1.ListChatIdsRequest) (*v1.ListChatIdsResponse, error) {

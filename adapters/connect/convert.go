@@ -113,7 +113,8 @@ func (o *output) member(m domain.Member) *v1.Member {
 func (o *output) listedChat(c app.ListedChat) *v1.ListedChat {
 	listed := &v1.ListedChat{
 		Id: string(c.ID), Title: string(c.Title), Archived: c.Archived, Role: roleOf(c.Role), JoinedAt: timeOf(c.JoinedAt),
-		Unread: o.number("unread", uint64(c.Unread)), LastAt: timeOf(c.LastAt),
+		Unread: o.number("unread", uint64(c.Unread)), LastAt: timeOf(c.LastAt), Kind: chatKindOf(c.Kind), PeerId: string(c.Peer),
+		Favourite: c.Favourite, Hidden: c.Hidden, Notify: notifyOf(c.Notify), MutedUntil: timeOf(c.MutedUntil),
 	}
 	if c.Last != nil {
 		listed.LastMessage = o.message(*c.Last)
@@ -128,6 +129,7 @@ func (o *output) message(m app.MessageView) *v1.Message {
 		ClientMeta: string(m.ClientMeta), SentAt: timeOf(m.SentAt), Revision: o.number("revision", uint64(m.Revision)), EditedAt: timeOf(m.EditedAt),
 		DeletedAt: timeOf(m.DeletedAt), DeletedBy: string(m.DeletedBy), DeleteReason: string(m.Reason), Unreadable: m.Unreadable != nil, Erased: m.Erased,
 		ThreadId: string(m.Thread), InChat: m.InChat, Broadcast: broadcastOf(m.Broadcast), Thread: o.threadSummary(m.Summary),
+		PinnedAt: timeOf(m.PinnedAt), PinnedBy: string(m.PinnedBy),
 	}
 	for _, g := range m.Reactions {
 		view.Reactions = append(view.Reactions, &v1.ReactionGroup{Emoji: string(g.Emoji), UserIds: texts(g.Users)})

@@ -110,6 +110,7 @@ func errorClasses() []errorClass {
 		{err: domain.ErrChatDeleted, code: rpc.CodeFailedPrecondition, reason: "chat_deleted"},
 		{err: domain.ErrLegalHold, code: rpc.CodeFailedPrecondition, reason: "legal_hold"},
 		{err: domain.ErrDirect, code: rpc.CodeFailedPrecondition, reason: "direct"},
+		{err: domain.ErrTooManyMembers, code: rpc.CodeFailedPrecondition, reason: "too_many_members"},
 		{err: domain.ErrPeerGone, code: rpc.CodeFailedPrecondition, reason: "peer_gone"},
 		{err: domain.ErrThread, code: rpc.CodeFailedPrecondition, reason: "thread"},
 		{err: ports.ErrLevel, code: rpc.CodeFailedPrecondition, reason: "log_level", text: sentinel},

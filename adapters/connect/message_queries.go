@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"chatcore/app"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
 )
@@ -32,7 +33,11 @@ func (s *messageService) ListMessages(ctx context.Context, req *v1.ListMessagesR
 	in := s.read(ctx)
 	chat, reader := in.chat(req.GetChatId()), in.reader(req.GetActorId(), req.GetAtSeq())
 	tokens := tokensOf("ListMessages", req.GetChatId(), req.GetActorId(), req.GetAtSeq())
+	if req.GetIncludeChanges() {
+		tokens = tokensOf("ListMessages with changes", req.GetChatId(), req.GetActorId(), req.GetAtSeq())
+	}
 	span := in.span(req, tokens)
+	span.Changes = req.GetIncludeChanges()
 	if in.err != nil {
 		return nil, in.err
 	}
@@ -48,7 +53,30 @@ func (s *messageService) ListMessages(ctx context.Context, req *v1.ListMessagesR
 		messages = messages[len(messages)-fitting(slices.Backward(messages)):]
 	}
 	full := len(messages) == span.Limit || len(messages) < len(views)
-	return answer(&out, &v1.ListMessagesResponse{Messages: messages, NextPageToken: tokens.token(nextSpan(span, messages, full))})
+	next := tokens.token(nextSpan(span, messages, full))
+	if !span.Changes {
+		return answer(&out, &v1.ListMessagesResponse{Messages: messages, NextPageToken: next})
+	}
+	messages, changes := out.split(views, messages)
+	return answer(&out, &v1.ListMessagesResponse{Messages: messages, NextPageToken: next, Changes: changes})
+}
+
+// split divides a page into the messages, and the changes among them. views has the items of the page and maybe others.
+func (o *output) split(views []app.MessageView, page []*v1.Message) (messages []*v1.Message, changes []*v1.Event) {
+	events := make(map[uint32]*v1.Event)
+	for _, v := range views {
+		if v.Change != nil {
+			events[o.seq(v.Seq)] = o.event(*v.Change)
+		}
+	}
+	for _, m := range page {
+		if e := events[m.GetSeq()]; e != nil {
+			changes = append(changes, e)
+		} else {
+			messages = append(messages, m)
+		}
+	}
+	return messages, changes
 }
 
 // span returns the page of messages that a request selects: by its token, or else by its start.

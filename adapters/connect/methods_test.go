@@ -26,7 +26,9 @@ type row struct {
 // methodRows returns the row of each method, by full name. Each service has a function of its own.
 func methodRows() map[string]row {
 	rows := make(map[string]row)
-	for _, of := range []map[string]row{chatRows(), messageRows(), threadRows(), logRows(), presenceRows(), sessionRows(), limitRows(), feedRows(), adminRows(), consumerRows()} {
+	for _, of := range []map[string]row{
+		chatRows(), messageRows(), threadRows(), settingsRows(), logRows(), presenceRows(), sessionRows(), limitRows(), feedRows(), adminRows(), consumerRows(),
+	} {
 		maps.Copy(rows, of)
 	}
 	return rows

@@ -237,10 +237,11 @@ func (c *chat) countMembers(r ports.CountRequest) ports.MemberCounts {
 
 // unread counts the messages after the join and the read mark of a user.
 func (c *chat) unread(user domain.UserID) ports.UnreadCount {
-	since, current := c.since(user)
+	joined, current := c.since(user)
 	if !current {
 		return ports.UnreadCount{Outcome: ports.UnreadNotMember}
 	}
+	since := joined
 	for _, seq := range c.moves[domain.ReadEntity(user)] {
 		mark := seq
 		if receipt, ok := c.records[seq-1].Event.(domain.ReadReceipt); ok {
@@ -248,8 +249,22 @@ func (c *chat) unread(user domain.UserID) ports.UnreadCount {
 		}
 		since = max(since, mark)
 	}
+	if from := c.unreadFrom(user); from > 0 {
+		since = max(joined, from-1)
+	}
 	n := c.count(since)
 	return ports.UnreadCount{Messages: domain.Unread(n.Head, n.At, n.Deleted), Outcome: ports.UnreadCounted}
+}
+
+// unreadFrom returns the seq from which messages count as unread because the user has marked them so, or 0.
+func (c *chat) unreadFrom(user domain.UserID) domain.Seq {
+	moved := c.version(domain.ReadEntity(user))
+	for _, seq := range slices.Backward(c.moves[domain.SettingsEntity(user)]) {
+		if e, _ := c.records[seq-1].Event.(domain.ChatSettings); e.UnreadSeq != nil && seq > moved {
+			return *e.UnreadSeq
+		}
+	}
+	return 0
 }
 
 // since returns the seq of the join of a present member.

@@ -34,6 +34,8 @@ type state struct {
 
 	Thread     *domain.Thread         `json:"thread,omitempty"`
 	ThreadMark *domain.ThreadPosition `json:"threadMark,omitempty"`
+	Settings   *domain.Settings       `json:"settings,omitempty"`
+	Pins       *domain.Pins           `json:"pins,omitempty"`
 }
 
 // reactions are grouped by emoji: users and the seqs of their events.
@@ -76,6 +78,10 @@ func EncodeState(s domain.State) ([]byte, error) {
 		out.Thread = &thread
 	case *domain.ThreadPosition:
 		out.ThreadMark = s
+	case *domain.Settings:
+		out.Settings = s
+	case *domain.Pins:
+		out.Pins = s
 	case *domain.Reactions:
 		all := make(reactions)
 		for r, seq := range s.All() {
@@ -86,7 +92,7 @@ func EncodeState(s domain.State) ([]byte, error) {
 		}
 		out.V, out.Reactions = reactionsVersion, &all
 	default:
-		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions, metadata, thread, threadMark"}
+		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions, metadata, settings, pins, thread, threadMark"}
 	}
 	return json.Marshal(out)
 }
@@ -127,6 +133,10 @@ func DecodeState(chat domain.ChatID, e domain.Entity, raw []byte) (domain.State,
 		return in.Thread, nil
 	case e.Kind == domain.KindThreadMark && in.ThreadMark != nil:
 		return in.ThreadMark, nil
+	case e.Kind == domain.KindSettings && in.Settings != nil:
+		return in.Settings, nil
+	case e.Kind == domain.KindPins && in.Pins != nil:
+		return in.Pins, nil
 	case e.Kind == domain.KindReactions && in.Reactions != nil:
 		set := make(map[domain.Reaction]domain.Seq)
 		for emoji, users := range *in.Reactions {

@@ -55,6 +55,8 @@ func (m *recentChanges) note(e domain.Durable, seq domain.Seq) {
 		key = MessageKey{e.Chat, e.Message}
 	case domain.MessageErased:
 		key = MessageKey{e.Chat, e.Message}
+	case domain.MessagePin:
+		key = MessageKey{e.Chat, e.Message}
 	case domain.MessageReaction:
 		key = MessageKey{e.Chat, e.Message}
 	default:

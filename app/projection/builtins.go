@@ -125,7 +125,7 @@ func (b *Builtins) appliesTo(e domain.Durable) bool {
 		return b.chats != nil || b.stale != nil
 	case domain.MessageErased:
 		return b.erases != nil || b.stale != nil
-	case domain.MessageEdit, domain.MessageDelete, domain.MessageReaction:
+	case domain.MessageEdit, domain.MessageDelete, domain.MessageReaction, domain.MessagePin:
 		return b.stale != nil
 	}
 	return false

@@ -63,6 +63,8 @@ func (s *StaleCaches) Handle(ctx context.Context, d ports.Delivery) error {
 		return moved(e.Chat, e.Message)
 	case domain.MessageReaction:
 		return moved(e.Chat, e.Message)
+	case domain.MessagePin:
+		return moved(e.Chat, e.Message)
 	case domain.ChatUpdate:
 		return s.chatChanged(ctx, d, e)
 	}

@@ -18,7 +18,7 @@ const MaxKeptUnread = 20_000
 
 // standing is how a member stands in a chat as of a seq.
 type standing struct {
-	base  domain.Seq     // messages after it count: that of the join or of the read mark, whichever is later
+	base  domain.Seq     // messages after it count: that of the join or of the read mark, whichever is later, or that from which the user marked them as unread
 	count domain.Ordinal // of unread messages
 	asOf  domain.Seq
 }
@@ -52,7 +52,7 @@ func (m *Models) standing(ctx context.Context, chat domain.ChatID, user domain.U
 
 // base is after which seq messages count as unread for a member, and as of which seq that is so.
 func (m *Models) base(ctx context.Context, chat domain.ChatID, user domain.UserID) (base, asOf domain.Seq, err error) {
-	entities := []entity.Versioned{{Entity: domain.MemberEntity(user)}, {Entity: domain.ReadEntity(user), Latest: true}}
+	entities := []entity.Versioned{{Entity: domain.MemberEntity(user)}, {Entity: domain.ReadEntity(user), Latest: true}, {Entity: domain.SettingsEntity(user)}}
 	head, unread, err := m.entities.FillFound(ctx, chat, entities)
 	for _, u := range unread { // a count that leaves it out may be wrong
 		return 0, 0, &u.NewerVersionError
@@ -65,7 +65,8 @@ func (m *Models) base(ctx context.Context, chat domain.ChatID, user domain.UserI
 	if !member.Current() {
 		return 0, head, domain.NotMember(chat, user)
 	}
-	return max(member.Since, mark.Seq), head, nil
+	settings, _ := entities[2].State.(*domain.Settings)
+	return settings.UnreadAfter(*member, *mark, entities[1].Version), head, nil
 }
 
 // Unread returns how many messages of others a member has not read: those after the member's read mark, or after the member joined, without

@@ -28,7 +28,7 @@ func TestUnreadCounts_FollowEveryEvent(t *testing.T) {
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			by, ctx := rapid.SampledFrom(users).Draw(rt, "by"), t.Context()
 			message := domain.MessageID(fmt.Sprint("m", rapid.IntRange(0, max(sent, 1)-1).Draw(rt, "message")))
-			switch rapid.IntRange(0, 8).Draw(rt, "step") {
+			switch rapid.IntRange(0, 9).Draw(rt, "step") {
 			case 0, 1, 2:
 				if _, err := c.chats.Send(ctx, domain.Send{Chat: "c", Actor: by, MessageID: domain.MessageID(fmt.Sprint("m", sent)), Content: "x"}); err == nil {
 					sent++
@@ -42,7 +42,12 @@ func TestUnreadCounts_FollowEveryEvent(t *testing.T) {
 			case 7:
 				_, _ = c.chats.Leave(ctx, domain.Leave{Chat: "c", Actor: by})
 			case 8:
-				c.lateRead(by, message)
+				if !c.fold(domain.Seq(math.MaxUint64)).MarkedUnread(by) { // the user's settings are a condition of a receipt
+					c.lateRead(by, message)
+				}
+			case 9:
+				from := rapid.SampledFrom([]domain.MessageID{message, message, ""}).Draw(rt, "unread from")
+				_, _ = c.chats.SetSettings(ctx, domain.SetSettings{Chat: "c", Actor: by, Settings: domain.SettingsChange{UnreadFrom: &from}})
 			}
 			if !rapid.Bool().Draw(rt, "delivered") {
 				continue

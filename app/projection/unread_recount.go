@@ -62,6 +62,10 @@ func (r *recount) apply(e domain.Durable) {
 		if _, known := r.changed[e.User]; !known {
 			r.changed[e.User] = false
 		}
+	case domain.ChatSettings:
+		if _, known := r.changed[e.User]; e.UnreadSeq != nil && !known {
+			r.changed[e.User] = false
+		}
 	case domain.ChatUpdate:
 		switch e.Change {
 		case domain.Created:

@@ -16,20 +16,24 @@ import (
 func (c *cli) chatList() *cobra.Command {
 	var user string
 	var page domain.Page
+	var filter app.ChatFilter
 	cmd := &cobra.Command{
 		Use: "list", Short: "List all chats, or those of a user", Args: cobra.NoArgs,
 		Long: "List the ids of all chats, in no particular order. With --user, list the chats that the user is in with title, role, unread count and last\n" +
-			"message, the chat with the latest message first, as far as a running \"core serve\" has projected them.",
+			"message, the chat with the latest message first, as far as a running \"core serve\" has projected them, without those that the user has hidden.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				if cmd.Flags().Changed("user") {
-					return c.printChatsOf(cmd.Context(), core, domain.UserID(user), page)
+					return c.printChatsOf(cmd.Context(), core, domain.UserID(user), filter, page)
 				}
 				return c.printChats(cmd.Context(), core, page)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "list only the chats that this `USER` is in")
+	cmd.Flags().BoolVar(&filter.Favourite, "favourite", false, "with --user: only favourites")
+	cmd.Flags().BoolVar(&filter.Unread, "only-unread", false, "with --user: only chats with unread messages")
+	cmd.Flags().BoolVar(&filter.Hidden, "hidden", false, "with --user: only hidden chats")
 	pageFlags(cmd, &page)
 	return c.jsonFlag(cmd)
 }
@@ -62,13 +66,30 @@ type listedChatView struct {
 	Unread   domain.Ordinal `json:"unread"`
 	LastAt   time.Time      `json:"lastAt"`
 	Last     *messageView   `json:"lastMessage,omitempty"`
+
+	Kind       string        `json:"kind"`
+	PeerID     domain.UserID `json:"peerId,omitempty"`
+	Favourite  bool          `json:"favourite,omitempty"`
+	Hidden     bool          `json:"hidden,omitempty"`
+	Notify     string        `json:"notify"`
+	MutedUntil time.Time     `json:"mutedUntil,omitzero"`
 }
 
-func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain.UserID, page domain.Page) error {
-	chats, err := pageOrAll(ctx, page, func(ctx context.Context, page domain.Page) (app.List[app.ListedChat], error) {
-		return core.Queries.ChatListPage(ctx, user, page)
-	}, func(ctx context.Context) ([]app.ListedChat, error) {
-		return core.Queries.ChatList(ctx, user)
+func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain.UserID, filter app.ChatFilter, page domain.Page) error {
+	list := func(ctx context.Context, page domain.Page) (app.List[app.ListedChat], error) {
+		return core.Queries.FilteredChatList(ctx, user, filter, page)
+	}
+	chats, err := pageOrAll(ctx, page, list, func(ctx context.Context) (all []app.ListedChat, err error) {
+		for page := (domain.Page{Limit: app.MaxList}); ; {
+			chats, err := list(ctx, page)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, chats.Items...)
+			if page.Cursor = chats.Next; page.Cursor == "" {
+				return all, nil
+			}
+		}
 	})
 	if err != nil {
 		return err
@@ -77,6 +98,7 @@ func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain
 	for _, chat := range chats.Items {
 		view := listedChatView{
 			ChatID: chat.ID, UserID: user, Title: chat.Title, Archived: chat.Archived, Role: chat.Role.String(), JoinedAt: chat.JoinedAt, Unread: chat.Unread, LastAt: chat.LastAt,
+			Kind: chat.Kind.String(), PeerID: chat.Peer, Favourite: chat.Favourite, Hidden: chat.Hidden, Notify: chat.Notify.String(), MutedUntil: chat.MutedUntil,
 		}
 		if chat.Last != nil {
 			last := viewOf(chat.ID, *chat.Last)

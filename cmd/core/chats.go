@@ -16,7 +16,7 @@ import (
 func (c *cli) chat() *cobra.Command {
 	one, member, role := []argument{chatArg}, []argument{chatArg, userArg}, []argument{chatArg, userArg, roleArg}
 	cmd := parent("chat", "Create, list and change chats and their members",
-		c.chatCreate(), c.chatDirect(), c.chatList(), c.chatMembers(), c.chatAddMany(), c.chatPolicy(), c.chatMetadata(), c.chatSetMetadata(),
+		c.chatCreate(), c.chatDirect(), c.chatList(), c.chatMembers(), c.chatAddMany(), c.chatPolicy(), c.chatMetadata(), c.chatSetMetadata(), c.chatSettings(), c.chatSetSettings(),
 		c.change("join", "Join a public chat", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Join(cmd.Context(), domain.Join{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
 		}),

@@ -15,7 +15,8 @@ import (
 )
 
 func (c *cli) history() *cobra.Command {
-	var raw bool
+	var raw, pins, changes bool
+	var readBy string
 	var before, after, at uint64
 	var limit int
 	cmd := &cobra.Command{
@@ -35,7 +36,17 @@ func (c *cli) history() *cobra.Command {
 					return &domain.InvalidError{Field: "at", Problem: "is 0", Allowed: "a seq from 1"}
 				}
 				queries := core.Queries.At(domain.Seq(at))
-				if raw {
+				h.span.Changes = changes
+				switch {
+				case pins:
+					messages, err := queries.Pins(cmd.Context(), h.chat)
+					if err == nil {
+						err = each(messages, h.printMessage)
+					}
+					return h.ended("pinned messages", err)
+				case cmd.Flags().Changed("read-by"):
+					return h.printReaders(queries.ReadBy(cmd.Context(), h.chat, domain.MessageID(readBy)))
+				case raw:
 					return h.ended("events", paged(cmd.Context(), &h, app.MaxEvents, queries.Events, eventSeq, h.printEvent))
 				}
 				return h.ended("messages", paged(cmd.Context(), &h, app.MaxHistory, queries.History, messageSeq, h.printMessage))
@@ -43,12 +54,35 @@ func (c *cli) history() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "show the events of the log instead of the messages")
+	cmd.Flags().BoolVar(&pins, "pins", false, "show the pinned messages alone, in the order in which they were pinned")
+	cmd.Flags().BoolVar(&changes, "changes", false, "show changes of the chat among the messages")
+	cmd.Flags().StringVar(&readBy, "read-by", "", "show the members that have read this `MESSAGE`, instead of messages")
 	cmd.Flags().Uint64Var(&before, "before", 0, "only messages below this `SEQ`")
 	cmd.Flags().Uint64Var(&after, "after", 0, "only messages above this `SEQ`")
 	cmd.Flags().Uint64Var(&at, "at", 0, "show the chat as it was at this `SEQ`")
 	cmd.Flags().IntVar(&limit, "limit", 0, "`NUMBER` of messages or events at most; 0 is all")
 	cmd.MarkFlagsMutuallyExclusive("before", "after")
+	cmd.MarkFlagsMutuallyExclusive("raw", "pins", "changes", "read-by")
 	return c.takes(c.jsonFlag(cmd), chatArg)
+}
+
+// readerView is a member that has read a message.
+type readerView struct {
+	ChatID domain.ChatID `json:"chatId"`
+	UserID domain.UserID `json:"userId"`
+}
+
+func (h *history) printReaders(readers []domain.UserID, err error) error {
+	if err != nil {
+		return err
+	}
+	l := h.c.list("nobody else has read the message", "USER")
+	for _, user := range readers {
+		if err := l.add(readerView{h.chat, user}, string(user)); err != nil {
+			return err
+		}
+	}
+	return l.end()
 }
 
 type history struct {
@@ -78,7 +112,7 @@ func paged[T any](
 	backward := span.After == 0 && !span.First
 	var kept [][]T // pages that are not shown before the oldest one is known, latest first
 	for {
-		span.Limit = most
+		span.Limit, span.Changes = most, h.span.Changes
 		if h.limit > 0 {
 			span.Limit = min(left, most)
 		}
@@ -118,6 +152,9 @@ func each[T any](items []T, show func(T) error) error {
 }
 
 func (h *history) printMessage(m app.MessageView) error {
+	if m.Change != nil {
+		return h.printEvent(*m.Change)
+	}
 	h.shown++
 	return h.c.print(viewOf(h.chat, m), h.c.row(messageRow(m)))
 }

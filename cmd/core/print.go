@@ -132,6 +132,13 @@ func sentence(e domain.Event) string {
 		return restrictionText(e)
 	case domain.ThreadMark:
 		return threadMarkText(e)
+	case domain.MessagePin:
+		if !e.Pinned {
+			return fmt.Sprintf("%s unpins %s", e.Actor, e.Message)
+		}
+		return fmt.Sprintf("%s pins %s", e.Actor, e.Message)
+	case domain.ChatSettings:
+		return fmt.Sprintf("%s changes own settings", e.User)
 	case domain.Unknown:
 		return fmt.Sprintf("v%d, which this program cannot read; a newer one can", e.Version)
 	case domain.Custom:

@@ -196,6 +196,7 @@ func (b binder) bounds(c *chatcore.Config) {
 	b.add("caps.reactions-per-user", &c.Limits.Caps.ReactionsPerUser, "reactions of a user to a message")
 	b.add("caps.chats-per-user", &c.Limits.Caps.ChatsPerUser, "chats that a user may be in")
 	b.add("caps.members-per-command", &c.Limits.Caps.MembersPerCommand, "users that one create or add makes members")
+	b.add("caps.pins-per-chat", &c.Limits.Caps.PinsPerChat, "messages of a chat that may be pinned, at most 100")
 	b.add("access.former-members", &formerMembers{&c.Access.FormerMembers}, "what former members of a chat may read of it: until-removal or nothing")
 	b.add("live-buffer", &c.Delivery.LiveBuffer, "messages that wait for a slow live listener")
 	b.add("feeds.max-chats", &c.Feeds.MaxChats, "chats that one feed follows")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -25,17 +26,31 @@ type mentionCounts struct {
 	AtLeast        bool `json:"mentionsAtLeast,omitempty"`
 }
 
+// totalsView is a user's unread messages over all chats.
+type totalsView struct {
+	UserID   domain.UserID  `json:"userId"`
+	Chats    int            `json:"chats"`
+	Messages domain.Ordinal `json:"messages"`
+}
+
 func (c *cli) unread() *cobra.Command {
 	var chat string
-	var mentions bool
+	var mentions, totals, muted bool
 	cmd := &cobra.Command{
 		Use: "unread", Short: "Count the messages that a user has not read, in one chat or in each",
 		Long: "Count the messages that a user has not read: in one chat or, without --chat, in each chat that the user is in, as far as a running\n\"core serve\" has projected them.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				user := domain.UserID(args[0])
-				if mentions {
+				switch {
+				case mentions:
 					return c.printMentions(cmd, core, domain.ChatID(chat), user)
+				case totals:
+					sum, err := core.Queries.UnreadTotals(cmd.Context(), user, muted)
+					if err != nil {
+						return err
+					}
+					return c.print(totalsView{user, sum.Chats, sum.Messages}, fmt.Sprintf("%d unread in %d chats", sum.Messages, sum.Chats))
 				}
 				var counts map[domain.ChatID]domain.Ordinal
 				var err error
@@ -61,6 +76,9 @@ func (c *cli) unread() *cobra.Command {
 	}
 	c.takes(cmd, userArg)
 	cmd.Flags().StringVar(&chat, "chat", "", "only this `CHAT`")
+	cmd.Flags().BoolVar(&totals, "totals", false, "count all chats together, without those that the user has muted")
+	cmd.Flags().BoolVar(&muted, "include-muted", false, "with --totals: count muted chats too")
+	cmd.MarkFlagsMutuallyExclusive("chat", "totals")
 	_ = cmd.RegisterFlagCompletionFunc("chat", c.completeFlag(chatArg))
 	cmd.Flags().BoolVar(&mentions, "mentions", false, "with --chat: count the messages that mention the user too")
 	return c.jsonFlag(cmd)

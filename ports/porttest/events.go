@@ -125,6 +125,11 @@ func pinned(c domain.ChatID, m domain.MessageID, by domain.UserID) ports.NewEven
 	return NewEvent(domain.MessagePin{Chat: c, Message: m, Sent: 1, Actor: by, Pinned: true, At: now()})
 }
 
+func settings(c domain.ChatID, by domain.UserID, e domain.ChatSettings) ports.NewEvent {
+	e.Chat, e.User, e.At = c, by, now()
+	return NewEvent(e)
+}
+
 func marked(c domain.ChatID, root domain.MessageID, by domain.UserID) ports.NewEvent {
 	return NewEvent(domain.ThreadMark{Chat: c, Thread: root, User: by, ReadSeq: 1, Message: root, At: now()})
 }

@@ -70,7 +70,7 @@ func drawUnreadEvent(rt *rapid.T, c domain.ChatID, known *history, users []domai
 			deletedYet = deletedYet || e.Message == message
 		}
 	}
-	switch rapid.IntRange(0, 6).Draw(rt, "event") {
+	switch rapid.IntRange(0, 7).Draw(rt, "event") {
 	case 0:
 		return added(c, user), !member
 	case 1:
@@ -80,7 +80,13 @@ func drawUnreadEvent(rt *rapid.T, c domain.ChatID, known *history, users []domai
 	case 3:
 		return deleted(c, message, ann), seq > 0 && !deletedYet
 	case 4:
+		if at := known.standing(user); at.unreadFrom > 0 { // only a receipt that is not older ends it
+			seq = max(seq, at.mark, at.unreadFrom)
+		}
 		return read(c, message, user, seq), seq > 0 && member
+	case 5:
+		from := seq * domain.Seq(rapid.IntRange(0, 1).Draw(rt, "marks unread")) //nolint:gosec // small
+		return settings(c, user, domain.ChatSettings{UnreadSeq: &from}), member && (from == 0 || from > known.standing(user).joined)
 	}
 	return sent(c, domain.MessageID(fmt.Sprint("m", n)), user), member
 }
@@ -115,9 +121,13 @@ func (h *harness) checkMembers(requests ...ports.CountRequest) {
 				want = append(want, ports.MemberCount{User: user, UnreadCount: history.unread(user)})
 			}
 		}
-		for k := range got.Users { // of a user that never was a member
-			if got.Users[k].Outcome == ports.UnreadUnknown && history.version(domain.MemberEntity(got.Users[k].User)) == 0 {
+		for k, c := range got.Users {
+			switch {
+			case c.Outcome != ports.UnreadUnknown:
+			case history.version(domain.MemberEntity(c.User)) == 0: // it never was a member
 				got.Users[k].Outcome = ports.UnreadNotMember
+			case history.standing(c.User).takenBack:
+				got.Users[k].UnreadCount = history.unread(c.User)
 			}
 		}
 		if !slices.Equal(got.Users, want) {
@@ -126,33 +136,60 @@ func (h *harness) checkMembers(requests ...ports.CountRequest) {
 	}
 }
 
-// unread folds the count of a user.
-func (h *history) unread(user domain.UserID) ports.UnreadCount {
-	member, since := false, domain.Seq(0)
-	sent := make(map[domain.MessageID]domain.Seq)
+// standing is what a count depends on, beside the messages.
+type standing struct {
+	joined     domain.Seq // 0 unless the user is a member
+	mark       domain.Seq // of the last message read
+	unreadFrom domain.Seq // the first message that the user has marked as unread since the mark moved, or 0
+	takenBack  bool       // whether the user has taken such a mark back
+}
+
+// standing folds how a user stands in the chat.
+func (h *history) standing(user domain.UserID) (s standing) {
 	for _, r := range h.records {
 		switch e := r.Event.(type) {
 		case domain.MessageNew:
-			if sent[e.Message] = r.Seq; e.Sender == user {
-				since = max(since, r.Seq)
+			if e.Sender == user {
+				s.mark, s.unreadFrom = max(s.mark, r.Seq), 0
 			}
-		case domain.MessageDelete:
-			delete(sent, e.Message)
 		case domain.ReadReceipt:
 			if e.User == user {
-				since = max(since, e.ReadSeq)
+				s.mark, s.unreadFrom = max(s.mark, e.ReadSeq), 0
+			}
+		case domain.ChatSettings:
+			if e.User == user && e.UnreadSeq != nil {
+				s.unreadFrom, s.takenBack = *e.UnreadSeq, s.takenBack || *e.UnreadSeq == 0
 			}
 		case domain.ChatUpdate:
 			switch about := e.User == user; {
 			case e.Change == domain.Created && e.Actor == user, e.Change == domain.MemberAdded && about:
-				member, since = true, max(since, r.Seq)
+				s.joined = r.Seq
 			case e.Change == domain.MemberRemoved && about:
-				member = false
+				s.joined = 0
 			}
 		}
 	}
-	if !member {
+	return s
+}
+
+// unread folds the count of a user.
+func (h *history) unread(user domain.UserID) ports.UnreadCount {
+	s := h.standing(user)
+	if s.joined == 0 {
 		return ports.UnreadCount{Outcome: ports.UnreadNotMember}
+	}
+	sent := make(map[domain.MessageID]domain.Seq)
+	for _, r := range h.records {
+		switch e := r.Event.(type) {
+		case domain.MessageNew:
+			sent[e.Message] = r.Seq
+		case domain.MessageDelete:
+			delete(sent, e.Message)
+		}
+	}
+	since := max(s.joined, s.mark)
+	if s.unreadFrom > 0 {
+		since = max(s.joined, s.unreadFrom-1)
 	}
 	count := ports.UnreadCount{Outcome: ports.UnreadCounted}
 	for _, seq := range sent {

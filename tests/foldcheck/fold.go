@@ -12,6 +12,7 @@ type Chat struct {
 	members  map[domain.UserID]domain.Seq // with the seq of the join
 	users    map[domain.UserID]struct{}   // present and former members
 	marks    map[domain.UserID]domain.Seq
+	unread   map[domain.UserID]domain.Seq // from which messages count as unread whatever the mark says
 	messages []message
 }
 
@@ -26,9 +27,12 @@ type message struct {
 func (c *Chat) Apply(seq domain.Seq, e domain.Durable) {
 	if c.members == nil {
 		c.members, c.users = make(map[domain.UserID]domain.Seq), make(map[domain.UserID]struct{})
-		c.marks = make(map[domain.UserID]domain.Seq)
+		c.marks, c.unread = make(map[domain.UserID]domain.Seq), make(map[domain.UserID]domain.Seq)
 	}
-	mark := func(user domain.UserID, at domain.Seq) { c.marks[user] = max(c.marks[user], at) }
+	mark := func(user domain.UserID, at domain.Seq) {
+		c.marks[user] = max(c.marks[user], at)
+		delete(c.unread, user)
+	}
 	switch e := e.(type) {
 	case domain.MessageNew:
 		c.messages = append(c.messages, message{seq: seq, id: e.Message, sender: e.Sender})
@@ -42,6 +46,10 @@ func (c *Chat) Apply(seq domain.Seq, e domain.Durable) {
 		}
 	case domain.ReadReceipt:
 		mark(e.User, e.ReadSeq)
+	case domain.ChatSettings:
+		if e.UnreadSeq != nil {
+			c.unread[e.User] = *e.UnreadSeq
+		}
 	case domain.ChatUpdate:
 		switch e.Change {
 		case domain.Created:
@@ -67,11 +75,18 @@ func (c *Chat) Member(user domain.UserID) bool {
 // Kept reports whether the chat's unread counts are stored if chats with more than most members have none.
 func (c *Chat) Kept(most int) bool { return len(c.members) <= most }
 
-// Unread returns the number of messages of others, after the user's mark and join, that are not deleted.
+// MarkedUnread reports whether the user has marked messages as unread since the mark moved.
+func (c *Chat) MarkedUnread(user domain.UserID) bool { return c.unread[user] > 0 }
+
+// Unread returns the number of messages of others, after the user's mark and join, that are not deleted. After a mark as unread, those of the user count as well.
 func (c *Chat) Unread(user domain.UserID) domain.Ordinal {
 	after, n := max(c.members[user], c.marks[user]), domain.Ordinal(0)
+	marked := c.MarkedUnread(user)
+	if marked {
+		after = max(c.members[user], c.unread[user]-1)
+	}
 	for i := len(c.messages) - 1; i >= 0 && c.messages[i].seq > after; i-- {
-		if m := c.messages[i]; m.sender != user && !m.deleted {
+		if m := c.messages[i]; (m.sender != user || marked) && !m.deleted {
 			n++
 		}
 	}

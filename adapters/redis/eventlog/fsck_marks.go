@@ -115,6 +115,20 @@ func (c *chatFold) change(r ports.Record, fn func(user domain.UserID, change fun
 			}
 			return at(e.ReadSeq, c.sent.upTo(uint64(e.ReadSeq)))
 		})
+	case domain.ChatSettings:
+		if e.UnreadSeq == nil {
+			return
+		}
+		fn(e.User, func(m readMark) readMark {
+			switch to := *e.UnreadSeq; {
+			case m.state == userLeft:
+				return m
+			case c.partial, to <= 1, to > r.Seq:
+				return readMark{}
+			default:
+				return at(to-1, c.sent.upTo(uint64(to-1)))
+			}
+		})
 	case domain.ChatUpdate:
 		if user, sign := membership(e); sign == '>' {
 			fn(user, func(readMark) readMark { return at(r.Seq, uint64(r.Ordinal)) })

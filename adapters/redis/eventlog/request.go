@@ -206,6 +206,11 @@ func (r *request) writeEffect(e domain.Durable) {
 	case domain.ReadReceipt:
 		r.buf = append(strconv.AppendUint(append(r.buf, '='), uint64(e.ReadSeq), 10), '.')
 		r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.MemberEntity(e.User))), 10)
+	case domain.ChatSettings:
+		if e.UnreadSeq != nil {
+			r.buf = append(strconv.AppendUint(append(r.buf, '*'), uint64(max(*e.UnreadSeq, 1)-1), 10), '.')
+			r.buf = strconv.AppendInt(r.buf, int64(r.place(domain.ReadEntity(e.User))), 10)
+		}
 	case domain.ChatUpdate:
 		if user, sign := membership(e); sign != 0 {
 			r.buf = strconv.AppendInt(append(r.buf, sign), int64(r.place(domain.ReadEntity(user))), 10)
@@ -259,6 +264,10 @@ func (r *request) collect() {
 			r.know(domain.MessageEntity(e.Message))
 		case domain.ReadReceipt:
 			r.know(domain.MemberEntity(e.User))
+		case domain.ChatSettings:
+			if e.UnreadSeq != nil {
+				r.know(domain.ReadEntity(e.User))
+			}
 		case domain.ChatUpdate:
 			if user, sign := membership(e); sign != 0 {
 				r.know(domain.ReadEntity(user))

@@ -229,6 +229,15 @@ func TestScript_AppendCompact(t *testing.T) {
 	read("without a base, of an earlier event than the join", "·rada 2 ·uada 4:2:1", "=3.1", "5")
 	read("without a mark", "", "=3.1", "5:3:2")
 	read("of an unreadable event", "·rada 0:0:0", "=1.1", "5")
+	unread := func(name, mark, effect, want string) {
+		add("marked as unread/"+name, stored("4:2:0:3", "c1", entry("", "message:new", 2, 1, ""), "{\x02n2:body", "{\x02c2:body")+"; SET p:count 1; HSET p:c:x "+mark,
+			batch(inChat("·sada~ ·rada~", compactEvent("e5", effect, "r2:body", 1))), "0·5·5·2·0", "HGET p:c:x ·rada = "+want)
+	}
+	unread("from a message", "·rada 4:4:2", "*2.2", "4:2:1")
+	unread("from a message, without a mark", "·rada 0:1:0", "*3.2", "0:3:2")
+	unread("taken back", "·rada 4:2:1", "*0.2", "4")
+	unread("from an unreadable event", "·rada 4:4:2", "*1.2", "4")
+	unread("by a former member", "·rada 4:-", "*2.2", "4:-")
 	again := strings.NewReplacer("token ''", "token 1")
 	add("sent again", chat+"; RPUSH p:c:0 {\x02n2:nbody {\x02n2:body; HSET p:c:x · 4:2:0:4 m2 4", again.Replace(batch(inChat("m2~0", compactEvent("e3", "+", "nbody", 1)))), "0·4·4·2·0", "LLEN p:c:0 = 4")
 	add("sent again, another event", chat+"; HSET p:c:x m2 2", again.Replace(batch(inChat("m2~0", compactEvent("e3", "+", "nother", 1)))), "1·1·2", "LLEN p:c:0 = 2; TTL p:fence:token = 600")

@@ -16,8 +16,10 @@ export type {
   EndpointState,
   Following,
   GroupKind,
+  Hiding,
   Input,
   JsonObject,
+  NotifyLevel,
   Plain,
   PoisonPolicy,
   Restriction,
@@ -46,6 +48,8 @@ export type Thread = Plain<types.Thread>;
 export type Attachment = Plain<types.Attachment>;
 /** CommandResult is the result of a command that was carried out. */
 export type CommandResult = Plain<types.CommandResult>;
+/** UserChatSettings are the settings of one user for a chat. */
+export type UserChatSettings = Plain<types.UserChatSettings>;
 /** Sent is the result of a send. */
 export type Sent = Plain<messages.SendMessageResponse>;
 /** UnreadChat is the number of unread messages in one chat. */

@@ -69,6 +69,10 @@ export class Chats extends Service {
   readonly listIds = this.pages(chat.listChatIds, "chatIds");
   /** Lists the users that share a chat with a user, those who share most chats first. */
   readonly listContacts = this.pages(chat.listContacts, "contacts");
+  /** Changes the settings that the actor has for a chat. Settings that are missing stay as they are. */
+  readonly setSettings = this.part(chat.setChatSettings, "result", "chatId");
+  /** Returns a user's own settings for a chat, as of now or as of a seq. */
+  readonly getSettings = this.part(chat.getChatSettings, "settings", "chatId");
   /** Has the contacts of users looked up anew, for servers with a source of contacts of their own. Only a service may. */
   readonly forgetContacts = this.done(chat.forgetContacts, "userIds");
 }
@@ -106,6 +110,18 @@ export class Messages extends Service {
   readonly countUnread = this.repeatable(message.getUnread, "chatId");
   /** Returns how many messages of others a user has not read in each of the user's chats. */
   readonly listUnread = this.part(message.listUnread, "chats");
+  /** Returns a page of messages, and with includeChanges the changes of the chat among them. */
+  readonly getPage = this.repeatable(message.listMessages, "chatId");
+  /** Returns how many messages of others a user has not read in all chats together. */
+  readonly getUnreadTotals = this.repeatable(message.getUnreadTotals);
+  /** Pins a message to its chat. An admin or owner may, unless the policy says otherwise. */
+  readonly pin = this.part(message.pinMessage, "result", "chatId", "messageId");
+  /** Removes the pin of a message. */
+  readonly unpin = this.part(message.unpinMessage, "result", "chatId", "messageId");
+  /** Returns the pinned messages of a chat, in the order in which they were pinned. */
+  readonly listPins = this.part(message.listPins, "messages", "chatId");
+  /** Returns the ids of the members that have read a message. Throws failed_precondition for a chat of more than 256 members. */
+  readonly listReadBy = this.part(message.listReadBy, "userIds", "chatId", "messageId");
   /** Lists the custom events of one custom entity, newest first. */
   readonly listEntityEvents = this.pages(message.listEntityEvents, "events", "chatId", "entityId");
   /** Returns a page of the custom events of one custom entity, newest first, with the version of the entity. */

@@ -14,6 +14,8 @@ import type {
   Broadcast as ProtoBroadcast,
   ChatKind as ProtoChatKind,
   Following as ProtoFollowing,
+  Hiding as ProtoHiding,
+  NotifyLevel as ProtoNotifyLevel,
   Restriction as ProtoRestriction,
   Role as ProtoRole,
   Status as ProtoStatus,
@@ -33,6 +35,10 @@ export type Status = Names<typeof ProtoStatus>;
 export type ChatKind = Names<typeof ProtoChatKind>;
 /** Visibility says who may see and join a chat. "unspecified" in a request leaves it as it is. */
 export type Visibility = Names<typeof ProtoVisibility>;
+/** NotifyLevel is which messages of a chat a user is notified of. "unspecified" in a request leaves it as it is. */
+export type NotifyLevel = Names<typeof ProtoNotifyLevel>;
+/** Hiding is whether a user's chat list leaves a chat out. "unspecified" in a request leaves it as it is. */
+export type Hiding = Names<typeof ProtoHiding>;
 /** Restriction is what a user of a group may not do. "unspecified" is a restriction that this version of the client does not know. */
 export type Restriction = Names<typeof ProtoRestriction>;
 /** Admission is what became of a user who was added. "unspecified" is a result that this version of the client does not know. */
@@ -86,6 +92,10 @@ type EnumName<T extends number> = `${T}` extends `${infer N extends number}`
                               ? Broadcast
                               : T extends ProtoFollowing
                                 ? Following
+                                : T extends ProtoNotifyLevel
+                                  ? NotifyLevel
+                                  : T extends ProtoHiding
+                                    ? Hiding
                                 : never
   : number;
 

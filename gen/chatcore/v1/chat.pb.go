@@ -3072,7 +3072,19 @@ type ListedChat struct {
 	// When the last message was sent, or the chat created if there is none, in milliseconds.
 	LastAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
 	// The last message, also a deleted one. Not set if there is none.
-	LastMessage   *Message `protobuf:"bytes,8,opt,name=last_message,json=lastMessage,proto3" json:"last_message,omitempty"`
+	LastMessage *Message `protobuf:"bytes,8,opt,name=last_message,json=lastMessage,proto3" json:"last_message,omitempty"`
+	// Kind of the chat.
+	Kind ChatKind `protobuf:"varint,9,opt,name=kind,proto3,enum=chatcore.v1.ChatKind" json:"kind,omitempty"`
+	// Id of the other participant of a direct chat. Empty for groups.
+	PeerId string `protobuf:"bytes,10,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
+	// Whether the chat is a favourite of the user.
+	Favourite bool `protobuf:"varint,11,opt,name=favourite,proto3" json:"favourite,omitempty"`
+	// Whether the user has hidden the chat, and no message has shown it since.
+	Hidden bool `protobuf:"varint,12,opt,name=hidden,proto3" json:"hidden,omitempty"`
+	// Which messages the user is notified of.
+	Notify NotifyLevel `protobuf:"varint,13,opt,name=notify,proto3,enum=chatcore.v1.NotifyLevel" json:"notify,omitempty"`
+	// When notifications are no longer muted. Not set if they are not muted.
+	MutedUntil    *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3163,6 +3175,48 @@ func (x *ListedChat) GetLastMessage() *Message {
 	return nil
 }
 
+func (x *ListedChat) GetKind() ChatKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChatKind_CHAT_KIND_UNSPECIFIED
+}
+
+func (x *ListedChat) GetPeerId() string {
+	if x != nil {
+		return x.PeerId
+	}
+	return ""
+}
+
+func (x *ListedChat) GetFavourite() bool {
+	if x != nil {
+		return x.Favourite
+	}
+	return false
+}
+
+func (x *ListedChat) GetHidden() bool {
+	if x != nil {
+		return x.Hidden
+	}
+	return false
+}
+
+func (x *ListedChat) GetNotify() NotifyLevel {
+	if x != nil {
+		return x.Notify
+	}
+	return NotifyLevel_NOTIFY_LEVEL_UNSPECIFIED
+}
+
+func (x *ListedChat) GetMutedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MutedUntil
+	}
+	return nil
+}
+
 // ListChatsRequest is the request of ListChats.
 type ListChatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3171,7 +3225,17 @@ type ListChatsRequest struct {
 	// Chats at most, 1 to 256. Defaults to 50.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before. Empty for the first page.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only chats of these kinds. Defaults to all kinds.
+	Kinds []ChatKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=chatcore.v1.ChatKind" json:"kinds,omitempty"`
+	// Only favourites.
+	Favourite bool `protobuf:"varint,5,opt,name=favourite,proto3" json:"favourite,omitempty"`
+	// Only chats with unread messages.
+	Unread bool `protobuf:"varint,6,opt,name=unread,proto3" json:"unread,omitempty"`
+	// Only archived chats, or only others. Not set: both.
+	Archived *bool `protobuf:"varint,7,opt,name=archived,proto3,oneof" json:"archived,omitempty"`
+	// Only hidden chats, instead of the others.
+	Hidden        bool `protobuf:"varint,8,opt,name=hidden,proto3" json:"hidden,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3225,6 +3289,41 @@ func (x *ListChatsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListChatsRequest) GetKinds() []ChatKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListChatsRequest) GetFavourite() bool {
+	if x != nil {
+		return x.Favourite
+	}
+	return false
+}
+
+func (x *ListChatsRequest) GetUnread() bool {
+	if x != nil {
+		return x.Unread
+	}
+	return false
+}
+
+func (x *ListChatsRequest) GetArchived() bool {
+	if x != nil && x.Archived != nil {
+		return *x.Archived
+	}
+	return false
+}
+
+func (x *ListChatsRequest) GetHidden() bool {
+	if x != nil {
+		return x.Hidden
+	}
+	return false
 }
 
 // ListChatsResponse is the response of ListChats.
@@ -3667,6 +3766,271 @@ func (*ForgetContactsResponse) Descriptor() ([]byte, []int) {
 	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{57}
 }
 
+// SetChatSettingsRequest is the request of SetChatSettings.
+type SetChatSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Which messages the user is notified of.
+	Notify NotifyLevel `protobuf:"varint,4,opt,name=notify,proto3,enum=chatcore.v1.NotifyLevel" json:"notify,omitempty"`
+	// When notifications are no longer muted. A time that has passed ends a mute.
+	MutedUntil *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
+	// Whether the chat is a favourite of the user.
+	Favourite *bool `protobuf:"varint,6,opt,name=favourite,proto3,oneof" json:"favourite,omitempty"`
+	// Whether the user's chat list leaves the chat out.
+	Hidden Hiding `protobuf:"varint,7,opt,name=hidden,proto3,enum=chatcore.v1.Hiding" json:"hidden,omitempty"`
+	// Id of the first message that counts as unread, also if the user has read it. Empty takes that back.
+	UnreadFrom    *string `protobuf:"bytes,8,opt,name=unread_from,json=unreadFrom,proto3,oneof" json:"unread_from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChatSettingsRequest) Reset() {
+	*x = SetChatSettingsRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChatSettingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChatSettingsRequest) ProtoMessage() {}
+
+func (x *SetChatSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChatSettingsRequest.ProtoReflect.Descriptor instead.
+func (*SetChatSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *SetChatSettingsRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *SetChatSettingsRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *SetChatSettingsRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *SetChatSettingsRequest) GetNotify() NotifyLevel {
+	if x != nil {
+		return x.Notify
+	}
+	return NotifyLevel_NOTIFY_LEVEL_UNSPECIFIED
+}
+
+func (x *SetChatSettingsRequest) GetMutedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MutedUntil
+	}
+	return nil
+}
+
+func (x *SetChatSettingsRequest) GetFavourite() bool {
+	if x != nil && x.Favourite != nil {
+		return *x.Favourite
+	}
+	return false
+}
+
+func (x *SetChatSettingsRequest) GetHidden() Hiding {
+	if x != nil {
+		return x.Hidden
+	}
+	return Hiding_HIDING_UNSPECIFIED
+}
+
+func (x *SetChatSettingsRequest) GetUnreadFrom() string {
+	if x != nil && x.UnreadFrom != nil {
+		return *x.UnreadFrom
+	}
+	return ""
+}
+
+// SetChatSettingsResponse is the response of SetChatSettings.
+type SetChatSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChatSettingsResponse) Reset() {
+	*x = SetChatSettingsResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChatSettingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChatSettingsResponse) ProtoMessage() {}
+
+func (x *SetChatSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChatSettingsResponse.ProtoReflect.Descriptor instead.
+func (*SetChatSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *SetChatSettingsResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// GetChatSettingsRequest is the request of GetChatSettings.
+type GetChatSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user whose settings are read. Required from a service; a user leaves it empty or names itself.
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// As of this seq. 0 for now.
+	AtSeq         uint32 `protobuf:"varint,3,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChatSettingsRequest) Reset() {
+	*x = GetChatSettingsRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChatSettingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChatSettingsRequest) ProtoMessage() {}
+
+func (x *GetChatSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChatSettingsRequest.ProtoReflect.Descriptor instead.
+func (*GetChatSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *GetChatSettingsRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *GetChatSettingsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *GetChatSettingsRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+// GetChatSettingsResponse is the response of GetChatSettings.
+type GetChatSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The settings.
+	Settings      *UserChatSettings `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChatSettingsResponse) Reset() {
+	*x = GetChatSettingsResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChatSettingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChatSettingsResponse) ProtoMessage() {}
+
+func (x *GetChatSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChatSettingsResponse.ProtoReflect.Descriptor instead.
+func (*GetChatSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *GetChatSettingsResponse) GetSettings() *UserChatSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 var File_chatcore_v1_chat_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_chat_proto_rawDesc = "" +
@@ -3884,7 +4248,7 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"l\n" +
 	"\x13ListMembersResponse\x12-\n" +
 	"\amembers\x18\x01 \x03(\v2\x13.chatcore.v1.MemberR\amembers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb4\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9d\x04\n" +
 	"\n" +
 	"ListedChat\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -3894,12 +4258,26 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\tjoined_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12\x16\n" +
 	"\x06unread\x18\x06 \x01(\rR\x06unread\x123\n" +
 	"\alast_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\x127\n" +
-	"\flast_message\x18\b \x01(\v2\x14.chatcore.v1.MessageR\vlastMessage\"g\n" +
+	"\flast_message\x18\b \x01(\v2\x14.chatcore.v1.MessageR\vlastMessage\x12)\n" +
+	"\x04kind\x18\t \x01(\x0e2\x15.chatcore.v1.ChatKindR\x04kind\x12\x17\n" +
+	"\apeer_id\x18\n" +
+	" \x01(\tR\x06peerId\x12\x1c\n" +
+	"\tfavourite\x18\v \x01(\bR\tfavourite\x12\x16\n" +
+	"\x06hidden\x18\f \x01(\bR\x06hidden\x120\n" +
+	"\x06notify\x18\r \x01(\x0e2\x18.chatcore.v1.NotifyLevelR\x06notify\x12;\n" +
+	"\vmuted_until\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"mutedUntil\"\x90\x02\n" +
 	"\x10ListChatsRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"j\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12+\n" +
+	"\x05kinds\x18\x04 \x03(\x0e2\x15.chatcore.v1.ChatKindR\x05kinds\x12\x1c\n" +
+	"\tfavourite\x18\x05 \x01(\bR\tfavourite\x12\x16\n" +
+	"\x06unread\x18\x06 \x01(\bR\x06unread\x12\x1f\n" +
+	"\barchived\x18\a \x01(\bH\x00R\barchived\x88\x01\x01\x12\x16\n" +
+	"\x06hidden\x18\b \x01(\bR\x06hiddenB\v\n" +
+	"\t_archived\"j\n" +
 	"\x11ListChatsResponse\x12-\n" +
 	"\x05chats\x18\x01 \x03(\v2\x17.chatcore.v1.ListedChatR\x05chats\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"i\n" +
@@ -3925,12 +4303,35 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n" +
 	"\x15ForgetContactsRequest\x12\x19\n" +
 	"\buser_ids\x18\x01 \x03(\tR\auserIds\"\x18\n" +
-	"\x16ForgetContactsResponse*g\n" +
+	"\x16ForgetContactsResponse\"\xee\x02\n" +
+	"\x16SetChatSettingsRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x120\n" +
+	"\x06notify\x18\x04 \x01(\x0e2\x18.chatcore.v1.NotifyLevelR\x06notify\x12;\n" +
+	"\vmuted_until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"mutedUntil\x12!\n" +
+	"\tfavourite\x18\x06 \x01(\bH\x00R\tfavourite\x88\x01\x01\x12+\n" +
+	"\x06hidden\x18\a \x01(\x0e2\x13.chatcore.v1.HidingR\x06hidden\x12$\n" +
+	"\vunread_from\x18\b \x01(\tH\x01R\n" +
+	"unreadFrom\x88\x01\x01B\f\n" +
+	"\n" +
+	"_favouriteB\x0e\n" +
+	"\f_unread_from\"M\n" +
+	"\x17SetChatSettingsResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"a\n" +
+	"\x16GetChatSettingsRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x15\n" +
+	"\x06at_seq\x18\x03 \x01(\rR\x05atSeq\"T\n" +
+	"\x17GetChatSettingsResponse\x129\n" +
+	"\bsettings\x18\x01 \x01(\v2\x1d.chatcore.v1.UserChatSettingsR\bsettings*g\n" +
 	"\tAdmission\x12\x19\n" +
 	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fADMISSION_ADDED\x10\x01\x12\x14\n" +
 	"\x10ADMISSION_MEMBER\x10\x02\x12\x14\n" +
-	"\x10ADMISSION_BANNED\x10\x032\x8d\x12\n" +
+	"\x10ADMISSION_BANNED\x10\x032\xce\x13\n" +
 	"\vChatService\x12M\n" +
 	"\n" +
 	"CreateChat\x12\x1e.chatcore.v1.CreateChatRequest\x1a\x1f.chatcore.v1.CreateChatResponse\x12M\n" +
@@ -3962,7 +4363,9 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\tListChats\x12\x1d.chatcore.v1.ListChatsRequest\x1a\x1e.chatcore.v1.ListChatsResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\vListChatIds\x12\x1f.chatcore.v1.ListChatIdsRequest\x1a .chatcore.v1.ListChatIdsResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\fListContacts\x12 .chatcore.v1.ListContactsRequest\x1a!.chatcore.v1.ListContactsResponse\"\x03\x90\x02\x01\x12Y\n" +
-	"\x0eForgetContacts\x12\".chatcore.v1.ForgetContactsRequest\x1a#.chatcore.v1.ForgetContactsResponseB%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
+	"\x0eForgetContacts\x12\".chatcore.v1.ForgetContactsRequest\x1a#.chatcore.v1.ForgetContactsResponse\x12\\\n" +
+	"\x0fSetChatSettings\x12#.chatcore.v1.SetChatSettingsRequest\x1a$.chatcore.v1.SetChatSettingsResponse\x12a\n" +
+	"\x0fGetChatSettings\x12#.chatcore.v1.GetChatSettingsRequest\x1a$.chatcore.v1.GetChatSettingsResponse\"\x03\x90\x02\x01B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
 
 var (
 	file_chatcore_v1_chat_proto_rawDescOnce sync.Once
@@ -3977,7 +4380,7 @@ func file_chatcore_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_chatcore_v1_chat_proto_goTypes = []any{
 	(Admission)(0),                     // 0: chatcore.v1.Admission
 	(*CreateChatRequest)(nil),          // 1: chatcore.v1.CreateChatRequest
@@ -4038,119 +4441,140 @@ var file_chatcore_v1_chat_proto_goTypes = []any{
 	(*ListContactsResponse)(nil),       // 56: chatcore.v1.ListContactsResponse
 	(*ForgetContactsRequest)(nil),      // 57: chatcore.v1.ForgetContactsRequest
 	(*ForgetContactsResponse)(nil),     // 58: chatcore.v1.ForgetContactsResponse
-	nil,                                // 59: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	nil,                                // 60: chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	nil,                                // 61: chatcore.v1.GetChatMetadataResponse.ValuesEntry
-	(*CommandResult)(nil),              // 62: chatcore.v1.CommandResult
-	(Visibility)(0),                    // 63: chatcore.v1.Visibility
-	(Restriction)(0),                   // 64: chatcore.v1.Restriction
-	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
-	(*Chat)(nil),                       // 66: chatcore.v1.Chat
-	(Role)(0),                          // 67: chatcore.v1.Role
-	(*Member)(nil),                     // 68: chatcore.v1.Member
-	(*Message)(nil),                    // 69: chatcore.v1.Message
+	(*SetChatSettingsRequest)(nil),     // 59: chatcore.v1.SetChatSettingsRequest
+	(*SetChatSettingsResponse)(nil),    // 60: chatcore.v1.SetChatSettingsResponse
+	(*GetChatSettingsRequest)(nil),     // 61: chatcore.v1.GetChatSettingsRequest
+	(*GetChatSettingsResponse)(nil),    // 62: chatcore.v1.GetChatSettingsResponse
+	nil,                                // 63: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	nil,                                // 64: chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	nil,                                // 65: chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	(*CommandResult)(nil),              // 66: chatcore.v1.CommandResult
+	(Visibility)(0),                    // 67: chatcore.v1.Visibility
+	(Restriction)(0),                   // 68: chatcore.v1.Restriction
+	(*timestamppb.Timestamp)(nil),      // 69: google.protobuf.Timestamp
+	(*Chat)(nil),                       // 70: chatcore.v1.Chat
+	(Role)(0),                          // 71: chatcore.v1.Role
+	(*Member)(nil),                     // 72: chatcore.v1.Member
+	(*Message)(nil),                    // 73: chatcore.v1.Message
+	(ChatKind)(0),                      // 74: chatcore.v1.ChatKind
+	(NotifyLevel)(0),                   // 75: chatcore.v1.NotifyLevel
+	(Hiding)(0),                        // 76: chatcore.v1.Hiding
+	(*UserChatSettings)(nil),           // 77: chatcore.v1.UserChatSettings
 }
 var file_chatcore_v1_chat_proto_depIdxs = []int32{
-	62, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 3: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 4: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 5: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 6: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 3: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 4: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 5: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 6: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
 	15, // 7: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
 	0,  // 8: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
-	62, // 9: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 10: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
-	63, // 11: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
-	59, // 12: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	62, // 13: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
-	64, // 14: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
-	65, // 15: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
-	62, // 16: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	60, // 17: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	62, // 18: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
-	61, // 19: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	66, // 9: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 10: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
+	67, // 11: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
+	63, // 12: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	66, // 13: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
+	68, // 14: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
+	69, // 15: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
+	66, // 16: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	64, // 17: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	66, // 18: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
+	65, // 19: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
 	32, // 20: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
-	64, // 21: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
-	65, // 22: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
-	65, // 23: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
-	66, // 24: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
-	62, // 25: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 26: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	67, // 27: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
-	62, // 28: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	67, // 29: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
-	62, // 30: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 31: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
-	68, // 32: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
-	68, // 33: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
-	67, // 34: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
-	65, // 35: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
-	65, // 36: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
-	69, // 37: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
-	49, // 38: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
-	54, // 39: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
-	67, // 40: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	1,  // 41: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
-	3,  // 42: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
-	5,  // 43: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
-	9,  // 44: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
-	7,  // 45: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
-	11, // 46: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
-	35, // 47: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
-	37, // 48: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
-	39, // 49: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
-	41, // 50: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
-	13, // 51: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
-	16, // 52: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
-	18, // 53: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
-	20, // 54: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
-	22, // 55: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
-	24, // 56: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
-	26, // 57: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
-	28, // 58: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
-	30, // 59: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
-	33, // 60: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
-	43, // 61: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
-	45, // 62: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
-	47, // 63: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
-	50, // 64: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
-	52, // 65: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
-	55, // 66: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
-	57, // 67: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
-	2,  // 68: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
-	4,  // 69: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
-	6,  // 70: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
-	10, // 71: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
-	8,  // 72: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
-	12, // 73: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
-	36, // 74: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
-	38, // 75: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
-	40, // 76: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
-	42, // 77: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
-	14, // 78: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
-	17, // 79: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
-	19, // 80: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
-	21, // 81: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
-	23, // 82: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
-	25, // 83: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
-	27, // 84: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
-	29, // 85: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
-	31, // 86: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
-	34, // 87: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
-	44, // 88: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
-	46, // 89: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
-	48, // 90: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
-	51, // 91: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
-	53, // 92: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
-	56, // 93: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
-	58, // 94: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
-	68, // [68:95] is the sub-list for method output_type
-	41, // [41:68] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	68, // 21: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
+	69, // 22: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
+	69, // 23: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
+	70, // 24: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
+	66, // 25: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	66, // 26: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	71, // 27: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
+	66, // 28: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	71, // 29: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
+	66, // 30: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 31: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
+	72, // 32: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
+	72, // 33: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
+	71, // 34: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
+	69, // 35: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
+	69, // 36: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
+	73, // 37: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
+	74, // 38: chatcore.v1.ListedChat.kind:type_name -> chatcore.v1.ChatKind
+	75, // 39: chatcore.v1.ListedChat.notify:type_name -> chatcore.v1.NotifyLevel
+	69, // 40: chatcore.v1.ListedChat.muted_until:type_name -> google.protobuf.Timestamp
+	74, // 41: chatcore.v1.ListChatsRequest.kinds:type_name -> chatcore.v1.ChatKind
+	49, // 42: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
+	54, // 43: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
+	75, // 44: chatcore.v1.SetChatSettingsRequest.notify:type_name -> chatcore.v1.NotifyLevel
+	69, // 45: chatcore.v1.SetChatSettingsRequest.muted_until:type_name -> google.protobuf.Timestamp
+	76, // 46: chatcore.v1.SetChatSettingsRequest.hidden:type_name -> chatcore.v1.Hiding
+	66, // 47: chatcore.v1.SetChatSettingsResponse.result:type_name -> chatcore.v1.CommandResult
+	77, // 48: chatcore.v1.GetChatSettingsResponse.settings:type_name -> chatcore.v1.UserChatSettings
+	71, // 49: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	1,  // 50: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
+	3,  // 51: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
+	5,  // 52: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
+	9,  // 53: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
+	7,  // 54: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
+	11, // 55: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
+	35, // 56: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
+	37, // 57: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
+	39, // 58: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
+	41, // 59: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
+	13, // 60: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
+	16, // 61: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
+	18, // 62: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
+	20, // 63: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
+	22, // 64: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
+	24, // 65: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
+	26, // 66: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
+	28, // 67: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
+	30, // 68: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
+	33, // 69: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
+	43, // 70: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
+	45, // 71: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
+	47, // 72: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
+	50, // 73: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
+	52, // 74: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
+	55, // 75: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
+	57, // 76: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
+	59, // 77: chatcore.v1.ChatService.SetChatSettings:input_type -> chatcore.v1.SetChatSettingsRequest
+	61, // 78: chatcore.v1.ChatService.GetChatSettings:input_type -> chatcore.v1.GetChatSettingsRequest
+	2,  // 79: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
+	4,  // 80: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
+	6,  // 81: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
+	10, // 82: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
+	8,  // 83: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
+	12, // 84: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
+	36, // 85: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
+	38, // 86: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
+	40, // 87: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
+	42, // 88: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
+	14, // 89: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
+	17, // 90: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
+	19, // 91: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
+	21, // 92: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
+	23, // 93: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
+	25, // 94: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
+	27, // 95: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
+	29, // 96: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
+	31, // 97: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
+	34, // 98: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
+	44, // 99: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
+	46, // 100: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
+	48, // 101: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
+	51, // 102: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
+	53, // 103: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
+	56, // 104: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
+	58, // 105: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
+	60, // 106: chatcore.v1.ChatService.SetChatSettings:output_type -> chatcore.v1.SetChatSettingsResponse
+	62, // 107: chatcore.v1.ChatService.GetChatSettings:output_type -> chatcore.v1.GetChatSettingsResponse
+	79, // [79:108] is the sub-list for method output_type
+	50, // [50:79] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_chat_proto_init() }
@@ -4159,13 +4583,15 @@ func file_chatcore_v1_chat_proto_init() {
 		return
 	}
 	file_chatcore_v1_types_proto_init()
+	file_chatcore_v1_chat_proto_msgTypes[49].OneofWrappers = []any{}
+	file_chatcore_v1_chat_proto_msgTypes[58].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_chat_proto_rawDesc), len(file_chatcore_v1_chat_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   61,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1855,9 +1855,11 @@ type ListMessagesRequest struct {
 	//	*ListMessagesRequest_BeforeSeq
 	//	*ListMessagesRequest_AfterSeq
 	//	*ListMessagesRequest_Oldest
-	Start         isListMessagesRequest_Start `protobuf_oneof:"start"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Start isListMessagesRequest_Start `protobuf_oneof:"start"`
+	// Whether changes of the chat count as items of the page too. They are returned in changes.
+	IncludeChanges bool `protobuf:"varint,20,opt,name=include_changes,json=includeChanges,proto3" json:"include_changes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListMessagesRequest) Reset() {
@@ -1959,6 +1961,13 @@ func (x *ListMessagesRequest) GetOldest() bool {
 	return false
 }
 
+func (x *ListMessagesRequest) GetIncludeChanges() bool {
+	if x != nil {
+		return x.IncludeChanges
+	}
+	return false
+}
+
 type isListMessagesRequest_Start interface {
 	isListMessagesRequest_Start()
 }
@@ -1991,6 +2000,8 @@ type ListMessagesResponse struct {
 	Messages []*Message `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	// Token of the next page: of older messages, or with after_seq or oldest of newer ones. Empty if this is the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// With include_changes: the changes of the chat, its members, policy, pins, bans and mutes among the messages, by their seqs, oldest first.
+	Changes       []*Event `protobuf:"bytes,20,rep,name=changes,proto3" json:"changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2037,6 +2048,13 @@ func (x *ListMessagesResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListMessagesResponse) GetChanges() []*Event {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
 }
 
 // GetUnreadRequest is the request of GetUnread.
@@ -3199,6 +3217,583 @@ func (x *ListMentionsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// PinMessageRequest is the request of PinMessage.
+type PinMessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Id of the message. Required.
+	MessageId     string `protobuf:"bytes,4,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PinMessageRequest) Reset() {
+	*x = PinMessageRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinMessageRequest) ProtoMessage() {}
+
+func (x *PinMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinMessageRequest.ProtoReflect.Descriptor instead.
+func (*PinMessageRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *PinMessageRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *PinMessageRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *PinMessageRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *PinMessageRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+// PinMessageResponse is the response of PinMessage.
+type PinMessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PinMessageResponse) Reset() {
+	*x = PinMessageResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinMessageResponse) ProtoMessage() {}
+
+func (x *PinMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinMessageResponse.ProtoReflect.Descriptor instead.
+func (*PinMessageResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PinMessageResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// UnpinMessageRequest is the request of UnpinMessage.
+type UnpinMessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the acting user. Required from a service; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+	CommandId string `protobuf:"bytes,3,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	// Id of the message. Required.
+	MessageId     string `protobuf:"bytes,4,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnpinMessageRequest) Reset() {
+	*x = UnpinMessageRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnpinMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnpinMessageRequest) ProtoMessage() {}
+
+func (x *UnpinMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnpinMessageRequest.ProtoReflect.Descriptor instead.
+func (*UnpinMessageRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *UnpinMessageRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *UnpinMessageRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *UnpinMessageRequest) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
+}
+
+func (x *UnpinMessageRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+// UnpinMessageResponse is the response of UnpinMessage.
+type UnpinMessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Result of the command.
+	Result        *CommandResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnpinMessageResponse) Reset() {
+	*x = UnpinMessageResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnpinMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnpinMessageResponse) ProtoMessage() {}
+
+func (x *UnpinMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnpinMessageResponse.ProtoReflect.Descriptor instead.
+func (*UnpinMessageResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *UnpinMessageResponse) GetResult() *CommandResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// ListPinsRequest is the request of ListPins.
+type ListPinsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// As of this seq. 0 for now.
+	AtSeq         uint32 `protobuf:"varint,3,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPinsRequest) Reset() {
+	*x = ListPinsRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPinsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPinsRequest) ProtoMessage() {}
+
+func (x *ListPinsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPinsRequest.ProtoReflect.Descriptor instead.
+func (*ListPinsRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListPinsRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *ListPinsRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ListPinsRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+// ListPinsResponse is the response of ListPins.
+type ListPinsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pinned messages, at most 100.
+	Messages      []*Message `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPinsResponse) Reset() {
+	*x = ListPinsResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPinsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPinsResponse) ProtoMessage() {}
+
+func (x *ListPinsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPinsResponse.ProtoReflect.Descriptor instead.
+func (*ListPinsResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ListPinsResponse) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// ListReadByRequest is the request of ListReadBy.
+type ListReadByRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat. Required.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Id of a message of the main timeline. Required.
+	MessageId string `protobuf:"bytes,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// As of this seq. 0 for now.
+	AtSeq         uint32 `protobuf:"varint,4,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReadByRequest) Reset() {
+	*x = ListReadByRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReadByRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReadByRequest) ProtoMessage() {}
+
+func (x *ListReadByRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReadByRequest.ProtoReflect.Descriptor instead.
+func (*ListReadByRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ListReadByRequest) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *ListReadByRequest) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ListReadByRequest) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *ListReadByRequest) GetAtSeq() uint32 {
+	if x != nil {
+		return x.AtSeq
+	}
+	return 0
+}
+
+// ListReadByResponse is the response of ListReadBy.
+type ListReadByResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids of the readers, sorted.
+	UserIds       []string `protobuf:"bytes,1,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReadByResponse) Reset() {
+	*x = ListReadByResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReadByResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReadByResponse) ProtoMessage() {}
+
+func (x *ListReadByResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReadByResponse.ProtoReflect.Descriptor instead.
+func (*ListReadByResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListReadByResponse) GetUserIds() []string {
+	if x != nil {
+		return x.UserIds
+	}
+	return nil
+}
+
+// GetUnreadTotalsRequest is the request of GetUnreadTotals.
+type GetUnreadTotalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user whose messages are counted. Required from a service; a user leaves it empty or names itself.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Whether chats count too that the user has muted, or is not notified of.
+	IncludeMuted  bool `protobuf:"varint,2,opt,name=include_muted,json=includeMuted,proto3" json:"include_muted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUnreadTotalsRequest) Reset() {
+	*x = GetUnreadTotalsRequest{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUnreadTotalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUnreadTotalsRequest) ProtoMessage() {}
+
+func (x *GetUnreadTotalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUnreadTotalsRequest.ProtoReflect.Descriptor instead.
+func (*GetUnreadTotalsRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *GetUnreadTotalsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *GetUnreadTotalsRequest) GetIncludeMuted() bool {
+	if x != nil {
+		return x.IncludeMuted
+	}
+	return false
+}
+
+// GetUnreadTotalsResponse is the response of GetUnreadTotals.
+type GetUnreadTotalsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chats with unread messages.
+	Chats uint32 `protobuf:"varint,1,opt,name=chats,proto3" json:"chats,omitempty"`
+	// Unread messages of others.
+	Messages      uint32 `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUnreadTotalsResponse) Reset() {
+	*x = GetUnreadTotalsResponse{}
+	mi := &file_chatcore_v1_message_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUnreadTotalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUnreadTotalsResponse) ProtoMessage() {}
+
+func (x *GetUnreadTotalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_message_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUnreadTotalsResponse.ProtoReflect.Descriptor instead.
+func (*GetUnreadTotalsResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_message_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *GetUnreadTotalsResponse) GetChats() uint32 {
+	if x != nil {
+		return x.Chats
+	}
+	return 0
+}
+
+func (x *GetUnreadTotalsResponse) GetMessages() uint32 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
 var File_chatcore_v1_message_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_message_proto_rawDesc = "" +
@@ -3340,7 +3935,7 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"message_id\x18\x03 \x01(\tR\tmessageId\x12\x15\n" +
 	"\x06at_seq\x18\x04 \x01(\rR\x05atSeq\"D\n" +
 	"\x12GetMessageResponse\x12.\n" +
-	"\amessage\x18\x01 \x01(\v2\x14.chatcore.v1.MessageR\amessage\"\xff\x01\n" +
+	"\amessage\x18\x01 \x01(\v2\x14.chatcore.v1.MessageR\amessage\"\xa8\x02\n" +
 	"\x13ListMessagesRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x15\n" +
@@ -3351,11 +3946,13 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\n" +
 	"before_seq\x18\x06 \x01(\rH\x00R\tbeforeSeq\x12\x1d\n" +
 	"\tafter_seq\x18\a \x01(\rH\x00R\bafterSeq\x12\x18\n" +
-	"\x06oldest\x18\b \x01(\bH\x00R\x06oldestB\a\n" +
-	"\x05start\"p\n" +
+	"\x06oldest\x18\b \x01(\bH\x00R\x06oldest\x12'\n" +
+	"\x0finclude_changes\x18\x14 \x01(\bR\x0eincludeChangesB\a\n" +
+	"\x05start\"\x9e\x01\n" +
 	"\x14ListMessagesResponse\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.chatcore.v1.MessageR\bmessages\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x97\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12,\n" +
+	"\achanges\x18\x14 \x03(\v2\x12.chatcore.v1.EventR\achanges\"\x97\x01\n" +
 	"\x10GetUnreadRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
@@ -3439,7 +4036,45 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"page_token\x18\x06 \x01(\tR\tpageToken\"p\n" +
 	"\x14ListMentionsResponse\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.chatcore.v1.MessageR\bmessages\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xf4\f\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n" +
+	"\x11PinMessageRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x04 \x01(\tR\tmessageId\"H\n" +
+	"\x12PinMessageResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\x87\x01\n" +
+	"\x13UnpinMessageRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x04 \x01(\tR\tmessageId\"J\n" +
+	"\x14UnpinMessageResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"\\\n" +
+	"\x0fListPinsRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x15\n" +
+	"\x06at_seq\x18\x03 \x01(\rR\x05atSeq\"D\n" +
+	"\x10ListPinsResponse\x120\n" +
+	"\bmessages\x18\x01 \x03(\v2\x14.chatcore.v1.MessageR\bmessages\"}\n" +
+	"\x11ListReadByRequest\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
+	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x03 \x01(\tR\tmessageId\x12\x15\n" +
+	"\x06at_seq\x18\x04 \x01(\rR\x05atSeq\"/\n" +
+	"\x12ListReadByResponse\x12\x19\n" +
+	"\buser_ids\x18\x01 \x03(\tR\auserIds\"V\n" +
+	"\x16GetUnreadTotalsRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12#\n" +
+	"\rinclude_muted\x18\x02 \x01(\bR\fincludeMuted\"K\n" +
+	"\x17GetUnreadTotalsResponse\x12\x14\n" +
+	"\x05chats\x18\x01 \x01(\rR\x05chats\x12\x1a\n" +
+	"\bmessages\x18\x02 \x01(\rR\bmessages2\x9d\x10\n" +
 	"\x0eMessageService\x12P\n" +
 	"\vSendMessage\x12\x1f.chatcore.v1.SendMessageRequest\x1a .chatcore.v1.SendMessageResponse\x12S\n" +
 	"\fSendMessages\x12 .chatcore.v1.SendMessagesRequest\x1a!.chatcore.v1.SendMessagesResponse\x12P\n" +
@@ -3462,7 +4097,14 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\tGetThread\x12\x1d.chatcore.v1.GetThreadRequest\x1a\x1e.chatcore.v1.GetThreadResponse\"\x03\x90\x02\x01\x12j\n" +
 	"\x12ListThreadMessages\x12&.chatcore.v1.ListThreadMessagesRequest\x1a'.chatcore.v1.ListThreadMessagesResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\vListThreads\x12\x1f.chatcore.v1.ListThreadsRequest\x1a .chatcore.v1.ListThreadsResponse\"\x03\x90\x02\x01\x12X\n" +
-	"\fListMentions\x12 .chatcore.v1.ListMentionsRequest\x1a!.chatcore.v1.ListMentionsResponse\"\x03\x90\x02\x01B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
+	"\fListMentions\x12 .chatcore.v1.ListMentionsRequest\x1a!.chatcore.v1.ListMentionsResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\n" +
+	"PinMessage\x12\x1e.chatcore.v1.PinMessageRequest\x1a\x1f.chatcore.v1.PinMessageResponse\x12S\n" +
+	"\fUnpinMessage\x12 .chatcore.v1.UnpinMessageRequest\x1a!.chatcore.v1.UnpinMessageResponse\x12L\n" +
+	"\bListPins\x12\x1c.chatcore.v1.ListPinsRequest\x1a\x1d.chatcore.v1.ListPinsResponse\"\x03\x90\x02\x01\x12R\n" +
+	"\n" +
+	"ListReadBy\x12\x1e.chatcore.v1.ListReadByRequest\x1a\x1f.chatcore.v1.ListReadByResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\x0fGetUnreadTotals\x12#.chatcore.v1.GetUnreadTotalsRequest\x1a$.chatcore.v1.GetUnreadTotalsResponse\"\x03\x90\x02\x01B%Z#chatcore/gen/chatcore/v1;chatcorev1b\x06proto3"
 
 var (
 	file_chatcore_v1_message_proto_rawDescOnce sync.Once
@@ -3476,7 +4118,7 @@ func file_chatcore_v1_message_proto_rawDescGZIP() []byte {
 	return file_chatcore_v1_message_proto_rawDescData
 }
 
-var file_chatcore_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_chatcore_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_chatcore_v1_message_proto_goTypes = []any{
 	(*SendMessageRequest)(nil),         // 0: chatcore.v1.SendMessageRequest
 	(*SendMessageResponse)(nil),        // 1: chatcore.v1.SendMessageResponse
@@ -3522,88 +4164,112 @@ var file_chatcore_v1_message_proto_goTypes = []any{
 	(*ListThreadsResponse)(nil),        // 41: chatcore.v1.ListThreadsResponse
 	(*ListMentionsRequest)(nil),        // 42: chatcore.v1.ListMentionsRequest
 	(*ListMentionsResponse)(nil),       // 43: chatcore.v1.ListMentionsResponse
-	(*Attachment)(nil),                 // 44: chatcore.v1.Attachment
-	(Broadcast)(0),                     // 45: chatcore.v1.Broadcast
-	(*ErrorDetail)(nil),                // 46: chatcore.v1.ErrorDetail
-	(*CommandResult)(nil),              // 47: chatcore.v1.CommandResult
-	(*Message)(nil),                    // 48: chatcore.v1.Message
-	(*Event)(nil),                      // 49: chatcore.v1.Event
-	(Following)(0),                     // 50: chatcore.v1.Following
-	(*Thread)(nil),                     // 51: chatcore.v1.Thread
+	(*PinMessageRequest)(nil),          // 44: chatcore.v1.PinMessageRequest
+	(*PinMessageResponse)(nil),         // 45: chatcore.v1.PinMessageResponse
+	(*UnpinMessageRequest)(nil),        // 46: chatcore.v1.UnpinMessageRequest
+	(*UnpinMessageResponse)(nil),       // 47: chatcore.v1.UnpinMessageResponse
+	(*ListPinsRequest)(nil),            // 48: chatcore.v1.ListPinsRequest
+	(*ListPinsResponse)(nil),           // 49: chatcore.v1.ListPinsResponse
+	(*ListReadByRequest)(nil),          // 50: chatcore.v1.ListReadByRequest
+	(*ListReadByResponse)(nil),         // 51: chatcore.v1.ListReadByResponse
+	(*GetUnreadTotalsRequest)(nil),     // 52: chatcore.v1.GetUnreadTotalsRequest
+	(*GetUnreadTotalsResponse)(nil),    // 53: chatcore.v1.GetUnreadTotalsResponse
+	(*Attachment)(nil),                 // 54: chatcore.v1.Attachment
+	(Broadcast)(0),                     // 55: chatcore.v1.Broadcast
+	(*ErrorDetail)(nil),                // 56: chatcore.v1.ErrorDetail
+	(*CommandResult)(nil),              // 57: chatcore.v1.CommandResult
+	(*Message)(nil),                    // 58: chatcore.v1.Message
+	(*Event)(nil),                      // 59: chatcore.v1.Event
+	(Following)(0),                     // 60: chatcore.v1.Following
+	(*Thread)(nil),                     // 61: chatcore.v1.Thread
 }
 var file_chatcore_v1_message_proto_depIdxs = []int32{
-	44, // 0: chatcore.v1.SendMessageRequest.attachments:type_name -> chatcore.v1.Attachment
-	45, // 1: chatcore.v1.SendMessageRequest.broadcast:type_name -> chatcore.v1.Broadcast
+	54, // 0: chatcore.v1.SendMessageRequest.attachments:type_name -> chatcore.v1.Attachment
+	55, // 1: chatcore.v1.SendMessageRequest.broadcast:type_name -> chatcore.v1.Broadcast
 	0,  // 2: chatcore.v1.SendMessagesRequest.messages:type_name -> chatcore.v1.SendMessageRequest
 	1,  // 3: chatcore.v1.SendResult.sent:type_name -> chatcore.v1.SendMessageResponse
 	4,  // 4: chatcore.v1.SendResult.error:type_name -> chatcore.v1.SendError
-	46, // 5: chatcore.v1.SendError.detail:type_name -> chatcore.v1.ErrorDetail
+	56, // 5: chatcore.v1.SendError.detail:type_name -> chatcore.v1.ErrorDetail
 	3,  // 6: chatcore.v1.SendMessagesResponse.results:type_name -> chatcore.v1.SendResult
-	44, // 7: chatcore.v1.AttachmentList.attachments:type_name -> chatcore.v1.Attachment
+	54, // 7: chatcore.v1.AttachmentList.attachments:type_name -> chatcore.v1.Attachment
 	6,  // 8: chatcore.v1.EditMessageRequest.mentions:type_name -> chatcore.v1.MentionList
 	7,  // 9: chatcore.v1.EditMessageRequest.attachments:type_name -> chatcore.v1.AttachmentList
-	47, // 10: chatcore.v1.EditMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	47, // 11: chatcore.v1.DeleteMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	47, // 12: chatcore.v1.EraseMessageResponse.result:type_name -> chatcore.v1.CommandResult
-	44, // 13: chatcore.v1.EraseMessageResponse.attachments:type_name -> chatcore.v1.Attachment
-	47, // 14: chatcore.v1.AddReactionResponse.result:type_name -> chatcore.v1.CommandResult
-	47, // 15: chatcore.v1.RemoveReactionResponse.result:type_name -> chatcore.v1.CommandResult
-	47, // 16: chatcore.v1.MarkReadResponse.result:type_name -> chatcore.v1.CommandResult
+	57, // 10: chatcore.v1.EditMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	57, // 11: chatcore.v1.DeleteMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	57, // 12: chatcore.v1.EraseMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	54, // 13: chatcore.v1.EraseMessageResponse.attachments:type_name -> chatcore.v1.Attachment
+	57, // 14: chatcore.v1.AddReactionResponse.result:type_name -> chatcore.v1.CommandResult
+	57, // 15: chatcore.v1.RemoveReactionResponse.result:type_name -> chatcore.v1.CommandResult
+	57, // 16: chatcore.v1.MarkReadResponse.result:type_name -> chatcore.v1.CommandResult
 	20, // 17: chatcore.v1.RecordEventRequest.conditions:type_name -> chatcore.v1.EntityCondition
-	47, // 18: chatcore.v1.RecordEventResponse.result:type_name -> chatcore.v1.CommandResult
-	48, // 19: chatcore.v1.GetMessageResponse.message:type_name -> chatcore.v1.Message
-	48, // 20: chatcore.v1.ListMessagesResponse.messages:type_name -> chatcore.v1.Message
-	29, // 21: chatcore.v1.ListUnreadResponse.chats:type_name -> chatcore.v1.UnreadChat
-	49, // 22: chatcore.v1.ListEntityEventsResponse.events:type_name -> chatcore.v1.Event
-	50, // 23: chatcore.v1.MarkThreadRequest.following:type_name -> chatcore.v1.Following
-	47, // 24: chatcore.v1.MarkThreadResponse.result:type_name -> chatcore.v1.CommandResult
-	51, // 25: chatcore.v1.GetThreadResponse.thread:type_name -> chatcore.v1.Thread
-	48, // 26: chatcore.v1.ListThreadMessagesResponse.messages:type_name -> chatcore.v1.Message
-	51, // 27: chatcore.v1.ListThreadsResponse.threads:type_name -> chatcore.v1.Thread
-	48, // 28: chatcore.v1.ListMentionsResponse.messages:type_name -> chatcore.v1.Message
-	0,  // 29: chatcore.v1.MessageService.SendMessage:input_type -> chatcore.v1.SendMessageRequest
-	2,  // 30: chatcore.v1.MessageService.SendMessages:input_type -> chatcore.v1.SendMessagesRequest
-	8,  // 31: chatcore.v1.MessageService.EditMessage:input_type -> chatcore.v1.EditMessageRequest
-	10, // 32: chatcore.v1.MessageService.DeleteMessage:input_type -> chatcore.v1.DeleteMessageRequest
-	12, // 33: chatcore.v1.MessageService.EraseMessage:input_type -> chatcore.v1.EraseMessageRequest
-	14, // 34: chatcore.v1.MessageService.AddReaction:input_type -> chatcore.v1.AddReactionRequest
-	16, // 35: chatcore.v1.MessageService.RemoveReaction:input_type -> chatcore.v1.RemoveReactionRequest
-	18, // 36: chatcore.v1.MessageService.MarkRead:input_type -> chatcore.v1.MarkReadRequest
-	21, // 37: chatcore.v1.MessageService.RecordEvent:input_type -> chatcore.v1.RecordEventRequest
-	23, // 38: chatcore.v1.MessageService.GetMessage:input_type -> chatcore.v1.GetMessageRequest
-	25, // 39: chatcore.v1.MessageService.ListMessages:input_type -> chatcore.v1.ListMessagesRequest
-	27, // 40: chatcore.v1.MessageService.GetUnread:input_type -> chatcore.v1.GetUnreadRequest
-	30, // 41: chatcore.v1.MessageService.ListUnread:input_type -> chatcore.v1.ListUnreadRequest
-	32, // 42: chatcore.v1.MessageService.ListEntityEvents:input_type -> chatcore.v1.ListEntityEventsRequest
-	34, // 43: chatcore.v1.MessageService.MarkThread:input_type -> chatcore.v1.MarkThreadRequest
-	36, // 44: chatcore.v1.MessageService.GetThread:input_type -> chatcore.v1.GetThreadRequest
-	38, // 45: chatcore.v1.MessageService.ListThreadMessages:input_type -> chatcore.v1.ListThreadMessagesRequest
-	40, // 46: chatcore.v1.MessageService.ListThreads:input_type -> chatcore.v1.ListThreadsRequest
-	42, // 47: chatcore.v1.MessageService.ListMentions:input_type -> chatcore.v1.ListMentionsRequest
-	1,  // 48: chatcore.v1.MessageService.SendMessage:output_type -> chatcore.v1.SendMessageResponse
-	5,  // 49: chatcore.v1.MessageService.SendMessages:output_type -> chatcore.v1.SendMessagesResponse
-	9,  // 50: chatcore.v1.MessageService.EditMessage:output_type -> chatcore.v1.EditMessageResponse
-	11, // 51: chatcore.v1.MessageService.DeleteMessage:output_type -> chatcore.v1.DeleteMessageResponse
-	13, // 52: chatcore.v1.MessageService.EraseMessage:output_type -> chatcore.v1.EraseMessageResponse
-	15, // 53: chatcore.v1.MessageService.AddReaction:output_type -> chatcore.v1.AddReactionResponse
-	17, // 54: chatcore.v1.MessageService.RemoveReaction:output_type -> chatcore.v1.RemoveReactionResponse
-	19, // 55: chatcore.v1.MessageService.MarkRead:output_type -> chatcore.v1.MarkReadResponse
-	22, // 56: chatcore.v1.MessageService.RecordEvent:output_type -> chatcore.v1.RecordEventResponse
-	24, // 57: chatcore.v1.MessageService.GetMessage:output_type -> chatcore.v1.GetMessageResponse
-	26, // 58: chatcore.v1.MessageService.ListMessages:output_type -> chatcore.v1.ListMessagesResponse
-	28, // 59: chatcore.v1.MessageService.GetUnread:output_type -> chatcore.v1.GetUnreadResponse
-	31, // 60: chatcore.v1.MessageService.ListUnread:output_type -> chatcore.v1.ListUnreadResponse
-	33, // 61: chatcore.v1.MessageService.ListEntityEvents:output_type -> chatcore.v1.ListEntityEventsResponse
-	35, // 62: chatcore.v1.MessageService.MarkThread:output_type -> chatcore.v1.MarkThreadResponse
-	37, // 63: chatcore.v1.MessageService.GetThread:output_type -> chatcore.v1.GetThreadResponse
-	39, // 64: chatcore.v1.MessageService.ListThreadMessages:output_type -> chatcore.v1.ListThreadMessagesResponse
-	41, // 65: chatcore.v1.MessageService.ListThreads:output_type -> chatcore.v1.ListThreadsResponse
-	43, // 66: chatcore.v1.MessageService.ListMentions:output_type -> chatcore.v1.ListMentionsResponse
-	48, // [48:67] is the sub-list for method output_type
-	29, // [29:48] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	57, // 18: chatcore.v1.RecordEventResponse.result:type_name -> chatcore.v1.CommandResult
+	58, // 19: chatcore.v1.GetMessageResponse.message:type_name -> chatcore.v1.Message
+	58, // 20: chatcore.v1.ListMessagesResponse.messages:type_name -> chatcore.v1.Message
+	59, // 21: chatcore.v1.ListMessagesResponse.changes:type_name -> chatcore.v1.Event
+	29, // 22: chatcore.v1.ListUnreadResponse.chats:type_name -> chatcore.v1.UnreadChat
+	59, // 23: chatcore.v1.ListEntityEventsResponse.events:type_name -> chatcore.v1.Event
+	60, // 24: chatcore.v1.MarkThreadRequest.following:type_name -> chatcore.v1.Following
+	57, // 25: chatcore.v1.MarkThreadResponse.result:type_name -> chatcore.v1.CommandResult
+	61, // 26: chatcore.v1.GetThreadResponse.thread:type_name -> chatcore.v1.Thread
+	58, // 27: chatcore.v1.ListThreadMessagesResponse.messages:type_name -> chatcore.v1.Message
+	61, // 28: chatcore.v1.ListThreadsResponse.threads:type_name -> chatcore.v1.Thread
+	58, // 29: chatcore.v1.ListMentionsResponse.messages:type_name -> chatcore.v1.Message
+	57, // 30: chatcore.v1.PinMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	57, // 31: chatcore.v1.UnpinMessageResponse.result:type_name -> chatcore.v1.CommandResult
+	58, // 32: chatcore.v1.ListPinsResponse.messages:type_name -> chatcore.v1.Message
+	0,  // 33: chatcore.v1.MessageService.SendMessage:input_type -> chatcore.v1.SendMessageRequest
+	2,  // 34: chatcore.v1.MessageService.SendMessages:input_type -> chatcore.v1.SendMessagesRequest
+	8,  // 35: chatcore.v1.MessageService.EditMessage:input_type -> chatcore.v1.EditMessageRequest
+	10, // 36: chatcore.v1.MessageService.DeleteMessage:input_type -> chatcore.v1.DeleteMessageRequest
+	12, // 37: chatcore.v1.MessageService.EraseMessage:input_type -> chatcore.v1.EraseMessageRequest
+	14, // 38: chatcore.v1.MessageService.AddReaction:input_type -> chatcore.v1.AddReactionRequest
+	16, // 39: chatcore.v1.MessageService.RemoveReaction:input_type -> chatcore.v1.RemoveReactionRequest
+	18, // 40: chatcore.v1.MessageService.MarkRead:input_type -> chatcore.v1.MarkReadRequest
+	21, // 41: chatcore.v1.MessageService.RecordEvent:input_type -> chatcore.v1.RecordEventRequest
+	23, // 42: chatcore.v1.MessageService.GetMessage:input_type -> chatcore.v1.GetMessageRequest
+	25, // 43: chatcore.v1.MessageService.ListMessages:input_type -> chatcore.v1.ListMessagesRequest
+	27, // 44: chatcore.v1.MessageService.GetUnread:input_type -> chatcore.v1.GetUnreadRequest
+	30, // 45: chatcore.v1.MessageService.ListUnread:input_type -> chatcore.v1.ListUnreadRequest
+	32, // 46: chatcore.v1.MessageService.ListEntityEvents:input_type -> chatcore.v1.ListEntityEventsRequest
+	34, // 47: chatcore.v1.MessageService.MarkThread:input_type -> chatcore.v1.MarkThreadRequest
+	36, // 48: chatcore.v1.MessageService.GetThread:input_type -> chatcore.v1.GetThreadRequest
+	38, // 49: chatcore.v1.MessageService.ListThreadMessages:input_type -> chatcore.v1.ListThreadMessagesRequest
+	40, // 50: chatcore.v1.MessageService.ListThreads:input_type -> chatcore.v1.ListThreadsRequest
+	42, // 51: chatcore.v1.MessageService.ListMentions:input_type -> chatcore.v1.ListMentionsRequest
+	44, // 52: chatcore.v1.MessageService.PinMessage:input_type -> chatcore.v1.PinMessageRequest
+	46, // 53: chatcore.v1.MessageService.UnpinMessage:input_type -> chatcore.v1.UnpinMessageRequest
+	48, // 54: chatcore.v1.MessageService.ListPins:input_type -> chatcore.v1.ListPinsRequest
+	50, // 55: chatcore.v1.MessageService.ListReadBy:input_type -> chatcore.v1.ListReadByRequest
+	52, // 56: chatcore.v1.MessageService.GetUnreadTotals:input_type -> chatcore.v1.GetUnreadTotalsRequest
+	1,  // 57: chatcore.v1.MessageService.SendMessage:output_type -> chatcore.v1.SendMessageResponse
+	5,  // 58: chatcore.v1.MessageService.SendMessages:output_type -> chatcore.v1.SendMessagesResponse
+	9,  // 59: chatcore.v1.MessageService.EditMessage:output_type -> chatcore.v1.EditMessageResponse
+	11, // 60: chatcore.v1.MessageService.DeleteMessage:output_type -> chatcore.v1.DeleteMessageResponse
+	13, // 61: chatcore.v1.MessageService.EraseMessage:output_type -> chatcore.v1.EraseMessageResponse
+	15, // 62: chatcore.v1.MessageService.AddReaction:output_type -> chatcore.v1.AddReactionResponse
+	17, // 63: chatcore.v1.MessageService.RemoveReaction:output_type -> chatcore.v1.RemoveReactionResponse
+	19, // 64: chatcore.v1.MessageService.MarkRead:output_type -> chatcore.v1.MarkReadResponse
+	22, // 65: chatcore.v1.MessageService.RecordEvent:output_type -> chatcore.v1.RecordEventResponse
+	24, // 66: chatcore.v1.MessageService.GetMessage:output_type -> chatcore.v1.GetMessageResponse
+	26, // 67: chatcore.v1.MessageService.ListMessages:output_type -> chatcore.v1.ListMessagesResponse
+	28, // 68: chatcore.v1.MessageService.GetUnread:output_type -> chatcore.v1.GetUnreadResponse
+	31, // 69: chatcore.v1.MessageService.ListUnread:output_type -> chatcore.v1.ListUnreadResponse
+	33, // 70: chatcore.v1.MessageService.ListEntityEvents:output_type -> chatcore.v1.ListEntityEventsResponse
+	35, // 71: chatcore.v1.MessageService.MarkThread:output_type -> chatcore.v1.MarkThreadResponse
+	37, // 72: chatcore.v1.MessageService.GetThread:output_type -> chatcore.v1.GetThreadResponse
+	39, // 73: chatcore.v1.MessageService.ListThreadMessages:output_type -> chatcore.v1.ListThreadMessagesResponse
+	41, // 74: chatcore.v1.MessageService.ListThreads:output_type -> chatcore.v1.ListThreadsResponse
+	43, // 75: chatcore.v1.MessageService.ListMentions:output_type -> chatcore.v1.ListMentionsResponse
+	45, // 76: chatcore.v1.MessageService.PinMessage:output_type -> chatcore.v1.PinMessageResponse
+	47, // 77: chatcore.v1.MessageService.UnpinMessage:output_type -> chatcore.v1.UnpinMessageResponse
+	49, // 78: chatcore.v1.MessageService.ListPins:output_type -> chatcore.v1.ListPinsResponse
+	51, // 79: chatcore.v1.MessageService.ListReadBy:output_type -> chatcore.v1.ListReadByResponse
+	53, // 80: chatcore.v1.MessageService.GetUnreadTotals:output_type -> chatcore.v1.GetUnreadTotalsResponse
+	57, // [57:81] is the sub-list for method output_type
+	33, // [33:57] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_message_proto_init() }
@@ -3639,7 +4305,7 @@ func file_chatcore_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_message_proto_rawDesc), len(file_chatcore_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -975,7 +975,11 @@ type Message struct {
 	// Mention of a group of members. Unspecified once deleted.
 	Broadcast Broadcast `protobuf:"varint,32,opt,name=broadcast,proto3,enum=chatcore.v1.Broadcast" json:"broadcast,omitempty"`
 	// The thread of the message, of messages that ListMessages, GetThread and ListThreads return. Not set if nobody has replied.
-	Thread        *ThreadSummary `protobuf:"bytes,33,opt,name=thread,proto3" json:"thread,omitempty"`
+	Thread *ThreadSummary `protobuf:"bytes,33,opt,name=thread,proto3" json:"thread,omitempty"`
+	// When the message was pinned. Not set if it is not pinned.
+	PinnedAt *timestamppb.Timestamp `protobuf:"bytes,34,opt,name=pinned_at,json=pinnedAt,proto3" json:"pinned_at,omitempty"`
+	// Id of the user that pinned the message.
+	PinnedBy      string `protobuf:"bytes,35,opt,name=pinned_by,json=pinnedBy,proto3" json:"pinned_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1171,6 +1175,20 @@ func (x *Message) GetThread() *ThreadSummary {
 	return nil
 }
 
+func (x *Message) GetPinnedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PinnedAt
+	}
+	return nil
+}
+
+func (x *Message) GetPinnedBy() string {
+	if x != nil {
+		return x.PinnedBy
+	}
+	return ""
+}
+
 // ThreadSummary is what a thread has, beside its replies.
 type ThreadSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1344,6 +1362,106 @@ func (x *Thread) GetUnreadAtLeast() bool {
 	return false
 }
 
+// UserChatSettings are the settings of one user for a chat.
+type UserChatSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which messages the user is notified of.
+	Notify NotifyLevel `protobuf:"varint,1,opt,name=notify,proto3,enum=chatcore.v1.NotifyLevel" json:"notify,omitempty"`
+	// When notifications are no longer muted. Not set if they are not muted.
+	MutedUntil *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
+	// Whether the chat is a favourite of the user.
+	Favourite bool `protobuf:"varint,3,opt,name=favourite,proto3" json:"favourite,omitempty"`
+	// Whether the user's chat list leaves the chat out.
+	Hidden Hiding `protobuf:"varint,4,opt,name=hidden,proto3,enum=chatcore.v1.Hiding" json:"hidden,omitempty"`
+	// With HIDING_UNTIL_MESSAGE: place of the chat's last event when it was hidden. A later message shows the chat.
+	HiddenSeq uint32 `protobuf:"varint,5,opt,name=hidden_seq,json=hiddenSeq,proto3" json:"hidden_seq,omitempty"`
+	// Place of the first message that the user marked as unread, 0 if there is none. A read mark, or a message of the user, that is later than unread_at_seq ends that.
+	UnreadSeq uint32 `protobuf:"varint,6,opt,name=unread_seq,json=unreadSeq,proto3" json:"unread_seq,omitempty"`
+	// Place of the change that set unread_seq.
+	UnreadAtSeq   uint32 `protobuf:"varint,7,opt,name=unread_at_seq,json=unreadAtSeq,proto3" json:"unread_at_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserChatSettings) Reset() {
+	*x = UserChatSettings{}
+	mi := &file_chatcore_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserChatSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserChatSettings) ProtoMessage() {}
+
+func (x *UserChatSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserChatSettings.ProtoReflect.Descriptor instead.
+func (*UserChatSettings) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UserChatSettings) GetNotify() NotifyLevel {
+	if x != nil {
+		return x.Notify
+	}
+	return NotifyLevel_NOTIFY_LEVEL_UNSPECIFIED
+}
+
+func (x *UserChatSettings) GetMutedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MutedUntil
+	}
+	return nil
+}
+
+func (x *UserChatSettings) GetFavourite() bool {
+	if x != nil {
+		return x.Favourite
+	}
+	return false
+}
+
+func (x *UserChatSettings) GetHidden() Hiding {
+	if x != nil {
+		return x.Hidden
+	}
+	return Hiding_HIDING_UNSPECIFIED
+}
+
+func (x *UserChatSettings) GetHiddenSeq() uint32 {
+	if x != nil {
+		return x.HiddenSeq
+	}
+	return 0
+}
+
+func (x *UserChatSettings) GetUnreadSeq() uint32 {
+	if x != nil {
+		return x.UnreadSeq
+	}
+	return 0
+}
+
+func (x *UserChatSettings) GetUnreadAtSeq() uint32 {
+	if x != nil {
+		return x.UnreadAtSeq
+	}
+	return 0
+}
+
 var File_chatcore_v1_types_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_types_proto_rawDesc = "" +
@@ -1385,7 +1503,7 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\x03url\x18\x04 \x01(\tR\x03url\"@\n" +
 	"\rReactionGroup\x12\x14\n" +
 	"\x05emoji\x18\x01 \x01(\tR\x05emoji\x12\x19\n" +
-	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\xce\x06\n" +
+	"\buser_ids\x18\x02 \x03(\tR\auserIds\"\xa4\a\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -1415,7 +1533,9 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\tthread_id\x18\x1e \x01(\tR\bthreadId\x12\x17\n" +
 	"\ain_chat\x18\x1f \x01(\bR\x06inChat\x124\n" +
 	"\tbroadcast\x18  \x01(\x0e2\x16.chatcore.v1.BroadcastR\tbroadcast\x122\n" +
-	"\x06thread\x18! \x01(\v2\x1a.chatcore.v1.ThreadSummaryR\x06thread\"\x9d\x02\n" +
+	"\x06thread\x18! \x01(\v2\x1a.chatcore.v1.ThreadSummaryR\x06thread\x127\n" +
+	"\tpinned_at\x18\" \x01(\v2\x1a.google.protobuf.TimestampR\bpinnedAt\x12\x1b\n" +
+	"\tpinned_by\x18# \x01(\tR\bpinnedBy\"\x9d\x02\n" +
 	"\rThreadSummary\x12\x18\n" +
 	"\areplies\x18\x01 \x01(\rR\areplies\x12\x19\n" +
 	"\blast_seq\x18\x02 \x01(\rR\alastSeq\x12&\n" +
@@ -1428,7 +1548,18 @@ const file_chatcore_v1_types_proto_rawDesc = "" +
 	"\x04root\x18\x01 \x01(\v2\x14.chatcore.v1.MessageR\x04root\x12\x1c\n" +
 	"\tfollowing\x18\x02 \x01(\bR\tfollowing\x12\x16\n" +
 	"\x06unread\x18\x03 \x01(\rR\x06unread\x12&\n" +
-	"\x0funread_at_least\x18\x04 \x01(\bR\runreadAtLeast*M\n" +
+	"\x0funread_at_least\x18\x04 \x01(\bR\runreadAtLeast\"\xae\x02\n" +
+	"\x10UserChatSettings\x120\n" +
+	"\x06notify\x18\x01 \x01(\x0e2\x18.chatcore.v1.NotifyLevelR\x06notify\x12;\n" +
+	"\vmuted_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"mutedUntil\x12\x1c\n" +
+	"\tfavourite\x18\x03 \x01(\bR\tfavourite\x12+\n" +
+	"\x06hidden\x18\x04 \x01(\x0e2\x13.chatcore.v1.HidingR\x06hidden\x12\x1d\n" +
+	"\n" +
+	"hidden_seq\x18\x05 \x01(\rR\thiddenSeq\x12\x1d\n" +
+	"\n" +
+	"unread_seq\x18\x06 \x01(\rR\tunreadSeq\x12\"\n" +
+	"\runread_at_seq\x18\a \x01(\rR\vunreadAtSeq*M\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_MEMBER\x10\x01\x12\x0e\n" +
@@ -1490,7 +1621,7 @@ func file_chatcore_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_chatcore_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_chatcore_v1_types_proto_goTypes = []any{
 	(Role)(0),                     // 0: chatcore.v1.Role
 	(Status)(0),                   // 1: chatcore.v1.Status
@@ -1509,31 +1640,36 @@ var file_chatcore_v1_types_proto_goTypes = []any{
 	(*Message)(nil),               // 14: chatcore.v1.Message
 	(*ThreadSummary)(nil),         // 15: chatcore.v1.ThreadSummary
 	(*Thread)(nil),                // 16: chatcore.v1.Thread
-	nil,                           // 17: chatcore.v1.Chat.PermissionsEntry
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*UserChatSettings)(nil),      // 17: chatcore.v1.UserChatSettings
+	nil,                           // 18: chatcore.v1.Chat.PermissionsEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_chatcore_v1_types_proto_depIdxs = []int32{
-	18, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
+	19, // 0: chatcore.v1.Chat.created_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: chatcore.v1.Chat.kind:type_name -> chatcore.v1.ChatKind
 	3,  // 2: chatcore.v1.Chat.visibility:type_name -> chatcore.v1.Visibility
-	17, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
+	18, // 3: chatcore.v1.Chat.permissions:type_name -> chatcore.v1.Chat.PermissionsEntry
 	0,  // 4: chatcore.v1.Member.role:type_name -> chatcore.v1.Role
-	18, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	19, // 5: chatcore.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
 	12, // 6: chatcore.v1.Message.attachments:type_name -> chatcore.v1.Attachment
-	18, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
-	18, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
-	18, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
+	19, // 7: chatcore.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
+	19, // 8: chatcore.v1.Message.edited_at:type_name -> google.protobuf.Timestamp
+	19, // 9: chatcore.v1.Message.deleted_at:type_name -> google.protobuf.Timestamp
 	13, // 10: chatcore.v1.Message.reactions:type_name -> chatcore.v1.ReactionGroup
 	5,  // 11: chatcore.v1.Message.broadcast:type_name -> chatcore.v1.Broadcast
 	15, // 12: chatcore.v1.Message.thread:type_name -> chatcore.v1.ThreadSummary
-	18, // 13: chatcore.v1.ThreadSummary.last_at:type_name -> google.protobuf.Timestamp
-	14, // 14: chatcore.v1.Thread.root:type_name -> chatcore.v1.Message
-	0,  // 15: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 13: chatcore.v1.Message.pinned_at:type_name -> google.protobuf.Timestamp
+	19, // 14: chatcore.v1.ThreadSummary.last_at:type_name -> google.protobuf.Timestamp
+	14, // 15: chatcore.v1.Thread.root:type_name -> chatcore.v1.Message
+	6,  // 16: chatcore.v1.UserChatSettings.notify:type_name -> chatcore.v1.NotifyLevel
+	19, // 17: chatcore.v1.UserChatSettings.muted_until:type_name -> google.protobuf.Timestamp
+	7,  // 18: chatcore.v1.UserChatSettings.hidden:type_name -> chatcore.v1.Hiding
+	0,  // 19: chatcore.v1.Chat.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_types_proto_init() }
@@ -1547,7 +1683,7 @@ func file_chatcore_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_types_proto_rawDesc), len(file_chatcore_v1_types_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -107,6 +107,23 @@ class Program {
     }
   }
 
+  private async settings(chatId: string, actorId: string): Promise<void> {
+    const { chats, messages } = this.client;
+    const { messageId, seq } = await messages.send({ chatId, actorId, content: "to be pinned" });
+    await messages.pin({ chatId, actorId, messageId });
+    this.is("pins", (await messages.listPins({ chatId })).map((pin) => `${pin.id} ${pin.pinnedBy}`), [`${messageId} ada`]);
+    await messages.unpin({ chatId, actorId, messageId });
+    const page = await messages.getPage({ chatId, includeChanges: true, pageSize: 2 });
+    this.is("changes", page.changes.map((change) => change.type), ["message:pin", "message:pin"]);
+    await messages.markRead({ chatId, actorId: "fay", messageId, awaitRecorded: true });
+    this.is("readers", await messages.listReadBy({ chatId, messageId }), ["fay"]);
+    await chats.setSettings({ chatId, actorId: "fay", notify: "mentions", hidden: "until_message", favourite: true, unreadFrom: messageId });
+    const { notify, hidden, favourite, unreadSeq } = await chats.getSettings({ chatId, userId: "fay" });
+    this.is("settings", [notify, hidden, favourite, unreadSeq], ["mentions", "until_message", true, seq]);
+    this.is("unread again", await messages.getUnread({ chatId, userId: "fay" }), 1);
+    this.is("totals", typeof (await messages.getUnreadTotals({ userId: "fay", includeMuted: true })).messages, "number");
+  }
+
   private async rules(): Promise<void> {
     const { chats, messages } = this.client;
     const chatId = `${this.chatId}-public`;
@@ -134,6 +151,7 @@ class Program {
     this.is("mentioned", (await messages.listMentions({ chatId, actorId, inThreads: true }).all()).map((m) => m.id), [reply.messageId]);
     await messages.markThread({ chatId, actorId: "fay", threadId, following: "unfollow" });
     this.is("threads", (await messages.listThreads({ chatId, actorId: "fay" }).all()).map((t) => t.following), [false]);
+    await this.settings(chatId, actorId);
     const sent = await messages.send({ chatId, actorId, content: "a secret" });
     await messages.erase({ chatId, actorId, messageId: sent.messageId });
     const { content, erased } = await messages.get({ chatId, messageId: sent.messageId });

@@ -24,7 +24,8 @@
 --       number of events, which may be 0 for a recorded command, and for each: event id, channel or '' for no publication, metadata, JSON up to the
 --       seq, JSON after the ordinal; '+' if it is a message, the place (from 1) among the entities of the message that it deletes, '>' and the place of
 --       the read mark of a user who joins, '<' and that of one who leaves, '=', the seq up to which a user has read, '.' and the place of the member,
---       '~', the place of the message, '.', the number of events that it erases, '.' and the sender of the message, or ''; the type's letter and the body of its compact form, or '' if it
+--       '~', the place of the message, '.', the number of events that it erases, '.' and the sender of the message, '*', the seq up to which a user has
+--       read from now on, 0 if that is in the log alone, '.' and the place of the read mark, or ''; the type's letter and the body of its compact form, or '' if it
 --       stays JSON; number of moves and the places of the entities that it moves; and for each event that it erases its seq, the SHA-1 that it must have in
 --       the list, without its links, and its erased form
 --       then about how many entries each stream keeps: groups trim streams further, but may not run
@@ -72,7 +73,7 @@
 -- that an upgrade leaves behind has no meaning.
 --
 -- The entry of a read mark is VERSION:BASE:ORDINAL from level 3 on: the seq up to which the user has read, or of the join if that is later, and the ordinal
--- at that seq. VERSION is 0 if no event has moved the mark. It is VERSION:- after the user has left, and VERSION alone while the base is unknown: then
+-- at that seq. A user who marks messages as unread sets it back. VERSION is 0 if no event has moved the mark. It is VERSION:- after the user has left, and VERSION alone while the base is unknown: then
 -- readers find it in the log.
 --
 -- The hash "holds" of the partition has the legal holds: '' and those of the log, 'c' and a chat, 'u' and a user. An erasure checks them in the step in which it
@@ -321,6 +322,13 @@ local function receipt_of(entry, seq, to, ordinal, member)
   return seq .. ':' .. format('%d', to) .. ':' .. ordinal
 end
 
+-- unread_after returns the entry of a read mark whose user has marked messages as unread: those after a seq or, if it is 0, those after the mark in the log.
+local function unread_after(entry, seq, ordinals)
+  if entry and sub(entry, -1) == '-' then return entry end
+  local ordinal = ordinals[seq]
+  return version_in(entry) .. (ordinal and ':' .. format('%d', seq) .. ':' .. ordinal or '')
+end
+
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
 local marks = {} -- typing marks to remove
 
@@ -342,7 +350,7 @@ local function plan(a)
     if what ~= '' and what ~= '+' then
       if small[what] then
         deletes = true
-      elseif rich and sub(what, 1, 1) == '=' then
+      elseif rich and match(what, '^[=*]') then
         reads = reads or {}
         reads[#reads + 1] = tonumber(match(what, '%d+'))
       elseif sub(what, 1, 1) == '~' then
@@ -511,6 +519,13 @@ local function plan(a)
     if rich and (sign == '>' or sign == '<') then
       local i = tonumber(sub(what, 2))
       local value = version_in(entries[i + 1]) .. (sign == '>' and ':' .. seq .. ':' .. ordinal or ':-')
+      entries[i + 1] = value
+      values[n_values + 1], values[n_values + 2], n_values = ARGV[f + i], value, n_values + 2
+      if written then written[ARGV[f + i]] = value end
+    elseif rich and sign == '*' then
+      local to, place = match(what, '^%*(%d+)%.(%d+)$')
+      local i = tonumber(place)
+      local value = unread_after(entries[i + 1], tonumber(to), ordinals)
       entries[i + 1] = value
       values[n_values + 1], values[n_values + 2], n_values = ARGV[f + i], value, n_values + 2
       if written then written[ARGV[f + i]] = value end

@@ -78,6 +78,7 @@ local function start_of(chat, user, entry)
   if since then return tonumber(since), tonumber(at) end
   if match(entry or '', '^%d+:%-$') then return nil, -1 end
   local base, head = chat.base, chat.head
+  if call('HEXISTS', base .. ':x', ' s' .. user) == 1 then return nil, -2 end -- the user may have marked messages as unread
   local member = match(call('HGET', base .. ':x', ' u' .. user) or '', '^%d+')
   local joined, event = joined_at(base, head, member and tonumber(member))
   if not joined then return nil, -2 end

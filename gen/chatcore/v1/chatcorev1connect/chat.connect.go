@@ -101,6 +101,12 @@ const (
 	// ChatServiceForgetContactsProcedure is the fully-qualified name of the ChatService's
 	// ForgetContacts RPC.
 	ChatServiceForgetContactsProcedure = "/chatcore.v1.ChatService/ForgetContacts"
+	// ChatServiceSetChatSettingsProcedure is the fully-qualified name of the ChatService's
+	// SetChatSettings RPC.
+	ChatServiceSetChatSettingsProcedure = "/chatcore.v1.ChatService/SetChatSettings"
+	// ChatServiceGetChatSettingsProcedure is the fully-qualified name of the ChatService's
+	// GetChatSettings RPC.
+	ChatServiceGetChatSettingsProcedure = "/chatcore.v1.ChatService/GetChatSettings"
 )
 
 // ChatServiceClient is a client for the chatcore.v1.ChatService service.
@@ -155,7 +161,8 @@ type ChatServiceClient interface {
 	// once.
 	ListMembers(context.Context, *v1.ListMembersRequest) (*v1.ListMembersResponse, error)
 	// ListChats returns a page of a user's chats with title, role, unread count and last message, the chat with the latest message first. The set of chats
-	// is a moment behind the log; the rest is as of now. A page may have fewer chats than page_size although more follow.
+	// is a moment behind the log; the rest is as of now. A page may have fewer chats than page_size, or none, although more follow. Chats that the user has
+	// hidden are left out.
 	ListChats(context.Context, *v1.ListChatsRequest) (*v1.ListChatsResponse, error)
 	// ListChatIds returns a page of the ids of a user's chats, or of all chats, in no particular order. Its cost follows the page. Only a service may list
 	// all chats.
@@ -164,6 +171,10 @@ type ChatServiceClient interface {
 	ListContacts(context.Context, *v1.ListContactsRequest) (*v1.ListContactsResponse, error)
 	// ForgetContacts has the contacts of users looked up anew, for servers with a source of contacts of their own. Only a service may.
 	ForgetContacts(context.Context, *v1.ForgetContactsRequest) (*v1.ForgetContactsResponse, error)
+	// SetChatSettings changes the settings that the actor, a member, has for a chat. Settings that are not set stay as they are.
+	SetChatSettings(context.Context, *v1.SetChatSettingsRequest) (*v1.SetChatSettingsResponse, error)
+	// GetChatSettings returns a user's own settings for a chat, as of now or as of a seq.
+	GetChatSettings(context.Context, *v1.GetChatSettingsRequest) (*v1.GetChatSettingsResponse, error)
 }
 
 // NewChatServiceClient constructs a client for the chatcore.v1.ChatService service. By default, it
@@ -348,6 +359,19 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("ForgetContacts")),
 			connect.WithClientOptions(opts...),
 		),
+		setChatSettings: connect.NewClient[v1.SetChatSettingsRequest, v1.SetChatSettingsResponse](
+			httpClient,
+			baseURL+ChatServiceSetChatSettingsProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("SetChatSettings")),
+			connect.WithClientOptions(opts...),
+		),
+		getChatSettings: connect.NewClient[v1.GetChatSettingsRequest, v1.GetChatSettingsResponse](
+			httpClient,
+			baseURL+ChatServiceGetChatSettingsProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("GetChatSettings")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -380,6 +404,8 @@ type chatServiceClient struct {
 	listChatIds        *connect.Client[v1.ListChatIdsRequest, v1.ListChatIdsResponse]
 	listContacts       *connect.Client[v1.ListContactsRequest, v1.ListContactsResponse]
 	forgetContacts     *connect.Client[v1.ForgetContactsRequest, v1.ForgetContactsResponse]
+	setChatSettings    *connect.Client[v1.SetChatSettingsRequest, v1.SetChatSettingsResponse]
+	getChatSettings    *connect.Client[v1.GetChatSettingsRequest, v1.GetChatSettingsResponse]
 }
 
 // CreateChat calls chatcore.v1.ChatService.CreateChat.
@@ -625,6 +651,24 @@ func (c *chatServiceClient) ForgetContacts(ctx context.Context, req *v1.ForgetCo
 	return nil, err
 }
 
+// SetChatSettings calls chatcore.v1.ChatService.SetChatSettings.
+func (c *chatServiceClient) SetChatSettings(ctx context.Context, req *v1.SetChatSettingsRequest) (*v1.SetChatSettingsResponse, error) {
+	response, err := c.setChatSettings.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetChatSettings calls chatcore.v1.ChatService.GetChatSettings.
+func (c *chatServiceClient) GetChatSettings(ctx context.Context, req *v1.GetChatSettingsRequest) (*v1.GetChatSettingsResponse, error) {
+	response, err := c.getChatSettings.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ChatServiceHandler is an implementation of the chatcore.v1.ChatService service.
 type ChatServiceHandler interface {
 	// CreateChat starts a chat with its owner and its first members in one step. It returns already_exists if the id is taken.
@@ -677,7 +721,8 @@ type ChatServiceHandler interface {
 	// once.
 	ListMembers(context.Context, *v1.ListMembersRequest) (*v1.ListMembersResponse, error)
 	// ListChats returns a page of a user's chats with title, role, unread count and last message, the chat with the latest message first. The set of chats
-	// is a moment behind the log; the rest is as of now. A page may have fewer chats than page_size although more follow.
+	// is a moment behind the log; the rest is as of now. A page may have fewer chats than page_size, or none, although more follow. Chats that the user has
+	// hidden are left out.
 	ListChats(context.Context, *v1.ListChatsRequest) (*v1.ListChatsResponse, error)
 	// ListChatIds returns a page of the ids of a user's chats, or of all chats, in no particular order. Its cost follows the page. Only a service may list
 	// all chats.
@@ -686,6 +731,10 @@ type ChatServiceHandler interface {
 	ListContacts(context.Context, *v1.ListContactsRequest) (*v1.ListContactsResponse, error)
 	// ForgetContacts has the contacts of users looked up anew, for servers with a source of contacts of their own. Only a service may.
 	ForgetContacts(context.Context, *v1.ForgetContactsRequest) (*v1.ForgetContactsResponse, error)
+	// SetChatSettings changes the settings that the actor, a member, has for a chat. Settings that are not set stay as they are.
+	SetChatSettings(context.Context, *v1.SetChatSettingsRequest) (*v1.SetChatSettingsResponse, error)
+	// GetChatSettings returns a user's own settings for a chat, as of now or as of a seq.
+	GetChatSettings(context.Context, *v1.GetChatSettingsRequest) (*v1.GetChatSettingsResponse, error)
 }
 
 // NewChatServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -866,6 +915,19 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("ForgetContacts")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceSetChatSettingsHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceSetChatSettingsProcedure,
+		svc.SetChatSettings,
+		connect.WithSchema(chatServiceMethods.ByName("SetChatSettings")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceGetChatSettingsHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceGetChatSettingsProcedure,
+		svc.GetChatSettings,
+		connect.WithSchema(chatServiceMethods.ByName("GetChatSettings")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatcore.v1.ChatService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ChatServiceCreateChatProcedure:
@@ -922,6 +984,10 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceListContactsHandler.ServeHTTP(w, r)
 		case ChatServiceForgetContactsProcedure:
 			chatServiceForgetContactsHandler.ServeHTTP(w, r)
+		case ChatServiceSetChatSettingsProcedure:
+			chatServiceSetChatSettingsHandler.ServeHTTP(w, r)
+		case ChatServiceGetChatSettingsProcedure:
+			chatServiceGetChatSettingsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1037,4 +1103,12 @@ func (UnimplementedChatServiceHandler) ListContacts(context.Context, *v1.ListCon
 
 func (UnimplementedChatServiceHandler) ForgetContacts(context.Context, *v1.ForgetContactsRequest) (*v1.ForgetContactsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.ForgetContacts is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) SetChatSettings(context.Context, *v1.SetChatSettingsRequest) (*v1.SetChatSettingsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.SetChatSettings is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) GetChatSettings(context.Context, *v1.GetChatSettingsRequest) (*v1.GetChatSettingsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.GetChatSettings is not implemented"))
 }

@@ -90,6 +90,20 @@ const (
 	// MessageServiceListMentionsProcedure is the fully-qualified name of the MessageService's
 	// ListMentions RPC.
 	MessageServiceListMentionsProcedure = "/chatcore.v1.MessageService/ListMentions"
+	// MessageServicePinMessageProcedure is the fully-qualified name of the MessageService's PinMessage
+	// RPC.
+	MessageServicePinMessageProcedure = "/chatcore.v1.MessageService/PinMessage"
+	// MessageServiceUnpinMessageProcedure is the fully-qualified name of the MessageService's
+	// UnpinMessage RPC.
+	MessageServiceUnpinMessageProcedure = "/chatcore.v1.MessageService/UnpinMessage"
+	// MessageServiceListPinsProcedure is the fully-qualified name of the MessageService's ListPins RPC.
+	MessageServiceListPinsProcedure = "/chatcore.v1.MessageService/ListPins"
+	// MessageServiceListReadByProcedure is the fully-qualified name of the MessageService's ListReadBy
+	// RPC.
+	MessageServiceListReadByProcedure = "/chatcore.v1.MessageService/ListReadBy"
+	// MessageServiceGetUnreadTotalsProcedure is the fully-qualified name of the MessageService's
+	// GetUnreadTotals RPC.
+	MessageServiceGetUnreadTotalsProcedure = "/chatcore.v1.MessageService/GetUnreadTotals"
 )
 
 // MessageServiceClient is a client for the chatcore.v1.MessageService service.
@@ -136,6 +150,16 @@ type MessageServiceClient interface {
 	ListThreads(context.Context, *v1.ListThreadsRequest) (*v1.ListThreadsResponse, error)
 	// ListMentions returns a page of the messages that mention a user or all members, the latest mention first, read or not.
 	ListMentions(context.Context, *v1.ListMentionsRequest) (*v1.ListMentionsResponse, error)
+	// PinMessage pins a message to its chat. An admin or owner may, unless the policy says otherwise. Pinned already, it changes nothing.
+	PinMessage(context.Context, *v1.PinMessageRequest) (*v1.PinMessageResponse, error)
+	// UnpinMessage removes the pin of a message. Not pinned, it changes nothing.
+	UnpinMessage(context.Context, *v1.UnpinMessageRequest) (*v1.UnpinMessageResponse, error)
+	// ListPins returns the pinned messages of a chat in their present state, in the order in which they were pinned, as of now or as of a seq.
+	ListPins(context.Context, *v1.ListPinsRequest) (*v1.ListPinsResponse, error)
+	// ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members.
+	ListReadBy(context.Context, *v1.ListReadByRequest) (*v1.ListReadByResponse, error)
+	// GetUnreadTotals returns how many messages of others a user has not read in all chats together.
+	GetUnreadTotals(context.Context, *v1.GetUnreadTotalsRequest) (*v1.GetUnreadTotalsResponse, error)
 }
 
 // NewMessageServiceClient constructs a client for the chatcore.v1.MessageService service. By
@@ -272,6 +296,39 @@ func NewMessageServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		pinMessage: connect.NewClient[v1.PinMessageRequest, v1.PinMessageResponse](
+			httpClient,
+			baseURL+MessageServicePinMessageProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("PinMessage")),
+			connect.WithClientOptions(opts...),
+		),
+		unpinMessage: connect.NewClient[v1.UnpinMessageRequest, v1.UnpinMessageResponse](
+			httpClient,
+			baseURL+MessageServiceUnpinMessageProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("UnpinMessage")),
+			connect.WithClientOptions(opts...),
+		),
+		listPins: connect.NewClient[v1.ListPinsRequest, v1.ListPinsResponse](
+			httpClient,
+			baseURL+MessageServiceListPinsProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("ListPins")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listReadBy: connect.NewClient[v1.ListReadByRequest, v1.ListReadByResponse](
+			httpClient,
+			baseURL+MessageServiceListReadByProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("ListReadBy")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getUnreadTotals: connect.NewClient[v1.GetUnreadTotalsRequest, v1.GetUnreadTotalsResponse](
+			httpClient,
+			baseURL+MessageServiceGetUnreadTotalsProcedure,
+			connect.WithSchema(messageServiceMethods.ByName("GetUnreadTotals")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -296,6 +353,11 @@ type messageServiceClient struct {
 	listThreadMessages *connect.Client[v1.ListThreadMessagesRequest, v1.ListThreadMessagesResponse]
 	listThreads        *connect.Client[v1.ListThreadsRequest, v1.ListThreadsResponse]
 	listMentions       *connect.Client[v1.ListMentionsRequest, v1.ListMentionsResponse]
+	pinMessage         *connect.Client[v1.PinMessageRequest, v1.PinMessageResponse]
+	unpinMessage       *connect.Client[v1.UnpinMessageRequest, v1.UnpinMessageResponse]
+	listPins           *connect.Client[v1.ListPinsRequest, v1.ListPinsResponse]
+	listReadBy         *connect.Client[v1.ListReadByRequest, v1.ListReadByResponse]
+	getUnreadTotals    *connect.Client[v1.GetUnreadTotalsRequest, v1.GetUnreadTotalsResponse]
 }
 
 // SendMessage calls chatcore.v1.MessageService.SendMessage.
@@ -469,6 +531,51 @@ func (c *messageServiceClient) ListMentions(ctx context.Context, req *v1.ListMen
 	return nil, err
 }
 
+// PinMessage calls chatcore.v1.MessageService.PinMessage.
+func (c *messageServiceClient) PinMessage(ctx context.Context, req *v1.PinMessageRequest) (*v1.PinMessageResponse, error) {
+	response, err := c.pinMessage.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UnpinMessage calls chatcore.v1.MessageService.UnpinMessage.
+func (c *messageServiceClient) UnpinMessage(ctx context.Context, req *v1.UnpinMessageRequest) (*v1.UnpinMessageResponse, error) {
+	response, err := c.unpinMessage.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListPins calls chatcore.v1.MessageService.ListPins.
+func (c *messageServiceClient) ListPins(ctx context.Context, req *v1.ListPinsRequest) (*v1.ListPinsResponse, error) {
+	response, err := c.listPins.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListReadBy calls chatcore.v1.MessageService.ListReadBy.
+func (c *messageServiceClient) ListReadBy(ctx context.Context, req *v1.ListReadByRequest) (*v1.ListReadByResponse, error) {
+	response, err := c.listReadBy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetUnreadTotals calls chatcore.v1.MessageService.GetUnreadTotals.
+func (c *messageServiceClient) GetUnreadTotals(ctx context.Context, req *v1.GetUnreadTotalsRequest) (*v1.GetUnreadTotalsResponse, error) {
+	response, err := c.getUnreadTotals.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // MessageServiceHandler is an implementation of the chatcore.v1.MessageService service.
 type MessageServiceHandler interface {
 	// SendMessage posts a message and ends the sender's typing. The same sender's message under the same id is the same send.
@@ -513,6 +620,16 @@ type MessageServiceHandler interface {
 	ListThreads(context.Context, *v1.ListThreadsRequest) (*v1.ListThreadsResponse, error)
 	// ListMentions returns a page of the messages that mention a user or all members, the latest mention first, read or not.
 	ListMentions(context.Context, *v1.ListMentionsRequest) (*v1.ListMentionsResponse, error)
+	// PinMessage pins a message to its chat. An admin or owner may, unless the policy says otherwise. Pinned already, it changes nothing.
+	PinMessage(context.Context, *v1.PinMessageRequest) (*v1.PinMessageResponse, error)
+	// UnpinMessage removes the pin of a message. Not pinned, it changes nothing.
+	UnpinMessage(context.Context, *v1.UnpinMessageRequest) (*v1.UnpinMessageResponse, error)
+	// ListPins returns the pinned messages of a chat in their present state, in the order in which they were pinned, as of now or as of a seq.
+	ListPins(context.Context, *v1.ListPinsRequest) (*v1.ListPinsResponse, error)
+	// ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members.
+	ListReadBy(context.Context, *v1.ListReadByRequest) (*v1.ListReadByResponse, error)
+	// GetUnreadTotals returns how many messages of others a user has not read in all chats together.
+	GetUnreadTotals(context.Context, *v1.GetUnreadTotalsRequest) (*v1.GetUnreadTotalsResponse, error)
 }
 
 // NewMessageServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -645,6 +762,39 @@ func NewMessageServiceHandler(svc MessageServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	messageServicePinMessageHandler := connect.NewUnaryHandlerSimple(
+		MessageServicePinMessageProcedure,
+		svc.PinMessage,
+		connect.WithSchema(messageServiceMethods.ByName("PinMessage")),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceUnpinMessageHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceUnpinMessageProcedure,
+		svc.UnpinMessage,
+		connect.WithSchema(messageServiceMethods.ByName("UnpinMessage")),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceListPinsHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceListPinsProcedure,
+		svc.ListPins,
+		connect.WithSchema(messageServiceMethods.ByName("ListPins")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceListReadByHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceListReadByProcedure,
+		svc.ListReadBy,
+		connect.WithSchema(messageServiceMethods.ByName("ListReadBy")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	messageServiceGetUnreadTotalsHandler := connect.NewUnaryHandlerSimple(
+		MessageServiceGetUnreadTotalsProcedure,
+		svc.GetUnreadTotals,
+		connect.WithSchema(messageServiceMethods.ByName("GetUnreadTotals")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatcore.v1.MessageService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case MessageServiceSendMessageProcedure:
@@ -685,6 +835,16 @@ func NewMessageServiceHandler(svc MessageServiceHandler, opts ...connect.Handler
 			messageServiceListThreadsHandler.ServeHTTP(w, r)
 		case MessageServiceListMentionsProcedure:
 			messageServiceListMentionsHandler.ServeHTTP(w, r)
+		case MessageServicePinMessageProcedure:
+			messageServicePinMessageHandler.ServeHTTP(w, r)
+		case MessageServiceUnpinMessageProcedure:
+			messageServiceUnpinMessageHandler.ServeHTTP(w, r)
+		case MessageServiceListPinsProcedure:
+			messageServiceListPinsHandler.ServeHTTP(w, r)
+		case MessageServiceListReadByProcedure:
+			messageServiceListReadByHandler.ServeHTTP(w, r)
+		case MessageServiceGetUnreadTotalsProcedure:
+			messageServiceGetUnreadTotalsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -768,4 +928,24 @@ func (UnimplementedMessageServiceHandler) ListThreads(context.Context, *v1.ListT
 
 func (UnimplementedMessageServiceHandler) ListMentions(context.Context, *v1.ListMentionsRequest) (*v1.ListMentionsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.ListMentions is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) PinMessage(context.Context, *v1.PinMessageRequest) (*v1.PinMessageResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.PinMessage is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) UnpinMessage(context.Context, *v1.UnpinMessageRequest) (*v1.UnpinMessageResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.UnpinMessage is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) ListPins(context.Context, *v1.ListPinsRequest) (*v1.ListPinsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.ListPins is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) ListReadBy(context.Context, *v1.ListReadByRequest) (*v1.ListReadByResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.ListReadBy is not implemented"))
+}
+
+func (UnimplementedMessageServiceHandler) GetUnreadTotals(context.Context, *v1.GetUnreadTotalsRequest) (*v1.GetUnreadTotalsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.MessageService.GetUnreadTotals is not implemented"))
 }

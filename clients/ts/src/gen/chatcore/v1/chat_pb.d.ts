@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Chat, CommandResult, Member, Message as Message$1, Restriction, Role, Visibility } from "./types_pb.js";
+import type { Chat, ChatKind, CommandResult, Hiding, Member, Message as Message$1, NotifyLevel, Restriction, Role, UserChatSettings, Visibility } from "./types_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -1630,6 +1630,48 @@ export declare type ListedChat = Message<"chatcore.v1.ListedChat"> & {
    * @generated from field: chatcore.v1.Message last_message = 8;
    */
   lastMessage?: Message$1 | undefined;
+
+  /**
+   * Kind of the chat.
+   *
+   * @generated from field: chatcore.v1.ChatKind kind = 9;
+   */
+  kind: ChatKind;
+
+  /**
+   * Id of the other participant of a direct chat. Empty for groups.
+   *
+   * @generated from field: string peer_id = 10;
+   */
+  peerId: string;
+
+  /**
+   * Whether the chat is a favourite of the user.
+   *
+   * @generated from field: bool favourite = 11;
+   */
+  favourite: boolean;
+
+  /**
+   * Whether the user has hidden the chat, and no message has shown it since.
+   *
+   * @generated from field: bool hidden = 12;
+   */
+  hidden: boolean;
+
+  /**
+   * Which messages the user is notified of.
+   *
+   * @generated from field: chatcore.v1.NotifyLevel notify = 13;
+   */
+  notify: NotifyLevel;
+
+  /**
+   * When notifications are no longer muted. Not set if they are not muted.
+   *
+   * @generated from field: google.protobuf.Timestamp muted_until = 14;
+   */
+  mutedUntil?: Timestamp | undefined;
 };
 
 /**
@@ -1664,6 +1706,41 @@ export declare type ListChatsRequest = Message<"chatcore.v1.ListChatsRequest"> &
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Only chats of these kinds. Defaults to all kinds.
+   *
+   * @generated from field: repeated chatcore.v1.ChatKind kinds = 4;
+   */
+  kinds: ChatKind[];
+
+  /**
+   * Only favourites.
+   *
+   * @generated from field: bool favourite = 5;
+   */
+  favourite: boolean;
+
+  /**
+   * Only chats with unread messages.
+   *
+   * @generated from field: bool unread = 6;
+   */
+  unread: boolean;
+
+  /**
+   * Only archived chats, or only others. Not set: both.
+   *
+   * @generated from field: optional bool archived = 7;
+   */
+  archived?: boolean | undefined;
+
+  /**
+   * Only hidden chats, instead of the others.
+   *
+   * @generated from field: bool hidden = 8;
+   */
+  hidden: boolean;
 };
 
 /**
@@ -1888,6 +1965,149 @@ export declare type ForgetContactsResponse = Message<"chatcore.v1.ForgetContacts
  * Use `create(ForgetContactsResponseSchema)` to create a new message.
  */
 export declare const ForgetContactsResponseSchema: GenMessage<ForgetContactsResponse>;
+
+/**
+ * SetChatSettingsRequest is the request of SetChatSettings.
+ *
+ * @generated from message chatcore.v1.SetChatSettingsRequest
+ */
+export declare type SetChatSettingsRequest = Message<"chatcore.v1.SetChatSettingsRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Which messages the user is notified of.
+   *
+   * @generated from field: chatcore.v1.NotifyLevel notify = 4;
+   */
+  notify: NotifyLevel;
+
+  /**
+   * When notifications are no longer muted. A time that has passed ends a mute.
+   *
+   * @generated from field: google.protobuf.Timestamp muted_until = 5;
+   */
+  mutedUntil?: Timestamp | undefined;
+
+  /**
+   * Whether the chat is a favourite of the user.
+   *
+   * @generated from field: optional bool favourite = 6;
+   */
+  favourite?: boolean | undefined;
+
+  /**
+   * Whether the user's chat list leaves the chat out.
+   *
+   * @generated from field: chatcore.v1.Hiding hidden = 7;
+   */
+  hidden: Hiding;
+
+  /**
+   * Id of the first message that counts as unread, also if the user has read it. Empty takes that back.
+   *
+   * @generated from field: optional string unread_from = 8;
+   */
+  unreadFrom?: string | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.SetChatSettingsRequest.
+ * Use `create(SetChatSettingsRequestSchema)` to create a new message.
+ */
+export declare const SetChatSettingsRequestSchema: GenMessage<SetChatSettingsRequest>;
+
+/**
+ * SetChatSettingsResponse is the response of SetChatSettings.
+ *
+ * @generated from message chatcore.v1.SetChatSettingsResponse
+ */
+export declare type SetChatSettingsResponse = Message<"chatcore.v1.SetChatSettingsResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.SetChatSettingsResponse.
+ * Use `create(SetChatSettingsResponseSchema)` to create a new message.
+ */
+export declare const SetChatSettingsResponseSchema: GenMessage<SetChatSettingsResponse>;
+
+/**
+ * GetChatSettingsRequest is the request of GetChatSettings.
+ *
+ * @generated from message chatcore.v1.GetChatSettingsRequest
+ */
+export declare type GetChatSettingsRequest = Message<"chatcore.v1.GetChatSettingsRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user whose settings are read. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * As of this seq. 0 for now.
+   *
+   * @generated from field: uint32 at_seq = 3;
+   */
+  atSeq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.GetChatSettingsRequest.
+ * Use `create(GetChatSettingsRequestSchema)` to create a new message.
+ */
+export declare const GetChatSettingsRequestSchema: GenMessage<GetChatSettingsRequest>;
+
+/**
+ * GetChatSettingsResponse is the response of GetChatSettings.
+ *
+ * @generated from message chatcore.v1.GetChatSettingsResponse
+ */
+export declare type GetChatSettingsResponse = Message<"chatcore.v1.GetChatSettingsResponse"> & {
+  /**
+   * The settings.
+   *
+   * @generated from field: chatcore.v1.UserChatSettings settings = 1;
+   */
+  settings?: UserChatSettings | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.GetChatSettingsResponse.
+ * Use `create(GetChatSettingsResponseSchema)` to create a new message.
+ */
+export declare const GetChatSettingsResponseSchema: GenMessage<GetChatSettingsResponse>;
 
 /**
  * Admission is what becomes of a user whom AddMembers names.
@@ -2173,7 +2393,8 @@ export declare const ChatService: GenService<{
   },
   /**
    * ListChats returns a page of a user's chats with title, role, unread count and last message, the chat with the latest message first. The set of chats
-   * is a moment behind the log; the rest is as of now. A page may have fewer chats than page_size although more follow.
+   * is a moment behind the log; the rest is as of now. A page may have fewer chats than page_size, or none, although more follow. Chats that the user has
+   * hidden are left out.
    *
    * @generated from rpc chatcore.v1.ChatService.ListChats
    */
@@ -2212,6 +2433,26 @@ export declare const ChatService: GenService<{
     methodKind: "unary";
     input: typeof ForgetContactsRequestSchema;
     output: typeof ForgetContactsResponseSchema;
+  },
+  /**
+   * SetChatSettings changes the settings that the actor, a member, has for a chat. Settings that are not set stay as they are.
+   *
+   * @generated from rpc chatcore.v1.ChatService.SetChatSettings
+   */
+  setChatSettings: {
+    methodKind: "unary";
+    input: typeof SetChatSettingsRequestSchema;
+    output: typeof SetChatSettingsResponseSchema;
+  },
+  /**
+   * GetChatSettings returns a user's own settings for a chat, as of now or as of a seq.
+   *
+   * @generated from rpc chatcore.v1.ChatService.GetChatSettings
+   */
+  getChatSettings: {
+    methodKind: "unary";
+    input: typeof GetChatSettingsRequestSchema;
+    output: typeof GetChatSettingsResponseSchema;
   },
 }>;
 

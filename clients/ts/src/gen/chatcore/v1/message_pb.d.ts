@@ -1043,6 +1043,13 @@ export declare type ListMessagesRequest = Message<"chatcore.v1.ListMessagesReque
     value: boolean;
     case: "oldest";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Whether changes of the chat count as items of the page too. They are returned in changes.
+   *
+   * @generated from field: bool include_changes = 20;
+   */
+  includeChanges: boolean;
 };
 
 /**
@@ -1070,6 +1077,13 @@ export declare type ListMessagesResponse = Message<"chatcore.v1.ListMessagesResp
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * With include_changes: the changes of the chat, its members, policy, pins, bans and mutes among the messages, by their seqs, oldest first.
+   *
+   * @generated from field: repeated chatcore.v1.Event changes = 20;
+   */
+  changes: Event[];
 };
 
 /**
@@ -1713,6 +1727,297 @@ export declare type ListMentionsResponse = Message<"chatcore.v1.ListMentionsResp
 export declare const ListMentionsResponseSchema: GenMessage<ListMentionsResponse>;
 
 /**
+ * PinMessageRequest is the request of PinMessage.
+ *
+ * @generated from message chatcore.v1.PinMessageRequest
+ */
+export declare type PinMessageRequest = Message<"chatcore.v1.PinMessageRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Id of the message. Required.
+   *
+   * @generated from field: string message_id = 4;
+   */
+  messageId: string;
+};
+
+/**
+ * Describes the message chatcore.v1.PinMessageRequest.
+ * Use `create(PinMessageRequestSchema)` to create a new message.
+ */
+export declare const PinMessageRequestSchema: GenMessage<PinMessageRequest>;
+
+/**
+ * PinMessageResponse is the response of PinMessage.
+ *
+ * @generated from message chatcore.v1.PinMessageResponse
+ */
+export declare type PinMessageResponse = Message<"chatcore.v1.PinMessageResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.PinMessageResponse.
+ * Use `create(PinMessageResponseSchema)` to create a new message.
+ */
+export declare const PinMessageResponseSchema: GenMessage<PinMessageResponse>;
+
+/**
+ * UnpinMessageRequest is the request of UnpinMessage.
+ *
+ * @generated from message chatcore.v1.UnpinMessageRequest
+ */
+export declare type UnpinMessageRequest = Message<"chatcore.v1.UnpinMessageRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the acting user. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of the command, 1 to 128 bytes. Required, or an Idempotency-Key header.
+   *
+   * @generated from field: string command_id = 3;
+   */
+  commandId: string;
+
+  /**
+   * Id of the message. Required.
+   *
+   * @generated from field: string message_id = 4;
+   */
+  messageId: string;
+};
+
+/**
+ * Describes the message chatcore.v1.UnpinMessageRequest.
+ * Use `create(UnpinMessageRequestSchema)` to create a new message.
+ */
+export declare const UnpinMessageRequestSchema: GenMessage<UnpinMessageRequest>;
+
+/**
+ * UnpinMessageResponse is the response of UnpinMessage.
+ *
+ * @generated from message chatcore.v1.UnpinMessageResponse
+ */
+export declare type UnpinMessageResponse = Message<"chatcore.v1.UnpinMessageResponse"> & {
+  /**
+   * Result of the command.
+   *
+   * @generated from field: chatcore.v1.CommandResult result = 1;
+   */
+  result?: CommandResult | undefined;
+};
+
+/**
+ * Describes the message chatcore.v1.UnpinMessageResponse.
+ * Use `create(UnpinMessageResponseSchema)` to create a new message.
+ */
+export declare const UnpinMessageResponseSchema: GenMessage<UnpinMessageResponse>;
+
+/**
+ * ListPinsRequest is the request of ListPins.
+ *
+ * @generated from message chatcore.v1.ListPinsRequest
+ */
+export declare type ListPinsRequest = Message<"chatcore.v1.ListPinsRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * As of this seq. 0 for now.
+   *
+   * @generated from field: uint32 at_seq = 3;
+   */
+  atSeq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.ListPinsRequest.
+ * Use `create(ListPinsRequestSchema)` to create a new message.
+ */
+export declare const ListPinsRequestSchema: GenMessage<ListPinsRequest>;
+
+/**
+ * ListPinsResponse is the response of ListPins.
+ *
+ * @generated from message chatcore.v1.ListPinsResponse
+ */
+export declare type ListPinsResponse = Message<"chatcore.v1.ListPinsResponse"> & {
+  /**
+   * The pinned messages, at most 100.
+   *
+   * @generated from field: repeated chatcore.v1.Message messages = 1;
+   */
+  messages: Message$1[];
+};
+
+/**
+ * Describes the message chatcore.v1.ListPinsResponse.
+ * Use `create(ListPinsResponseSchema)` to create a new message.
+ */
+export declare const ListPinsResponseSchema: GenMessage<ListPinsResponse>;
+
+/**
+ * ListReadByRequest is the request of ListReadBy.
+ *
+ * @generated from message chatcore.v1.ListReadByRequest
+ */
+export declare type ListReadByRequest = Message<"chatcore.v1.ListReadByRequest"> & {
+  /**
+   * Id of the chat. Required.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
+   *
+   * @generated from field: string actor_id = 2;
+   */
+  actorId: string;
+
+  /**
+   * Id of a message of the main timeline. Required.
+   *
+   * @generated from field: string message_id = 3;
+   */
+  messageId: string;
+
+  /**
+   * As of this seq. 0 for now.
+   *
+   * @generated from field: uint32 at_seq = 4;
+   */
+  atSeq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.ListReadByRequest.
+ * Use `create(ListReadByRequestSchema)` to create a new message.
+ */
+export declare const ListReadByRequestSchema: GenMessage<ListReadByRequest>;
+
+/**
+ * ListReadByResponse is the response of ListReadBy.
+ *
+ * @generated from message chatcore.v1.ListReadByResponse
+ */
+export declare type ListReadByResponse = Message<"chatcore.v1.ListReadByResponse"> & {
+  /**
+   * Ids of the readers, sorted.
+   *
+   * @generated from field: repeated string user_ids = 1;
+   */
+  userIds: string[];
+};
+
+/**
+ * Describes the message chatcore.v1.ListReadByResponse.
+ * Use `create(ListReadByResponseSchema)` to create a new message.
+ */
+export declare const ListReadByResponseSchema: GenMessage<ListReadByResponse>;
+
+/**
+ * GetUnreadTotalsRequest is the request of GetUnreadTotals.
+ *
+ * @generated from message chatcore.v1.GetUnreadTotalsRequest
+ */
+export declare type GetUnreadTotalsRequest = Message<"chatcore.v1.GetUnreadTotalsRequest"> & {
+  /**
+   * Id of the user whose messages are counted. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Whether chats count too that the user has muted, or is not notified of.
+   *
+   * @generated from field: bool include_muted = 2;
+   */
+  includeMuted: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.GetUnreadTotalsRequest.
+ * Use `create(GetUnreadTotalsRequestSchema)` to create a new message.
+ */
+export declare const GetUnreadTotalsRequestSchema: GenMessage<GetUnreadTotalsRequest>;
+
+/**
+ * GetUnreadTotalsResponse is the response of GetUnreadTotals.
+ *
+ * @generated from message chatcore.v1.GetUnreadTotalsResponse
+ */
+export declare type GetUnreadTotalsResponse = Message<"chatcore.v1.GetUnreadTotalsResponse"> & {
+  /**
+   * Chats with unread messages.
+   *
+   * @generated from field: uint32 chats = 1;
+   */
+  chats: number;
+
+  /**
+   * Unread messages of others.
+   *
+   * @generated from field: uint32 messages = 2;
+   */
+  messages: number;
+};
+
+/**
+ * Describes the message chatcore.v1.GetUnreadTotalsResponse.
+ * Use `create(GetUnreadTotalsResponseSchema)` to create a new message.
+ */
+export declare const GetUnreadTotalsResponseSchema: GenMessage<GetUnreadTotalsResponse>;
+
+/**
  * MessageService sends and changes messages, moves read marks, records custom events, and reads messages and unread counts.
  *
  * Every command is idempotent: under the same message_id or command_id (or Idempotency-Key header) of the same actor it has its effect once, and returns
@@ -1914,6 +2219,56 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof ListMentionsRequestSchema;
     output: typeof ListMentionsResponseSchema;
+  },
+  /**
+   * PinMessage pins a message to its chat. An admin or owner may, unless the policy says otherwise. Pinned already, it changes nothing.
+   *
+   * @generated from rpc chatcore.v1.MessageService.PinMessage
+   */
+  pinMessage: {
+    methodKind: "unary";
+    input: typeof PinMessageRequestSchema;
+    output: typeof PinMessageResponseSchema;
+  },
+  /**
+   * UnpinMessage removes the pin of a message. Not pinned, it changes nothing.
+   *
+   * @generated from rpc chatcore.v1.MessageService.UnpinMessage
+   */
+  unpinMessage: {
+    methodKind: "unary";
+    input: typeof UnpinMessageRequestSchema;
+    output: typeof UnpinMessageResponseSchema;
+  },
+  /**
+   * ListPins returns the pinned messages of a chat in their present state, in the order in which they were pinned, as of now or as of a seq.
+   *
+   * @generated from rpc chatcore.v1.MessageService.ListPins
+   */
+  listPins: {
+    methodKind: "unary";
+    input: typeof ListPinsRequestSchema;
+    output: typeof ListPinsResponseSchema;
+  },
+  /**
+   * ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members.
+   *
+   * @generated from rpc chatcore.v1.MessageService.ListReadBy
+   */
+  listReadBy: {
+    methodKind: "unary";
+    input: typeof ListReadByRequestSchema;
+    output: typeof ListReadByResponseSchema;
+  },
+  /**
+   * GetUnreadTotals returns how many messages of others a user has not read in all chats together.
+   *
+   * @generated from rpc chatcore.v1.MessageService.GetUnreadTotals
+   */
+  getUnreadTotals: {
+    methodKind: "unary";
+    input: typeof GetUnreadTotalsRequestSchema;
+    output: typeof GetUnreadTotalsResponseSchema;
   },
 }>;
 

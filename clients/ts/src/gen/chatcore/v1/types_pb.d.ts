@@ -407,6 +407,20 @@ export declare type Message = Message$1<"chatcore.v1.Message"> & {
    * @generated from field: chatcore.v1.ThreadSummary thread = 33;
    */
   thread?: ThreadSummary | undefined;
+
+  /**
+   * When the message was pinned. Not set if it is not pinned.
+   *
+   * @generated from field: google.protobuf.Timestamp pinned_at = 34;
+   */
+  pinnedAt?: Timestamp | undefined;
+
+  /**
+   * Id of the user that pinned the message.
+   *
+   * @generated from field: string pinned_by = 35;
+   */
+  pinnedBy: string;
 };
 
 /**
@@ -517,6 +531,68 @@ export declare type Thread = Message$1<"chatcore.v1.Thread"> & {
  * Use `create(ThreadSchema)` to create a new message.
  */
 export declare const ThreadSchema: GenMessage<Thread>;
+
+/**
+ * UserChatSettings are the settings of one user for a chat.
+ *
+ * @generated from message chatcore.v1.UserChatSettings
+ */
+export declare type UserChatSettings = Message$1<"chatcore.v1.UserChatSettings"> & {
+  /**
+   * Which messages the user is notified of.
+   *
+   * @generated from field: chatcore.v1.NotifyLevel notify = 1;
+   */
+  notify: NotifyLevel;
+
+  /**
+   * When notifications are no longer muted. Not set if they are not muted.
+   *
+   * @generated from field: google.protobuf.Timestamp muted_until = 2;
+   */
+  mutedUntil?: Timestamp | undefined;
+
+  /**
+   * Whether the chat is a favourite of the user.
+   *
+   * @generated from field: bool favourite = 3;
+   */
+  favourite: boolean;
+
+  /**
+   * Whether the user's chat list leaves the chat out.
+   *
+   * @generated from field: chatcore.v1.Hiding hidden = 4;
+   */
+  hidden: Hiding;
+
+  /**
+   * With HIDING_UNTIL_MESSAGE: place of the chat's last event when it was hidden. A later message shows the chat.
+   *
+   * @generated from field: uint32 hidden_seq = 5;
+   */
+  hiddenSeq: number;
+
+  /**
+   * Place of the first message that the user marked as unread, 0 if there is none. A read mark, or a message of the user, that is later than unread_at_seq ends that.
+   *
+   * @generated from field: uint32 unread_seq = 6;
+   */
+  unreadSeq: number;
+
+  /**
+   * Place of the change that set unread_seq.
+   *
+   * @generated from field: uint32 unread_at_seq = 7;
+   */
+  unreadAtSeq: number;
+};
+
+/**
+ * Describes the message chatcore.v1.UserChatSettings.
+ * Use `create(UserChatSettingsSchema)` to create a new message.
+ */
+export declare const UserChatSettingsSchema: GenMessage<UserChatSettings>;
 
 /**
  * Role is the set of rights of a member. A higher role includes the rights of the lower ones.
