@@ -145,12 +145,13 @@ func (c *Chats) NotifyMarksEnded(ended func()) {
 
 func (c *Chats) now() time.Time { return domain.Instant(c.clock.Now()) }
 
-// Create starts a chat, with its owner and its first members in one step. It returns [domain.ErrChatExists] if the id is taken, and
+// Create starts a chat, with its owner, its first members and its metadata in one step. It returns [domain.ErrChatExists] if the id is taken, and
 // [domain.ErrInvalid] if it is reserved ([domain.ReservedChatID]). It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand]
 // members, or if one of them or the owner is in [Caps.ChatsPerUser] chats.
 func (c *Chats) Create(ctx context.Context, cmd domain.Create) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
-	if err := firstError(checkChat(cmd.Chat, cmd.Actor), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
+	metadata, invalid := c.metadataChange(cmd.Metadata, nil)
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err, invalid); err != nil {
 		return Done{}, err
 	}
 	if err := c.policy.Caps.checkMembers(cmd.Chat, cmd.Actor, cmd.Members); err != nil {
@@ -161,11 +162,11 @@ func (c *Chats) Create(ctx context.Context, cmd domain.Create) (Done, error) {
 		wants: want(domain.ChatEntity()),
 		joins: append([]domain.UserID{cmd.Actor}, cmd.Members...),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.theChat().Create(cmd.Chat, title, cmd.Actor, cmd.Members, c.now())
+			return s.theChat().Create(cmd.Chat, title, cmd.Actor, cmd.Members, metadata, c.now())
 		},
 		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitCreate),
 		gate:   GateQuestion{Kind: GateCreate, Actor: cmd.Actor, Chat: cmd.Chat, Targets: cmd.Members},
-		args:   arguments{string(title), userSet(cmd.Actor, cmd.Members)},
+		args:   arguments{string(title), userSet(cmd.Actor, cmd.Members), valuesText(metadata.Set)},
 	})
 }
 

@@ -73,7 +73,7 @@ type DeletedChat struct {
 const evictTogether = 64
 
 // DeleteChat closes a chat for good, removes all members and erases all messages. No command changes the chat any more: members are none, and
-// [domain.ErrChatExists] is returned for its id. Titles and custom events stay in the log.
+// [domain.ErrChatExists] is returned for its id. [Chats.OpenDirect] alone creates a deleted direct chat anew. Titles, metadata and custom events stay in the log.
 //
 // The deletion takes about two round trips for each message. It can be given again at any time, by the same user or by a trusted caller, and continues where it
 // ended. report, unless nil, is called after each erased message; if it returns an error, the deletion ends with it.
@@ -82,26 +82,33 @@ func (c *Chats) DeleteChat(ctx context.Context, cmd domain.DeleteChat, report fu
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), err); err != nil {
 		return DeletedChat{}, err
 	}
+	var last domain.Seq // of the chat that is deleted; direct chats may go on
 	closing := command{
 		name: "delete-chat", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command, wants: want(domain.ChatEntity()),
 		args: arguments{string(reason), strconv.FormatBool(cmd.Trusted)},
 		decide: func(s *state) ([]domain.Durable, error) {
+			last = s.head
 			return s.theChat().DeleteTrusted(cmd.Actor, reason, c.now())
 		},
+		again: func(s *state, _ Done, _ int) { last = s.entity(domain.CommandEntity(cmd.Actor, cmd.Command)).Version },
 	}
 	if !cmd.Trusted {
 		closing.wants.add(domain.MemberEntity(cmd.Actor))
 		closing.decide = func(s *state) ([]domain.Durable, error) {
+			last = s.head
 			return s.theChat().Delete(s.member(cmd.Actor), reason, c.now())
 		}
 	}
 	if deleted.Done, err = c.run(ctx, closing); err != nil {
 		return deleted, err
 	}
+	if deleted.Changed {
+		last = deleted.Seq
+	}
 	if deleted.Members, err = c.evict(ctx, cmd); err != nil {
 		return deleted, err
 	}
-	deleted.Messages, err = c.eraseAll(ctx, cmd, report)
+	deleted.Messages, err = c.eraseAll(ctx, cmd, last, report)
 	return deleted, err
 }
 
@@ -123,6 +130,9 @@ func (c *Chats) evict(ctx context.Context, cmd domain.DeleteChat) (n int, err er
 			for i, user := range some {
 				members[i] = s.member(user)
 			}
+			if chat := s.theChat(); chat.Kind == domain.Direct && !chat.Deleted() {
+				return nil, nil // it began again after its members were removed
+			}
 			events, err := s.theChat().Evict(cmd.Actor, members, c.now())
 			removed = len(events)
 			return events, err
@@ -135,8 +145,8 @@ func (c *Chats) evict(ctx context.Context, cmd domain.DeleteChat) (n int, err er
 	return n, nil
 }
 
-// eraseAll erases the messages of a deleted chat and returns the number of those that were not erased yet.
-func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, report func(domain.MessageID, Erased) error) (n int, err error) {
+// eraseAll erases the messages of a deleted chat up to a seq, and returns the number of those that were not erased yet.
+func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, last domain.Seq, report func(domain.MessageID, Erased) error) (n int, err error) {
 	for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; {
 		page, err := c.log.Search(ctx, cmd.Chat, ports.Filter{Messages: true}, r)
 		if err != nil {
@@ -147,6 +157,9 @@ func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, report func
 				return n, &unreadable.NewerVersionError
 			}
 			sent, _ := record.Event.(domain.MessageNew)
+			if record.Seq > last {
+				return n, nil
+			}
 			if sent.Erased {
 				continue
 			}

@@ -78,12 +78,19 @@ func (c *Chat) applyUpdate(u ChatUpdate) {
 	}
 }
 
-// Create starts a chat; by becomes its owner and the others plain members.
-func (c Chat) Create(id ChatID, title Title, by UserID, others []UserID, at time.Time) ([]Durable, error) {
+// Create starts a chat with its metadata, which may lack; by becomes its owner and the others plain members.
+func (c Chat) Create(id ChatID, title Title, by UserID, others []UserID, metadata MetadataChange, at time.Time) ([]Durable, error) {
 	if c.Exists() {
 		return nil, refuse(ErrChatExists, "chat %q was created by %q", id, c.CreatedBy)
 	}
 	events := []Durable{ChatUpdate{Chat: id, Actor: by, Change: Created, Title: title, At: at}}
+	if len(metadata.Set) > 0 {
+		described, err := metadata.event(id, by, Metadata{}, at)
+		if err := firstOf(metadata.Check(), err); err != nil {
+			return nil, err
+		}
+		events = append(events, described...)
+	}
 	seen := map[UserID]struct{}{by: {}}
 	for _, user := range others {
 		if _, twice := seen[user]; twice {
