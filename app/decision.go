@@ -30,6 +30,11 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 }
 
 func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error) {
+	if cmd.prepare != nil {
+		if err := cmd.prepare(ctx); err != nil {
+			return Done{}, err
+		}
+	}
 	s := newState(cmd)
 	fresh := !c.entities.Cached(cmd.chat, s.entities) || !c.refresh(ctx, cmd, s, 0)
 	var conflict error

@@ -164,10 +164,12 @@ const (
 	Admitted      Admission = iota + 1
 	AlreadyMember           // in any role
 	NotAdmitted             // the user is banned
+	BlocksActor             // the user blocks the actor in their direct chat
 )
 
-// AddAll makes users plain members, in one step. It returns what became of each, in their order; of a user who is named twice only the first time counts.
-func (c Chat) AddAll(by Member, targets []Member, at time.Time) ([]Durable, []Admission, error) {
+// AddAll makes users plain members, in one step. It returns what became of each, in their order; of a user who is named twice only the first time counts. blocks reports
+// whether a user blocks the actor.
+func (c Chat) AddAll(by Member, targets []Member, blocks func(UserID) bool, at time.Time) ([]Durable, []Admission, error) {
 	if err := c.mayAdd(by); err != nil {
 		return nil, nil, err
 	}
@@ -179,6 +181,8 @@ func (c Chat) AddAll(by Member, targets []Member, at time.Time) ([]Durable, []Ad
 			admissions[i] = AlreadyMember
 		case target.joinable(c.ID, at) != nil:
 			admissions[i] = NotAdmitted
+		case blocks(target.User):
+			admissions[i] = BlocksActor
 		default:
 			admissions[i] = Admitted
 			events = append(events, ChatUpdate{Chat: c.ID, Actor: by.User, Change: MemberAdded, User: target.User, Role: RoleMember, At: at})

@@ -174,7 +174,7 @@ func TestDirectChat(t *testing.T) {
 		},
 		"delete": func(c domain.Chat, by domain.Member) ([]domain.Durable, error) { return c.Delete(by, "", noon) },
 		"bulk add": func(c domain.Chat, by domain.Member) ([]domain.Durable, error) {
-			events, _, err := c.AddAll(by, []domain.Member{{User: "eve"}}, noon)
+			events, _, err := c.AddAll(by, []domain.Member{{User: "eve"}}, nil, noon)
 			return events, err
 		},
 		"ban": func(c domain.Chat, by domain.Member) ([]domain.Durable, error) {
