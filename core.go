@@ -44,6 +44,7 @@ type Core struct {
 	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
 	Erasures *app.Erasures   // erasures of users
+	Users    *app.Users      // departures of users
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
 	Feeds    *feed.Hub       // live feeds of chats
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
@@ -223,6 +224,7 @@ func newCore(
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Access: access, Sessions: sessions, Limits: limits, Feeds: feeds, Helpers: m.helpers.Client,
 		Erasures: app.NewErasures(chats, queries, sessions),
+		Users:    app.NewUsers(chats, queries, sessions),
 		deps:     m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}

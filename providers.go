@@ -103,9 +103,9 @@ func newQueries(log app.Log, entities *entity.Loader, views projection.Views, cl
 	return app.NewQueries(log, entities, views).WithContacts(p.contacts).WithClock(clock).WithDirectIDs(p.directIDs)
 }
 
-func newPolicy(c Config, p overrides, views projection.Views) app.Policy {
+func newPolicy(c Config, p overrides, views projection.Views, log app.Log) app.Policy {
 	policy := c.policy()
-	policy.Gate, policy.DirectIDs, policy.Views = p.gate, p.directIDs, views
+	policy.Gate, policy.DirectIDs, policy.Views, policy.DirectChats = p.gate, p.directIDs, views, log
 	return policy
 }
 

@@ -36,6 +36,8 @@ const (
 	Admission_ADMISSION_MEMBER Admission = 2
 	// The user is banned.
 	Admission_ADMISSION_BANNED Admission = 3
+	// The user blocks the actor in their direct chat, and the server checks that.
+	Admission_ADMISSION_BLOCKED Admission = 4
 )
 
 // Enum value maps for Admission.
@@ -45,12 +47,14 @@ var (
 		1: "ADMISSION_ADDED",
 		2: "ADMISSION_MEMBER",
 		3: "ADMISSION_BANNED",
+		4: "ADMISSION_BLOCKED",
 	}
 	Admission_value = map[string]int32{
 		"ADMISSION_UNSPECIFIED": 0,
 		"ADMISSION_ADDED":       1,
 		"ADMISSION_MEMBER":      2,
 		"ADMISSION_BANNED":      3,
+		"ADMISSION_BLOCKED":     4,
 	}
 )
 
@@ -93,7 +97,9 @@ type CreateChatRequest struct {
 	// Title, at most 256 bytes. Defaults to none.
 	Title string `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
 	// Ids of users that become plain members, at most the server's cap (256 by default). Repetitions count once.
-	MemberIds     []string `protobuf:"bytes,5,rep,name=member_ids,json=memberIds,proto3" json:"member_ids,omitempty"`
+	MemberIds []string `protobuf:"bytes,5,rep,name=member_ids,json=memberIds,proto3" json:"member_ids,omitempty"`
+	// Metadata by key: the JSON text of each value. Keys and values are those of UpdateChatMetadata.
+	Metadata      map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +165,13 @@ func (x *CreateChatRequest) GetTitle() string {
 func (x *CreateChatRequest) GetMemberIds() []string {
 	if x != nil {
 		return x.MemberIds
+	}
+	return nil
+}
+
+func (x *CreateChatRequest) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
 	}
 	return nil
 }
@@ -3667,11 +3680,387 @@ func (*ForgetContactsResponse) Descriptor() ([]byte, []int) {
 	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{57}
 }
 
+// ListBlockedRequest is the request of ListBlocked.
+type ListBlockedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user who blocks. Required from a service; a user leaves it empty or names itself.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Users at most, 1 to 256. Defaults to 50.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before. Empty for the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockedRequest) Reset() {
+	*x = ListBlockedRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockedRequest) ProtoMessage() {}
+
+func (x *ListBlockedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockedRequest.ProtoReflect.Descriptor instead.
+func (*ListBlockedRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ListBlockedRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListBlockedRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBlockedRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListBlockedResponse is the response of ListBlocked.
+type ListBlockedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The users.
+	Users []*BlockedUser `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// Token of the next page. Empty if this is the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockedResponse) Reset() {
+	*x = ListBlockedResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockedResponse) ProtoMessage() {}
+
+func (x *ListBlockedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockedResponse.ProtoReflect.Descriptor instead.
+func (*ListBlockedResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ListBlockedResponse) GetUsers() []*BlockedUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ListBlockedResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// BlockedUser is a user whom another one blocks.
+type BlockedUser struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Id of their direct chat.
+	ChatId        string `protobuf:"bytes,2,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockedUser) Reset() {
+	*x = BlockedUser{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockedUser) ProtoMessage() {}
+
+func (x *BlockedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockedUser.ProtoReflect.Descriptor instead.
+func (*BlockedUser) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *BlockedUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *BlockedUser) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+// DepartUserRequest is the request of DepartUser.
+type DepartUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user. Required.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Ids of members that become owners, by chat, of groups whose last owner the user is. Defaults to the admin who joined first, or without admins to the member who joined
+	// first.
+	SuccessorIds  map[string]string `protobuf:"bytes,2,rep,name=successor_ids,json=successorIds,proto3" json:"successor_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DepartUserRequest) Reset() {
+	*x = DepartUserRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepartUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepartUserRequest) ProtoMessage() {}
+
+func (x *DepartUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepartUserRequest.ProtoReflect.Descriptor instead.
+func (*DepartUserRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *DepartUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DepartUserRequest) GetSuccessorIds() map[string]string {
+	if x != nil {
+		return x.SuccessorIds
+	}
+	return nil
+}
+
+// DepartUserResponse is the response of DepartUser.
+type DepartUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chats that the user has left by this call, at most 256, and chats that the user could not leave.
+	Chats []*DepartedChat `protobuf:"bytes,1,rep,name=chats,proto3" json:"chats,omitempty"`
+	// Whether the user is in no other chats. Otherwise the call must be given again.
+	Complete bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	// Number of sessions that were closed. They are closed by the last call.
+	Sessions      uint32 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DepartUserResponse) Reset() {
+	*x = DepartUserResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepartUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepartUserResponse) ProtoMessage() {}
+
+func (x *DepartUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepartUserResponse.ProtoReflect.Descriptor instead.
+func (*DepartUserResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *DepartUserResponse) GetChats() []*DepartedChat {
+	if x != nil {
+		return x.Chats
+	}
+	return nil
+}
+
+func (x *DepartUserResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *DepartUserResponse) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+// DepartedChat is what became of a chat that a user departs from.
+type DepartedChat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the new owner. Empty if the chat needed none.
+	SuccessorId string `protobuf:"bytes,2,opt,name=successor_id,json=successorId,proto3" json:"successor_id,omitempty"`
+	// Whether nobody else was a member: the chat is archived and has no owner.
+	Closed bool `protobuf:"varint,3,opt,name=closed,proto3" json:"closed,omitempty"`
+	// Reason for which the user is still a member, such as last_owner or not_member. Empty if the user has left.
+	Failure string `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The same as a sentence.
+	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DepartedChat) Reset() {
+	*x = DepartedChat{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepartedChat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepartedChat) ProtoMessage() {}
+
+func (x *DepartedChat) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepartedChat.ProtoReflect.Descriptor instead.
+func (*DepartedChat) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *DepartedChat) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *DepartedChat) GetSuccessorId() string {
+	if x != nil {
+		return x.SuccessorId
+	}
+	return ""
+}
+
+func (x *DepartedChat) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *DepartedChat) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *DepartedChat) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 var File_chatcore_v1_chat_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\n" +
-	"\x16chatcore/v1/chat.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x01\n" +
+	"\x16chatcore/v1/chat.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x02\n" +
 	"\x11CreateChatRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
@@ -3679,7 +4068,11 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x14\n" +
 	"\x05title\x18\x04 \x01(\tR\x05title\x12\x1d\n" +
 	"\n" +
-	"member_ids\x18\x05 \x03(\tR\tmemberIds\"H\n" +
+	"member_ids\x18\x05 \x03(\tR\tmemberIds\x12H\n" +
+	"\bmetadata\x18\x06 \x03(\v2,.chatcore.v1.CreateChatRequest.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
 	"\x12CreateChatResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"|\n" +
 	"\x11RenameChatRequest\x12\x17\n" +
@@ -3925,12 +4318,40 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n" +
 	"\x15ForgetContactsRequest\x12\x19\n" +
 	"\buser_ids\x18\x01 \x03(\tR\auserIds\"\x18\n" +
-	"\x16ForgetContactsResponse*g\n" +
+	"\x16ForgetContactsResponse\"i\n" +
+	"\x12ListBlockedRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"m\n" +
+	"\x13ListBlockedResponse\x12.\n" +
+	"\x05users\x18\x01 \x03(\v2\x18.chatcore.v1.BlockedUserR\x05users\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n" +
+	"\vBlockedUser\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x17\n" +
+	"\achat_id\x18\x02 \x01(\tR\x06chatId\"\xc4\x01\n" +
+	"\x11DepartUserRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12U\n" +
+	"\rsuccessor_ids\x18\x02 \x03(\v20.chatcore.v1.DepartUserRequest.SuccessorIdsEntryR\fsuccessorIds\x1a?\n" +
+	"\x11SuccessorIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"}\n" +
+	"\x12DepartUserResponse\x12/\n" +
+	"\x05chats\x18\x01 \x03(\v2\x19.chatcore.v1.DepartedChatR\x05chats\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\rR\bsessions\"\x96\x01\n" +
+	"\fDepartedChat\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12!\n" +
+	"\fsuccessor_id\x18\x02 \x01(\tR\vsuccessorId\x12\x16\n" +
+	"\x06closed\x18\x03 \x01(\bR\x06closed\x12\x18\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem*~\n" +
 	"\tAdmission\x12\x19\n" +
 	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fADMISSION_ADDED\x10\x01\x12\x14\n" +
 	"\x10ADMISSION_MEMBER\x10\x02\x12\x14\n" +
-	"\x10ADMISSION_BANNED\x10\x032\x8d\x12\n" +
+	"\x10ADMISSION_BANNED\x10\x03\x12\x15\n" +
+	"\x11ADMISSION_BLOCKED\x10\x042\xb3\x13\n" +
 	"\vChatService\x12M\n" +
 	"\n" +
 	"CreateChat\x12\x1e.chatcore.v1.CreateChatRequest\x1a\x1f.chatcore.v1.CreateChatResponse\x12M\n" +
@@ -3955,7 +4376,10 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x12UpdateChatMetadata\x12&.chatcore.v1.UpdateChatMetadataRequest\x1a'.chatcore.v1.UpdateChatMetadataResponse\x12a\n" +
 	"\x0fGetChatMetadata\x12#.chatcore.v1.GetChatMetadataRequest\x1a$.chatcore.v1.GetChatMetadataResponse\"\x03\x90\x02\x01\x12d\n" +
 	"\x10ListRestrictions\x12$.chatcore.v1.ListRestrictionsRequest\x1a%.chatcore.v1.ListRestrictionsResponse\"\x03\x90\x02\x01\x12[\n" +
-	"\rGetDirectChat\x12!.chatcore.v1.GetDirectChatRequest\x1a\".chatcore.v1.GetDirectChatResponse\"\x03\x90\x02\x01\x12I\n" +
+	"\rGetDirectChat\x12!.chatcore.v1.GetDirectChatRequest\x1a\".chatcore.v1.GetDirectChatResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vListBlocked\x12\x1f.chatcore.v1.ListBlockedRequest\x1a .chatcore.v1.ListBlockedResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\n" +
+	"DepartUser\x12\x1e.chatcore.v1.DepartUserRequest\x1a\x1f.chatcore.v1.DepartUserResponse\x12I\n" +
 	"\aGetChat\x12\x1b.chatcore.v1.GetChatRequest\x1a\x1c.chatcore.v1.GetChatResponse\"\x03\x90\x02\x01\x12O\n" +
 	"\tGetMember\x12\x1d.chatcore.v1.GetMemberRequest\x1a\x1e.chatcore.v1.GetMemberResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\vListMembers\x12\x1f.chatcore.v1.ListMembersRequest\x1a .chatcore.v1.ListMembersResponse\"\x03\x90\x02\x01\x12O\n" +
@@ -3977,7 +4401,7 @@ func file_chatcore_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_chatcore_v1_chat_proto_goTypes = []any{
 	(Admission)(0),                     // 0: chatcore.v1.Admission
 	(*CreateChatRequest)(nil),          // 1: chatcore.v1.CreateChatRequest
@@ -4038,119 +4462,135 @@ var file_chatcore_v1_chat_proto_goTypes = []any{
 	(*ListContactsResponse)(nil),       // 56: chatcore.v1.ListContactsResponse
 	(*ForgetContactsRequest)(nil),      // 57: chatcore.v1.ForgetContactsRequest
 	(*ForgetContactsResponse)(nil),     // 58: chatcore.v1.ForgetContactsResponse
-	nil,                                // 59: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	nil,                                // 60: chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	nil,                                // 61: chatcore.v1.GetChatMetadataResponse.ValuesEntry
-	(*CommandResult)(nil),              // 62: chatcore.v1.CommandResult
-	(Visibility)(0),                    // 63: chatcore.v1.Visibility
-	(Restriction)(0),                   // 64: chatcore.v1.Restriction
-	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
-	(*Chat)(nil),                       // 66: chatcore.v1.Chat
-	(Role)(0),                          // 67: chatcore.v1.Role
-	(*Member)(nil),                     // 68: chatcore.v1.Member
-	(*Message)(nil),                    // 69: chatcore.v1.Message
+	(*ListBlockedRequest)(nil),         // 59: chatcore.v1.ListBlockedRequest
+	(*ListBlockedResponse)(nil),        // 60: chatcore.v1.ListBlockedResponse
+	(*BlockedUser)(nil),                // 61: chatcore.v1.BlockedUser
+	(*DepartUserRequest)(nil),          // 62: chatcore.v1.DepartUserRequest
+	(*DepartUserResponse)(nil),         // 63: chatcore.v1.DepartUserResponse
+	(*DepartedChat)(nil),               // 64: chatcore.v1.DepartedChat
+	nil,                                // 65: chatcore.v1.CreateChatRequest.MetadataEntry
+	nil,                                // 66: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	nil,                                // 67: chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	nil,                                // 68: chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	nil,                                // 69: chatcore.v1.DepartUserRequest.SuccessorIdsEntry
+	(*CommandResult)(nil),              // 70: chatcore.v1.CommandResult
+	(Visibility)(0),                    // 71: chatcore.v1.Visibility
+	(Restriction)(0),                   // 72: chatcore.v1.Restriction
+	(*timestamppb.Timestamp)(nil),      // 73: google.protobuf.Timestamp
+	(*Chat)(nil),                       // 74: chatcore.v1.Chat
+	(Role)(0),                          // 75: chatcore.v1.Role
+	(*Member)(nil),                     // 76: chatcore.v1.Member
+	(*Message)(nil),                    // 77: chatcore.v1.Message
 }
 var file_chatcore_v1_chat_proto_depIdxs = []int32{
-	62, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 3: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 4: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 5: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 6: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
-	15, // 7: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
-	0,  // 8: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
-	62, // 9: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 10: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
-	63, // 11: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
-	59, // 12: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	62, // 13: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
-	64, // 14: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
-	65, // 15: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
-	62, // 16: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	60, // 17: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	62, // 18: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
-	61, // 19: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
-	32, // 20: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
-	64, // 21: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
-	65, // 22: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
-	65, // 23: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
-	66, // 24: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
-	62, // 25: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	62, // 26: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	67, // 27: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
-	62, // 28: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	67, // 29: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
-	62, // 30: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 31: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
-	68, // 32: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
-	68, // 33: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
-	67, // 34: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
-	65, // 35: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
-	65, // 36: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
-	69, // 37: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
-	49, // 38: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
-	54, // 39: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
-	67, // 40: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	1,  // 41: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
-	3,  // 42: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
-	5,  // 43: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
-	9,  // 44: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
-	7,  // 45: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
-	11, // 46: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
-	35, // 47: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
-	37, // 48: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
-	39, // 49: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
-	41, // 50: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
-	13, // 51: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
-	16, // 52: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
-	18, // 53: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
-	20, // 54: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
-	22, // 55: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
-	24, // 56: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
-	26, // 57: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
-	28, // 58: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
-	30, // 59: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
-	33, // 60: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
-	43, // 61: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
-	45, // 62: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
-	47, // 63: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
-	50, // 64: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
-	52, // 65: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
-	55, // 66: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
-	57, // 67: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
-	2,  // 68: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
-	4,  // 69: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
-	6,  // 70: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
-	10, // 71: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
-	8,  // 72: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
-	12, // 73: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
-	36, // 74: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
-	38, // 75: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
-	40, // 76: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
-	42, // 77: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
-	14, // 78: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
-	17, // 79: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
-	19, // 80: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
-	21, // 81: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
-	23, // 82: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
-	25, // 83: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
-	27, // 84: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
-	29, // 85: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
-	31, // 86: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
-	34, // 87: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
-	44, // 88: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
-	46, // 89: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
-	48, // 90: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
-	51, // 91: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
-	53, // 92: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
-	56, // 93: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
-	58, // 94: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
-	68, // [68:95] is the sub-list for method output_type
-	41, // [41:68] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	65, // 0: chatcore.v1.CreateChatRequest.metadata:type_name -> chatcore.v1.CreateChatRequest.MetadataEntry
+	70, // 1: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 2: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 3: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 4: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 5: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 6: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 7: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
+	15, // 8: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
+	0,  // 9: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
+	70, // 10: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 11: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
+	71, // 12: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
+	66, // 13: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	70, // 14: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
+	72, // 15: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
+	73, // 16: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
+	70, // 17: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	67, // 18: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	70, // 19: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
+	68, // 20: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	32, // 21: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
+	72, // 22: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
+	73, // 23: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
+	73, // 24: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
+	74, // 25: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
+	70, // 26: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 27: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	75, // 28: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
+	70, // 29: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	75, // 30: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
+	70, // 31: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 32: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
+	76, // 33: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
+	76, // 34: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
+	75, // 35: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
+	73, // 36: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
+	73, // 37: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
+	77, // 38: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
+	49, // 39: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
+	54, // 40: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
+	61, // 41: chatcore.v1.ListBlockedResponse.users:type_name -> chatcore.v1.BlockedUser
+	69, // 42: chatcore.v1.DepartUserRequest.successor_ids:type_name -> chatcore.v1.DepartUserRequest.SuccessorIdsEntry
+	64, // 43: chatcore.v1.DepartUserResponse.chats:type_name -> chatcore.v1.DepartedChat
+	75, // 44: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	1,  // 45: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
+	3,  // 46: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
+	5,  // 47: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
+	9,  // 48: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
+	7,  // 49: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
+	11, // 50: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
+	35, // 51: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
+	37, // 52: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
+	39, // 53: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
+	41, // 54: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
+	13, // 55: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
+	16, // 56: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
+	18, // 57: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
+	20, // 58: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
+	22, // 59: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
+	24, // 60: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
+	26, // 61: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
+	28, // 62: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
+	30, // 63: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
+	33, // 64: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
+	59, // 65: chatcore.v1.ChatService.ListBlocked:input_type -> chatcore.v1.ListBlockedRequest
+	62, // 66: chatcore.v1.ChatService.DepartUser:input_type -> chatcore.v1.DepartUserRequest
+	43, // 67: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
+	45, // 68: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
+	47, // 69: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
+	50, // 70: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
+	52, // 71: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
+	55, // 72: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
+	57, // 73: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
+	2,  // 74: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
+	4,  // 75: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
+	6,  // 76: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
+	10, // 77: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
+	8,  // 78: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
+	12, // 79: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
+	36, // 80: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
+	38, // 81: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
+	40, // 82: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
+	42, // 83: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
+	14, // 84: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
+	17, // 85: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
+	19, // 86: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
+	21, // 87: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
+	23, // 88: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
+	25, // 89: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
+	27, // 90: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
+	29, // 91: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
+	31, // 92: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
+	34, // 93: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
+	60, // 94: chatcore.v1.ChatService.ListBlocked:output_type -> chatcore.v1.ListBlockedResponse
+	63, // 95: chatcore.v1.ChatService.DepartUser:output_type -> chatcore.v1.DepartUserResponse
+	44, // 96: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
+	46, // 97: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
+	48, // 98: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
+	51, // 99: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
+	53, // 100: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
+	56, // 101: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
+	58, // 102: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
+	74, // [74:103] is the sub-list for method output_type
+	45, // [45:74] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_chat_proto_init() }
@@ -4165,7 +4605,7 @@ func file_chatcore_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_chat_proto_rawDesc), len(file_chatcore_v1_chat_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   61,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
