@@ -50,6 +50,8 @@ func examples() map[string][]string {
 		"core custom":            {"core custom garden poll-7 --limit 20"},
 		"core unread":            {"core unread ben", "core unread ben --chat garden"},
 		"core contacts":          {"core contacts ada --limit 20"},
+		"core blocked":           {"core blocked ada"},
+		"core user depart":       {"core user depart ada --yes", "core user depart ada --successor garden=ben --yes"},
 		"core session open":      {"core session open ada --device phone --name \"Ada's phone\""},
 		"core session list":      {"core session list ada"},
 		"core session verify":    {"core session verify -  reads the token from standard input"},
