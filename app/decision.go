@@ -51,12 +51,12 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 		}
 		if cmd.gate.Kind != "" && c.policy.Gate != nil {
 			reload, err := c.askGate(ctx, cmd, s, fresh)
-			if err != nil {
-				return Done{}, err
-			}
-			if reload {
+			if reload || err != nil && !fresh {
 				fresh = true
 				continue
+			}
+			if err != nil && !repeated && !s.changesNothing(cmd) {
+				return Done{}, err
 			}
 		}
 		var events []domain.Durable
