@@ -111,6 +111,12 @@ func TestUsers_Depart(t *testing.T) {
 	if _, err := d.chats.Send(t.Context(), domain.Send{Chat: chats[6], Actor: "bob", MessageID: "m", Content: "x"}); !errors.Is(err, domain.ErrPeerGone) {
 		t.Errorf("a send to the departed one: %v", err)
 	}
+	if span, err := d.plain.Chat(t.Context(), chats[6]); err != nil || span.Peer("bob") != "ann" {
+		t.Errorf("the direct chat of the departed one: %+v, error %v", span, err)
+	}
+	if opened, err := d.chats.OpenDirect(t.Context(), domain.OpenDirect{Actor: "ann", With: "ann"}); err != nil || !opened.Created {
+		t.Errorf("other chats of a user who comes back: %+v, error %v", opened, err)
+	}
 	if again, err := d.users.Depart(t.Context(), app.DepartUser{User: "ann"}, d.report); err != nil || again != (app.UserDeparture{}) {
 		t.Errorf("again: %+v, error %v", again, err)
 	}
