@@ -68,8 +68,13 @@ func (c Caps) WithDefaults() Caps {
 		field    *int
 		fallback int
 	}{
-		{&c.EmojisPerMessage, 50}, {&c.ReactionsPerUser, 20}, {&c.ChatsPerUser, 10_000}, {&c.MembersPerCommand, 256},
-		{&c.MetadataKeys, 64}, {&c.MetadataValue, 4 << 10}, {&c.MetadataBytes, 16 << 10},
+		{&c.EmojisPerMessage, 50},
+		{&c.ReactionsPerUser, 20},
+		{&c.ChatsPerUser, 10_000},
+		{&c.MembersPerCommand, 256},
+		{&c.MetadataKeys, 64},
+		{&c.MetadataValue, 4 << 10},
+		{&c.MetadataBytes, 16 << 10},
 	} {
 		if *f.field == 0 {
 			*f.field = f.fallback

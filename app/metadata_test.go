@@ -57,7 +57,8 @@ func TestCaps_OfMetadata(t *testing.T) {
 		{"a value", app.Caps{MetadataValue: 5}, map[string]string{"a": `"abc"`}, map[string]string{"a": `"abcd"`}, domain.CapMetadataValue, 5},
 		{"all bytes", app.Caps{MetadataBytes: 4}, map[string]string{"a": "1", "b": "1"}, map[string]string{"a": "1", "b": "12"}, domain.CapMetadata, 4},
 		{
-			"the highest", app.Caps{MetadataKeys: domain.MaxMetadataKeys, MetadataValue: domain.MaxMetadataValue, MetadataBytes: domain.MaxMetadataBytes},
+			"the highest",
+			app.Caps{MetadataKeys: domain.MaxMetadataKeys, MetadataValue: domain.MaxMetadataValue, MetadataBytes: domain.MaxMetadataBytes},
 			large(3, domain.MaxMetadataValue-1), large(4, domain.MaxMetadataValue-1), domain.CapMetadata, domain.MaxMetadataBytes,
 		},
 	} {
