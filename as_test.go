@@ -286,6 +286,13 @@ func queryCalls() map[string]viewCall {
 			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.Contacts(ctx)) },
 			func(ctx c, q *queries, user userID, _ chatID) (any, error) { return any1(q.Contacts(ctx, user)) },
 		},
+		"Blocked": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.Blocked(ctx, page)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) {
+				return any1(q.Blocked(ctx, user, page))
+			},
+		},
 		"ContactPage": {
 			nil,
 			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.ContactPage(ctx, page)) },

@@ -225,6 +225,9 @@ type LimitsConfig struct {
 	Caps app.Caps
 	// EditWindow is how long after its send a message may be edited. Defaults to 0: at any time.
 	EditWindow time.Duration
+	// CheckBlocks has nobody become a member by a command of a user whom they block in their direct chat: Create and Add are refused, and AddMembers leaves the
+	// user out. It costs a read of the direct chats before the command; a block at the same moment may come too late. Defaults to false.
+	CheckBlocks bool
 }
 
 // AccessConfig says what users may read through [Core.As] and [Core.Access].

@@ -102,7 +102,7 @@ func (c CachesConfig) withDefaults() CachesConfig {
 }
 
 func (c Config) policy() app.Policy {
-	return app.Policy{EditWindow: c.Limits.EditWindow, TypingTTL: c.Presence.TypingTTL, Caps: c.Limits.Caps}
+	return app.Policy{EditWindow: c.Limits.EditWindow, TypingTTL: c.Presence.TypingTTL, Caps: c.Limits.Caps, CheckBlocks: c.Limits.CheckBlocks}
 }
 
 func (f FeedsConfig) withDefaults() FeedsConfig {

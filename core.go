@@ -45,6 +45,7 @@ type Core struct {
 	Sessions  *app.Sessions   // logins of users
 	Erasures  *app.Erasures   // erasures of users
 	Retention *app.Retention  // retention policies and legal holds; nil on a custom event log
+	Users     *app.Users      // departures of users
 	Limits    *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
 	Feeds     *feed.Hub       // live feeds of chats
 	Helpers   *helpers.Client // values, counters, sets and channels of the caller's own
@@ -224,6 +225,7 @@ func newCore(
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Access: access, Sessions: sessions, Limits: limits, Feeds: feeds, Helpers: m.helpers.Client,
 		Erasures: app.NewErasures(chats, queries, sessions),
+		Users:    app.NewUsers(chats, queries, sessions),
 		deps:     m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}

@@ -218,8 +218,12 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 			c.HSet(ctx, "cc:{cc:user-chats:dan}:v", "small", "1", " #", "2")
 		}},
 		"a user's chats of the future": {kind: "user_chats", damage: func(ctx context.Context) { c.HSet(ctx, "cc:{cc:user-chats:ben}:v", "small", "999") }},
-		"a wrong unread count":         {kind: "unread", damage: func(ctx context.Context) { c.HSet(ctx, "chat:unread:ben", "big", "12345") }},
-		"a foreign value":              {kind: "foreign", damage: func(ctx context.Context) { c.Set(ctx, base+"small:u", "x", 0) }, keeps: true},
+		"a block that nobody set": {kind: "user_blocks", damage: func(ctx context.Context) {
+			c.HSet(ctx, "cc:user-blocks:ben", "small", "1")
+			c.HSet(ctx, "cc:{cc:user-blocks:ben}:v", "small", "1", " #", "1")
+		}},
+		"a wrong unread count": {kind: "unread", damage: func(ctx context.Context) { c.HSet(ctx, "chat:unread:ben", "big", "12345") }},
+		"a foreign value":      {kind: "foreign", damage: func(ctx context.Context) { c.Set(ctx, base+"small:u", "x", 0) }, keeps: true},
 	} {
 		test.damage(t.Context())
 		found := checked(t, d.core, chatcore.FsckConfig{})

@@ -67,6 +67,11 @@ func WithUserViews(chats, unread ports.UserView) Option {
 	return func(p *overrides) { p.stores.UserChats, p.stores.Unread = chats, unread }
 }
 
+// WithBlockView keeps which users block others in direct chats, for [Core.SubscribeBuiltins] and [app.Queries.Blocked].
+func WithBlockView(blocks ports.UserView) Option {
+	return func(p *overrides) { p.stores.Blocks = blocks }
+}
+
 // WithTracerProvider traces with it instead of with OpenTelemetry's global one as it is when the core is opened.
 func WithTracerProvider(tracers trace.TracerProvider) Option {
 	return func(p *overrides) { p.tracers = tracers }

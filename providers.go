@@ -103,9 +103,9 @@ func newQueries(log app.Log, entities *entity.Loader, views projection.Views, cl
 	return app.NewQueries(log, entities, views).WithContacts(p.contacts).WithClock(clock).WithDirectIDs(p.directIDs)
 }
 
-func newPolicy(c Config, p overrides, views projection.Views) app.Policy {
+func newPolicy(c Config, p overrides, views projection.Views, log app.Log) app.Policy {
 	policy := c.policy()
-	policy.Gate, policy.DirectIDs, policy.Views = p.gate, p.directIDs, views
+	policy.Gate, policy.DirectIDs, policy.Views, policy.DirectChats = p.gate, p.directIDs, views, log
 	return policy
 }
 
@@ -146,7 +146,7 @@ func newMemoryGroups(log *memory.Log, codec *wireformat.Codec, clock ports.Clock
 func newLocal(c DeliveryConfig) *live.Local { return live.NewLocal(c.LiveBuffer) }
 
 func newViews(b *backend, s stores) projection.Views {
-	return projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing, Kept: keptBy(b.groups)}
+	return projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Blocks: s.Blocks, Typing: s.Typing, Kept: keptBy(b.groups)}
 }
 
 // tracedSessions has every call of the store observed as commands are.

@@ -120,7 +120,7 @@ func TestVault_Retention(t *testing.T) {
 	}
 	now := time.Now()
 	first, second, third := object.Name{Number: 0}, object.Name{Number: 1}, object.Name{Number: 2} // the third has none that is due
-	follow(now, first, second, third) // the first generation until its grace has ended
+	follow(now, first, second, third)                                                              // the first generation until its grace has ended
 	follow(now, first, second, third)
 	if names := generationsOf(t, v); !slices.Equal(names, []string{"0.0", "0.1", "1.0", "2.0", "3.0", "4.0"}) {
 		t.Errorf("the generations are %v", names)

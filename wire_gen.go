@@ -120,7 +120,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	commandLog := tracedLog(log, telemetryTelemetry)
 	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
-	policy := newPolicy(config, p, views)
+	policy := newPolicy(config, p, views, log)
 	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(limitsConfig, limiter)
@@ -207,7 +207,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
-	policy := newPolicy(config, p, views)
+	policy := newPolicy(config, p, views, log)
 	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(limitsConfig, limiter)
@@ -289,7 +289,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
-	policy := newPolicy(config, p, views)
+	policy := newPolicy(config, p, views, log)
 	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(limitsConfig, limiter)

@@ -11,8 +11,10 @@ import (
 	"chatcore/ports"
 )
 
-// MaxMembersPerCommand is the highest cap on the users that one command makes members: with the creation of the chat they are one append.
-const MaxMembersPerCommand = ports.MaxAppend - 1
+// MaxMembersPerCommand is the highest cap on the users that one command makes members: with the creation of the chat and its metadata they are one append.
+const MaxMembersPerCommand = 1000
+
+var _ [ports.MaxAppend - 2 - MaxMembersPerCommand]struct{}
 
 // Caps are bounds on one user, message or command. Commands that would exceed one fail with a [*domain.CapError]. The zero value of each field means
 // its default.
@@ -28,6 +30,12 @@ type Caps struct {
 	MembersPerCommand int
 	// PinsPerChat is how many messages of a chat may be pinned; at most [MaxPins]. Defaults to 50.
 	PinsPerChat int
+	// MetadataKeys is how many keys the metadata of a chat may have; at most [domain.MaxMetadataKeys]. Defaults to 64.
+	MetadataKeys int
+	// MetadataValue is how many bytes a value of the metadata may have; at most [domain.MaxMetadataValue]. Defaults to 4 KiB.
+	MetadataValue int
+	// MetadataBytes is how many bytes all keys and values of a chat's metadata may have; at most [domain.MaxMetadataBytes]. Defaults to 16 KiB.
+	MetadataBytes int
 }
 
 // Check returns an error if the caps are not valid.
@@ -42,6 +50,9 @@ func (c Caps) Check() error {
 		{"Limits.Caps.ChatsPerUser", c.ChatsPerUser, math.MaxInt},
 		{"Limits.Caps.MembersPerCommand", c.MembersPerCommand, MaxMembersPerCommand},
 		{"Limits.Caps.PinsPerChat", c.PinsPerChat, MaxPins},
+		{"Limits.Caps.MetadataKeys", c.MetadataKeys, domain.MaxMetadataKeys},
+		{"Limits.Caps.MetadataValue", c.MetadataValue, domain.MaxMetadataValue},
+		{"Limits.Caps.MetadataBytes", c.MetadataBytes, domain.MaxMetadataBytes},
 	} {
 		if f.value < 0 || f.value > f.most {
 			allowed := "a number from 0"
@@ -60,7 +71,14 @@ func (c Caps) WithDefaults() Caps {
 		field    *int
 		fallback int
 	}{
-		{&c.EmojisPerMessage, 50}, {&c.ReactionsPerUser, 20}, {&c.ChatsPerUser, 10_000}, {&c.MembersPerCommand, 256}, {&c.PinsPerChat, 50},
+		{&c.EmojisPerMessage, 50},
+		{&c.ReactionsPerUser, 20},
+		{&c.ChatsPerUser, 10_000},
+		{&c.MembersPerCommand, 256},
+		{&c.MetadataKeys, 64},
+		{&c.MetadataValue, 4 << 10},
+		{&c.MetadataBytes, 16 << 10},
+		{&c.PinsPerChat, 50},
 	} {
 		if *f.field == 0 {
 			*f.field = f.fallback
@@ -71,6 +89,10 @@ func (c Caps) WithDefaults() Caps {
 
 func (c Caps) reactions() domain.ReactionCaps {
 	return domain.ReactionCaps{Emojis: c.EmojisPerMessage, PerUser: c.ReactionsPerUser}
+}
+
+func (c Caps) metadata() domain.MetadataCaps {
+	return domain.MetadataCaps{Keys: c.MetadataKeys, Value: c.MetadataValue, Bytes: c.MetadataBytes}
 }
 
 // checkMembers returns an error if one command has too many users to make members. Users that it has twice count once.

@@ -133,16 +133,21 @@ func TestCaps_Check(t *testing.T) {
 
 // TestCaps_Settings checks defaults, and the errors for bad numbers.
 func TestCaps_Settings(t *testing.T) {
-	want := app.Caps{EmojisPerMessage: 50, ReactionsPerUser: 20, ChatsPerUser: 10_000, MembersPerCommand: 256, PinsPerChat: 50}
+	want := app.Caps{
+		EmojisPerMessage: 50, ReactionsPerUser: 20, ChatsPerUser: 10_000, MembersPerCommand: 256, PinsPerChat: 50, MetadataKeys: 64, MetadataValue: 4 << 10, MetadataBytes: 16 << 10,
+	}
 	if got := (app.Caps{}).WithDefaults(); got != want {
 		t.Errorf("the defaults are %+v", got)
 	}
-	own := app.Caps{EmojisPerMessage: 1, ReactionsPerUser: 2, ChatsPerUser: 3, MembersPerCommand: 4, PinsPerChat: 5}
+	own := app.Caps{
+		EmojisPerMessage: 1, ReactionsPerUser: 2, ChatsPerUser: 3, MembersPerCommand: 4, PinsPerChat: 5, MetadataKeys: 6, MetadataValue: 7, MetadataBytes: 8,
+	}
 	if got := own.WithDefaults(); got != own {
 		t.Errorf("caps of one's own become %+v", got)
 	}
 	for caps, text := range map[app.Caps]string{
 		{EmojisPerMessage: -1}: "a number from 0", {MembersPerCommand: -1}: "0 to ", {MembersPerCommand: app.MaxMembersPerCommand + 1}: "0 to ",
+		{MetadataKeys: domain.MaxMetadataKeys + 1}: "0 to 256", {MetadataValue: domain.MaxMetadataValue + 1}: "0 to 16384", {MetadataBytes: domain.MaxMetadataBytes + 1}: "0 to 49152",
 	} {
 		if err := caps.Check(); !errors.Is(err, domain.ErrInvalid) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%+v: %v", caps, err)

@@ -100,12 +100,13 @@ func activityCursor(last projection.Activity) string {
 
 // parseActivity reads the cursor of a chat list: the time of the last chat's message, and the chat.
 func parseActivity(cursor string) (projection.Activity, error) {
-	text, chat, _ := strings.Cut(cursor, " ")
+	text, id, _ := strings.Cut(cursor, " ")
 	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
+	chat, wrong := domain.ParseChatID(id)
+	if err != nil || wrong != nil {
 		return projection.Activity{}, badCursor(cursor)
 	}
-	return projection.Activity{Chat: domain.ChatID(chat), LastMessage: ports.LastMessage{At: at}}, nil
+	return projection.Activity{Chat: chat, LastMessage: ports.LastMessage{At: at}}, nil
 }
 
 // listChats returns the rows of a list of chats. Chats that the user is not a member of any more are left out.

@@ -56,9 +56,13 @@ type Policy struct {
 	EditWindow time.Duration // how long after the send a message may be edited. Defaults to 0: at any time
 	TypingTTL  time.Duration // lifetime of a typing mark. Defaults to domain.TypingTTL
 	Caps       Caps
-	Gate       Gate             // nil allows everything
-	DirectIDs  DirectIDs        // nil is domain.DirectID
-	Views      projection.Views // in whose Chats the chats of a user are counted
+	Gate       Gate      // nil allows everything
+	DirectIDs  DirectIDs // nil is domain.DirectID
+	// CheckBlocks has nobody become a member by a command of a user whom they block in their direct chat. The direct chats are read before the command decides:
+	// a block at the same moment may come too late. Defaults to false.
+	CheckBlocks bool
+	DirectChats ports.BulkReader // has the direct chats that CheckBlocks reads; nil checks nothing
+	Views       projection.Views // in whose Chats the chats of a user are counted
 }
 
 // CommandLog is the part of the event log that commands need.
@@ -96,14 +100,14 @@ func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (c
 
 func unobserved(error) {}
 
-// Backdated returns the same commands with a time of the past, for imports: their events have that time. No limit, cap or gate applies to them:
+// Backdated returns the same commands with a time of the past, for imports: their events have that time. No limit, cap, gate or check of blocks applies to them:
 // imported messages were accepted elsewhere. Give them to importers only.
 func (c *Chats) Backdated(at time.Time) *Chats {
 	past := *c
 	past.clock, past.backdated = pastClock{at}, true
 	past.reads, past.pending = newReadCoalescer(), newPendingMarks(past.clock, 0)
 	past.typists, past.limits = newTypists(), nil
-	past.policy.Gate, past.policy.Caps = nil, Caps{}
+	past.policy.Gate, past.policy.Caps, past.policy.CheckBlocks = nil, Caps{}, false
 	return &past
 }
 
@@ -145,27 +149,31 @@ func (c *Chats) NotifyMarksEnded(ended func()) {
 
 func (c *Chats) now() time.Time { return domain.Instant(c.clock.Now()) }
 
-// Create starts a chat, with its owner and its first members in one step. It returns [domain.ErrChatExists] if the id is taken, and
+// Create starts a chat, with its owner, its first members and its metadata in one step. It returns [domain.ErrChatExists] if the id is taken, and
 // [domain.ErrInvalid] if it is reserved ([domain.ReservedChatID]). It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand]
-// members, or if one of them or the owner is in [Caps.ChatsPerUser] chats.
+// members, or if one of them or the owner is in [Caps.ChatsPerUser] chats, and [domain.ErrBlocked] if one of them blocks the owner and [Policy.CheckBlocks] is set.
 func (c *Chats) Create(ctx context.Context, cmd domain.Create) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
-	if err := firstError(checkChat(cmd.Chat, cmd.Actor), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
+	metadata, invalid := c.metadataChange(cmd.Metadata, nil)
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err, invalid); err != nil {
 		return Done{}, err
 	}
 	if err := c.policy.Caps.checkMembers(cmd.Chat, cmd.Actor, cmd.Members); err != nil {
 		return Done{}, err
 	}
+	var blockers blockers
 	return c.run(ctx, command{
 		name: "create", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
-		wants: want(domain.ChatEntity()),
-		joins: append([]domain.UserID{cmd.Actor}, cmd.Members...),
+		wants:   want(domain.ChatEntity()),
+		joins:   append([]domain.UserID{cmd.Actor}, cmd.Members...),
+		prepare: c.findBlockers(&blockers, cmd.Actor, cmd.Members),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.theChat().Create(cmd.Chat, title, cmd.Actor, cmd.Members, c.now())
+			events, err := s.theChat().Create(cmd.Chat, title, cmd.Actor, cmd.Members, metadata, c.now())
+			return blockers.refuse(cmd.Actor, cmd.Members, events, err)
 		},
 		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitCreate),
 		gate:   GateQuestion{Kind: GateCreate, Actor: cmd.Actor, Chat: cmd.Chat, Targets: cmd.Members},
-		args:   arguments{string(title), userSet(cmd.Actor, cmd.Members)},
+		args:   arguments{string(title), userSet(cmd.Actor, cmd.Members), valuesText(metadata.Set)},
 	})
 }
 

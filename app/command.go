@@ -38,6 +38,8 @@ type command struct {
 	endsTyping bool
 	append     appendFunc // of an append with events and nothing else than an append to the log; nil for the log's own
 	admits     bool       // the actor need not be a member
+	// prepare is called before the first decision, and loads what is in other chats. It may be nil.
+	prepare func(ctx context.Context) error
 	// again is called with the first result of a command that is given again, and the number of its events. It may be nil.
 	again func(s *state, done Done, events int)
 

@@ -30,6 +30,11 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 }
 
 func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error) {
+	if cmd.prepare != nil {
+		if err := cmd.prepare(ctx); err != nil {
+			return Done{}, err
+		}
+	}
 	s := newState(cmd)
 	fresh := !c.entities.Cached(cmd.chat, s.entities) || !c.refresh(ctx, cmd, s, 0)
 	var conflict error
@@ -46,12 +51,12 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 		}
 		if cmd.gate.Kind != "" && c.policy.Gate != nil {
 			reload, err := c.askGate(ctx, cmd, s, fresh)
-			if err != nil {
-				return Done{}, err
-			}
-			if reload {
+			if reload || err != nil && !fresh {
 				fresh = true
 				continue
+			}
+			if err != nil && !repeated && !s.changesNothing(cmd) {
+				return Done{}, err
 			}
 		}
 		var events []domain.Durable

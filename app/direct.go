@@ -57,7 +57,8 @@ func (ids DirectIDs) Check() error {
 
 // OpenDirect opens the direct chat of two users, and returns the same chat to both however often, and from however many processes, it is called. It takes one round
 // trip if the chat is open, and two if not. A chat that the actor has hidden is shown again. Only a call that records an event counts against [LimitCreate] and asks the
-// gate. It returns [domain.ErrChatExists] if a group has the id, and a [*domain.CapError] if a user is in [Caps.ChatsPerUser] chats.
+// gate. A chat that was deleted is created anew: its blocks are recorded again, and nothing else of what was before counts. It returns [domain.ErrChatExists] if a group
+// has the id, [domain.ErrChatDeleted] while a deletion has not ended, and a [*domain.CapError] if a user is in [Caps.ChatsPerUser] chats.
 func (c *Chats) OpenDirect(ctx context.Context, cmd domain.OpenDirect) (OpenedDirect, error) {
 	if err := checkUsers([]domain.UserID{cmd.Actor, cmd.With}); err != nil {
 		return OpenedDirect{}, err
@@ -68,7 +69,7 @@ func (c *Chats) OpenDirect(ctx context.Context, cmd domain.OpenDirect) (OpenedDi
 		name: "open-direct", chat: chat, by: cmd.Actor, admits: true,
 		wants: directEntities(cmd.Actor, cmd.With),
 		decide: func(s *state) ([]domain.Durable, error) {
-			opened.Created = !s.theChat().Exists()
+			opened.Created = !s.theChat().Exists() || s.theChat().Deleted()
 			now := c.now()
 			events, err := s.theChat().OpenDirect(chat, s.member(cmd.Actor), s.member(cmd.With), now)
 			if err == nil {

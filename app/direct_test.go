@@ -331,3 +331,38 @@ func TestAddMembers(t *testing.T) {
 		t.Errorf("too many: %v", err)
 	}
 }
+
+// TestOpenDirect_AfterDeletion deletes a direct chat in which one blocks the other, and opens it again: it goes on above the old head, without members before, and the
+// block still holds. A repetition of the deletion leaves the new messages alone.
+func TestOpenDirect_AfterDeletion(t *testing.T) {
+	onEachLog(t, func(t *testing.T, open func() sharedLog) {
+		log := open()
+		chats := process(log, clock{})
+		ctx := t.Context()
+		if _, err := chats.Block(ctx, domain.BlockUser{Actor: "ben", User: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		chat := domain.DirectID("ada", "ben")
+		remove := domain.DeleteChat{Chat: chat, Actor: "service", Command: "delete", Trusted: true}
+		if _, err := chats.DeleteChat(ctx, remove, nil); err != nil {
+			t.Fatal(err)
+		}
+		last := headOf(ctx, t, log, chat)
+		opened, err := process(open(), clock{}).OpenDirect(ctx, domain.OpenDirect{Actor: "ada", With: "ben"})
+		if err != nil || opened.Chat != chat || !opened.Created || opened.Seq != last+3 {
+			t.Fatalf("%+v, error %v, after seq %d", opened, err, last)
+		}
+		if _, err := chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", MessageID: "m", Content: "x"}); !errors.Is(err, domain.ErrBlocked) {
+			t.Errorf("the blocked one sends: %v", err)
+		}
+		if _, err := chats.Block(ctx, domain.BlockUser{Actor: "ben", User: "ada", Lift: true}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", MessageID: "m", Content: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := chats.DeleteChat(ctx, remove, nil); err != nil || !again.Duplicate || again.Messages != 0 || again.Members != 0 {
+			t.Errorf("the deletion again: %+v, error %v", again, err)
+		}
+	})
+}

@@ -76,7 +76,7 @@ type DeletedChat struct {
 const evictTogether = 64
 
 // DeleteChat closes a chat for good, removes all members and erases all messages. No command changes the chat any more: members are none, and
-// [domain.ErrChatExists] is returned for its id. Titles and custom events stay in the log.
+// [domain.ErrChatExists] is returned for its id. [Chats.OpenDirect] alone creates a deleted direct chat anew. Titles, metadata and custom events stay in the log.
 //
 // Under a legal hold of the log or the chat it gives a [*domain.LegalHoldError] and changes nothing. Messages that a hold of their sender protects stay, and the
 // error is that as well.
@@ -88,10 +88,12 @@ func (c *Chats) DeleteChat(ctx context.Context, cmd domain.DeleteChat, report fu
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), err); err != nil {
 		return DeletedChat{}, err
 	}
+	var last domain.Seq // of the chat that is deleted; direct chats may go on
 	closing := command{
 		name: "delete-chat", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command, wants: want(domain.ChatEntity()),
 		args: arguments{string(reason), strconv.FormatBool(cmd.Trusted)},
 		decide: func(s *state) ([]domain.Durable, error) {
+			last = s.head
 			return s.theChat().DeleteTrusted(cmd.Actor, reason, c.now())
 		},
 		append: func(ctx context.Context, a ports.Append) (ports.Appended, error) { // after the decision, so that outsiders do not learn of holds
@@ -100,20 +102,25 @@ func (c *Chats) DeleteChat(ctx context.Context, cmd domain.DeleteChat, report fu
 			}
 			return c.log.Append(ctx, a)
 		},
+		again: func(s *state, _ Done, _ int) { last = s.entity(domain.CommandEntity(cmd.Actor, cmd.Command)).Version },
 	}
 	if !cmd.Trusted {
 		closing.wants.add(domain.MemberEntity(cmd.Actor))
 		closing.decide = func(s *state) ([]domain.Durable, error) {
+			last = s.head
 			return s.theChat().Delete(s.member(cmd.Actor), reason, c.now())
 		}
 	}
 	if deleted.Done, err = c.run(ctx, closing); err != nil {
 		return deleted, err
 	}
+	if deleted.Changed {
+		last = deleted.Seq
+	}
 	if deleted.Members, err = c.evict(ctx, cmd); err != nil {
 		return deleted, err
 	}
-	deleted.Messages, deleted.Held, err = c.eraseAll(ctx, cmd, report)
+	deleted.Messages, deleted.Held, err = c.eraseAll(ctx, cmd, last, report)
 	return deleted, err
 }
 
@@ -151,6 +158,9 @@ func (c *Chats) evict(ctx context.Context, cmd domain.DeleteChat) (n int, err er
 			for i, user := range some {
 				members[i] = s.member(user)
 			}
+			if chat := s.theChat(); chat.Kind == domain.Direct && !chat.Deleted() {
+				return nil, nil // it began again after its members were removed
+			}
 			events, err := s.theChat().Evict(cmd.Actor, members, c.now())
 			removed = len(events)
 			return events, err
@@ -163,9 +173,10 @@ func (c *Chats) evict(ctx context.Context, cmd domain.DeleteChat) (n int, err er
 	return n, nil
 }
 
-// eraseAll erases the messages of a deleted chat. It returns the number of those that were not erased yet, and of those under a legal hold, with its error.
-func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, report func(domain.MessageID, Erased) error) (n, held int, hold error) {
-	for sent, err := range c.sends(ctx, cmd.Chat) {
+// eraseAll erases the messages of a deleted chat up to a seq. It returns the number of those that were not erased yet, and of those under a legal hold, with its
+// error.
+func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, last domain.Seq, report func(domain.MessageID, Erased) error) (n, held int, hold error) {
+	for sent, err := range c.sends(ctx, cmd.Chat, last) {
 		if err != nil {
 			return n, held, err
 		}
@@ -188,10 +199,10 @@ func (c *Chats) eraseAll(ctx context.Context, cmd domain.DeleteChat, report func
 	return n, held, hold
 }
 
-// sends yields the events that sent the messages of a chat: those of the main timeline, and then those that are in threads alone.
-func (c *Chats) sends(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.MessageNew, error] {
+// sends yields the events that sent the messages of a chat up to a seq: those of the main timeline, and then those that are in threads alone.
+func (c *Chats) sends(ctx context.Context, chat domain.ChatID, last domain.Seq) iter.Seq2[domain.MessageNew, error] {
 	return func(yield func(domain.MessageNew, error) bool) {
-		for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; {
+		for r := (ports.Range{From: 1, Until: last, Limit: ports.MaxPage}); ; {
 			page, err := c.log.Search(ctx, chat, ports.Filter{Messages: true}, r)
 			if err != nil {
 				yield(domain.MessageNew{}, err)
@@ -211,8 +222,9 @@ func (c *Chats) sends(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.
 			}
 			r.From = page.Records[len(page.Records)-1].Seq + 1
 		}
-		for sent, err := range sendsMoving(ctx, c.log, chat, domain.ThreadsEntity()) {
-			if (err != nil || !sent.InTimeline()) && !yield(sent, err) {
+		for r, err := range recordsMoving(ctx, c.log, chat, domain.ThreadsEntity()) {
+			sent, ok := r.Event.(domain.MessageNew)
+			if (err != nil || ok && !sent.InTimeline() && r.Seq <= last) && !yield(sent, err) {
 				return
 			}
 		}

@@ -9,7 +9,8 @@ import (
 )
 
 // Gate decides whether a user may create a chat, open a direct chat, join, add a member, send a message or record a custom event. It is asked before the command decides, once
-// for each call: also for one that is given again, and for one that a rule then refuses. It is not asked about an actor that is not a member of the
+// for each call: also for one that is given again, and for one that a rule then refuses. A refusal does not count for a call that the log has already, or that would change
+// nothing: it returns the first result. It is not asked about an actor that is not a member of the
 // chat, except for GateCreate, GateDirect and GateJoin: such a command is refused as if there were no gate. It returns nil to allow the command. To refuse it, it returns a
 // [*GateError] (see [Refuse]) or another error that is [domain.ErrRefused]. Any other error is a failure of the gate: the command fails with
 // [ErrGateFailed] and that error, and is not refused. Nothing is recorded in either case. ctx is the caller's. Several calls may come at once.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"chatcore/app"
+	"chatcore/app/entity"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -92,4 +93,45 @@ func TestGate_RefusalsCount(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestGate_Repetitions has a gate refuse calls that the log has already: they return the first result. It refuses what would change something.
+func TestGate_Repetitions(t *testing.T) {
+	onEachLog(t, func(t *testing.T, open func() sharedLog) {
+		log := open()
+		allowed := process(log, clock{})
+		refusing := app.NewChats(log, entity.NewLoader(log, log, 1<<20), silent{}, noTyping{}, clock{}, ids{}, nil, app.Policy{
+			Gate: func(context.Context, app.GateQuestion) error { return app.Refuse("closed") },
+		}, nil)
+		ctx := t.Context()
+		create := domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}, Command: "create"}
+		send := domain.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}
+		add := domain.AddMembers{Chat: "c", Actor: "own", Users: []domain.UserID{"bob"}, Command: "add"}
+		created, err := allowed.Create(ctx, create)
+		sent, sendErr := allowed.Send(ctx, send)
+		added, addErr := allowed.AddMembers(ctx, add)
+		if err := errors.Join(err, sendErr, addErr); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time with cached states
+			if again, err := refusing.Create(ctx, create); err != nil || !again.Duplicate || again.Seq != created.Seq {
+				t.Errorf("the creation again: %+v, error %v", again, err)
+			}
+			if again, err := refusing.Send(ctx, send); err != nil || !again.Duplicate || again.Seq != sent.Seq {
+				t.Errorf("the send again: %+v, error %v", again, err)
+			}
+			if again, err := refusing.AddMembers(ctx, add); err != nil || !again.Duplicate || again.Seq != added.Seq || again.Users[0].Admission != domain.Admitted {
+				t.Errorf("the addition again: %+v, error %v", again, err)
+			}
+			if _, err := refusing.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: "ann"}); err != nil {
+				t.Errorf("a member already: %v", err)
+			}
+			if _, err := refusing.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "n", Content: "x"}); !errors.Is(err, domain.ErrRefused) {
+				t.Errorf("another send: %v", err)
+			}
+			if _, err := refusing.Create(ctx, domain.Create{Chat: "d", Actor: "own"}); !errors.Is(err, domain.ErrRefused) {
+				t.Errorf("another creation: %v", err)
+			}
+		}
+	})
 }

@@ -34,14 +34,17 @@ func (c *Chats) about(
 }
 
 // Add makes a user a plain member. For a present member of any role it changes nothing. It returns a [*domain.CapError] if the user is in
-// [Caps.ChatsPerUser] chats.
+// [Caps.ChatsPerUser] chats, and [domain.ErrBlocked] if the user blocks the actor and [Policy.CheckBlocks] is set.
 func (c *Chats) Add(ctx context.Context, cmd domain.Add) (Done, error) {
+	var blockers blockers
 	return c.about(ctx, "add", cmd.Chat, cmd.Actor, cmd.User, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
-			return chat.Add(by, target, cmd.User, c.now())
+			events, err := chat.Add(by, target, cmd.User, c.now())
+			return blockers.refuse(cmd.Actor, []domain.UserID{cmd.User}, events, err)
 		},
 		func(add *command) {
 			add.joins = []domain.UserID{cmd.User}
+			add.prepare = c.findBlockers(&blockers, cmd.Actor, add.joins)
 			add.limits = c.limitsOf(cmd.Actor, cmd.Chat, LimitAdd)
 			add.gate = GateQuestion{Kind: GateAdd, Actor: cmd.Actor, Chat: cmd.Chat, Targets: add.joins}
 		})
@@ -60,7 +63,7 @@ type AddedMember struct {
 }
 
 // AddMembers makes users plain members, in one step and one round trip; one more if their memberships are not cached. Present members stay as they are, and
-// banned users are not added: the result says so. It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand] users, or one of them is in
+// banned users, and with [Policy.CheckBlocks] those who block the actor, are not added: the result says so. It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand] users, or one of them is in
 // [Caps.ChatsPerUser] chats. A command that is given again returns as added the users that joined with its events and are still members.
 func (c *Chats) AddMembers(ctx context.Context, cmd domain.AddMembers) (AddedMembers, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkUsers(cmd.Users), checkCommand(cmd.Command)); err != nil {
@@ -74,16 +77,19 @@ func (c *Chats) AddMembers(ctx context.Context, cmd domain.AddMembers) (AddedMem
 	}
 	users := domain.EachOnce(cmd.Users)
 	result := AddedMembers{Users: make([]AddedMember, len(users))}
+	var blockers blockers
 	add := command{
 		name: "add-members", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
-		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
-		joins: users,
+		wants:   want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
+		joins:   users,
+		prepare: c.findBlockers(&blockers, cmd.Actor, users),
 		decide: func(s *state) ([]domain.Durable, error) {
 			targets := make([]domain.Member, len(users))
 			for i, user := range users {
 				targets[i] = s.member(user)
 			}
-			events, admissions, err := s.theChat().AddAll(s.member(cmd.Actor), targets, c.now())
+			blocks := func(user domain.UserID) bool { return blockers[user] != "" }
+			events, admissions, err := s.theChat().AddAll(s.member(cmd.Actor), targets, blocks, c.now())
 			for i, admission := range admissions {
 				result.Users[i] = AddedMember{users[i], admission}
 			}
@@ -92,6 +98,9 @@ func (c *Chats) AddMembers(ctx context.Context, cmd domain.AddMembers) (AddedMem
 		again: func(s *state, done Done, events int) {
 			for i, user := range users {
 				result.Users[i] = AddedMember{user, repeatedAdmission(s.member(user), done, events)}
+				if blockers[user] != "" && !s.member(user).Current() {
+					result.Users[i].Admission = domain.BlocksActor
+				}
 			}
 		},
 		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitAdd),

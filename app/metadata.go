@@ -22,7 +22,10 @@ type MetadataView struct {
 // UpdateMetadata changes keys of a chat's metadata. Done.Seq is the version from then on. Two changes of different keys at the same moment both hold; with IfVersion, a
 // metadata that has another version is a [*ports.ConflictError], and nothing was recorded.
 func (c *Chats) UpdateMetadata(ctx context.Context, cmd domain.UpdateMetadata) (Done, error) {
-	change, err := metadataChange(cmd.Set, cmd.Unset)
+	change, err := c.metadataChange(cmd.Set, cmd.Unset)
+	if err == nil {
+		err = change.Check()
+	}
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
@@ -42,9 +45,9 @@ func (c *Chats) UpdateMetadata(ctx context.Context, cmd domain.UpdateMetadata) (
 	})
 }
 
-// metadataChange returns a change with values in their canonical form.
-func metadataChange(set map[string]string, unset []string) (domain.MetadataChange, error) {
-	change := domain.MetadataChange{Unset: slices.Compact(slices.Sorted(slices.Values(unset)))}
+// metadataChange returns a change with values in their canonical form, under the caps.
+func (c *Chats) metadataChange(set map[string]string, unset []string) (domain.MetadataChange, error) {
+	change := domain.MetadataChange{Unset: slices.Compact(slices.Sorted(slices.Values(unset))), Caps: c.policy.Caps.metadata()}
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		value, err := domain.NewJSON("metadata."+key, set[key])
 		if err != nil {
@@ -55,7 +58,7 @@ func metadataChange(set map[string]string, unset []string) (domain.MetadataChang
 		}
 		change.Set[key] = value
 	}
-	return change, change.Check()
+	return change, nil
 }
 
 // valuesText is the text of values for a fingerprint.

@@ -39,6 +39,12 @@ func (c *Chats) askGate(ctx context.Context, cmd *command, s *state, fresh bool)
 	return false, cmd.gateAnswer
 }
 
+// changesNothing reports whether the rules accept a command, and it has no events: a message that is recorded, for example.
+func (s *state) changesNothing(cmd *command) bool {
+	events, err := cmd.decide(s)
+	return err == nil && len(events) == 0
+}
+
 // hideFromOutsider returns the command's refusal if the actor is an outsider, and err otherwise: limits that are taken by themselves check no
 // membership. It is one round trip.
 func (c *Chats) hideFromOutsider(ctx context.Context, cmd *command, err error) error {

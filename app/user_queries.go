@@ -308,3 +308,8 @@ func (u UserQueries) Contacts(ctx context.Context) ([]Contact, error) {
 func (u UserQueries) ContactPage(ctx context.Context, page domain.Page) (List[Contact], error) {
 	return u.own().ContactPage(ctx, u.user, page)
 }
+
+// Blocked is [Queries.Blocked] of the user.
+func (u UserQueries) Blocked(ctx context.Context, page domain.Page) (List[BlockedUser], error) {
+	return u.own().Blocked(ctx, u.user, page)
+}

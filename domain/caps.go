@@ -15,13 +15,17 @@ const (
 	CapChats     Cap = "chats-per-user"             // chats that a user is in
 	CapMembers   Cap = "members-per-command"        // users that one command makes members, beside the actor
 	CapPins      Cap = "pins-per-chat"              // pinned messages of a chat
+
+	CapMetadataKeys  Cap = "metadata-keys"        // keys of a chat's metadata
+	CapMetadataValue Cap = "metadata-value-bytes" // bytes of a value of a chat's metadata
+	CapMetadata      Cap = "metadata-bytes"       // bytes of all keys and values of a chat's metadata
 )
 
 // ErrCapReached is returned when a command would exceed a cap; the error is a [*CapError].
 var ErrCapReached = errors.New("cap reached")
 
-// CapError names the cap that a command would exceed, and its value. It is a [*Refusal] for [errors.As]; of [CapMembers] it is [ErrInvalid] too,
-// because no state would make the command acceptable.
+// CapError names the cap that a command would exceed, and its value. It is a [*Refusal] for [errors.As]; of [CapMembers] and of the metadata it is
+// [ErrInvalid] too: the command itself is too large.
 type CapError struct {
 	Cap    Cap
 	Max    int
@@ -32,9 +36,14 @@ func (e *CapError) Error() string {
 	return fmt.Sprintf("%v: %s; allowed: at most %d %s", ErrCapReached, e.Detail, e.Max, e.Cap)
 }
 
-// Is reports that a CapError is [ErrCapReached] and, of [CapMembers], [ErrInvalid].
+// Is reports that a CapError is [ErrCapReached] and, of [CapMembers] and of the metadata, [ErrInvalid].
 func (e *CapError) Is(target error) bool {
-	return target == ErrCapReached || target == ErrInvalid && e.Cap == CapMembers
+	return target == ErrCapReached || target == ErrInvalid && e.Cap.ofInput()
+}
+
+// ofInput reports whether the cap bounds what a command brings with it.
+func (c Cap) ofInput() bool {
+	return c == CapMembers || c == CapMetadataKeys || c == CapMetadataValue || c == CapMetadata
 }
 
 // Unwrap returns the refusal.

@@ -78,12 +78,19 @@ func (c *Chat) applyUpdate(u ChatUpdate) {
 	}
 }
 
-// Create starts a chat; by becomes its owner and the others plain members.
-func (c Chat) Create(id ChatID, title Title, by UserID, others []UserID, at time.Time) ([]Durable, error) {
+// Create starts a chat with its metadata, which may lack; by becomes its owner and the others plain members.
+func (c Chat) Create(id ChatID, title Title, by UserID, others []UserID, metadata MetadataChange, at time.Time) ([]Durable, error) {
 	if c.Exists() {
 		return nil, refuse(ErrChatExists, "chat %q was created by %q", id, c.CreatedBy)
 	}
 	events := []Durable{ChatUpdate{Chat: id, Actor: by, Change: Created, Title: title, At: at}}
+	if len(metadata.Set) > 0 {
+		described, err := metadata.event(id, by, Metadata{}, at)
+		if err := firstOf(metadata.Check(), err); err != nil {
+			return nil, err
+		}
+		events = append(events, described...)
+	}
 	seen := map[UserID]struct{}{by: {}}
 	for _, user := range others {
 		if _, twice := seen[user]; twice {
@@ -157,10 +164,12 @@ const (
 	Admitted      Admission = iota + 1
 	AlreadyMember           // in any role
 	NotAdmitted             // the user is banned
+	BlocksActor             // the user blocks the actor in their direct chat
 )
 
-// AddAll makes users plain members, in one step. It returns what became of each, in their order; of a user who is named twice only the first time counts.
-func (c Chat) AddAll(by Member, targets []Member, at time.Time) ([]Durable, []Admission, error) {
+// AddAll makes users plain members, in one step. It returns what became of each, in their order; of a user who is named twice only the first time counts. blocks reports
+// whether a user blocks the actor.
+func (c Chat) AddAll(by Member, targets []Member, blocks func(UserID) bool, at time.Time) ([]Durable, []Admission, error) {
 	if err := c.mayAdd(by); err != nil {
 		return nil, nil, err
 	}
@@ -172,6 +181,8 @@ func (c Chat) AddAll(by Member, targets []Member, at time.Time) ([]Durable, []Ad
 			admissions[i] = AlreadyMember
 		case target.joinable(c.ID, at) != nil:
 			admissions[i] = NotAdmitted
+		case blocks(target.User):
+			admissions[i] = BlocksActor
 		default:
 			admissions[i] = Admitted
 			events = append(events, ChatUpdate{Chat: c.ID, Actor: by.User, Change: MemberAdded, User: target.User, Role: RoleMember, At: at})

@@ -2,7 +2,7 @@ package domain
 
 import "time"
 
-// Delete closes a group for good; an owner may. Deleted already, by the same user: no event.
+// Delete closes a group for good; an owner may. A direct chat, which its participants cannot delete, begins again when one of them opens it. Deleted already, by the same user: no event.
 func (c Chat) Delete(by Member, reason Reason, at time.Time) ([]Durable, error) {
 	if c.Deleted() && c.DeletedBy == by.User {
 		return nil, nil

@@ -9,6 +9,8 @@ type Create struct {
 	Title   string
 	Members []UserID // become plain members
 	Command CommandID
+
+	Metadata map[string]string // key → JSON
 }
 
 // OpenDirect opens the direct chat of two users.

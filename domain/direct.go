@@ -32,22 +32,35 @@ func DirectID(a, b UserID) ChatID {
 
 const directPrefix = "dm-"
 
-// OpenDirect opens the direct chat of two users, who both become owners. Open already: no event. A participant who has left joins again.
+// OpenDirect opens the direct chat of two users, who both become owners. Open already: no event. A participant who has left joins again. A chat that was deleted begins again,
+// once its participants have been removed; blocks stay.
 func (c Chat) OpenDirect(id ChatID, by, with Member, at time.Time) ([]Durable, error) {
 	if !c.Exists() {
 		return c.createDirect(id, by.User, with.User, at), nil
 	}
-	if c.Deleted() {
-		return nil, refuse(ErrChatDeleted, "direct chat %q was deleted by %q", id, c.DeletedBy)
-	}
 	if c.Kind != Direct || !c.participates(by.User) || !c.participates(with.User) {
 		return nil, refuse(ErrChatExists, "chat %q was created by %q, and is not the direct chat of %q and %q", id, c.CreatedBy, by.User, with.User)
+	}
+	if c.Deleted() {
+		return c.reopen(by, with, at)
 	}
 	var events []Durable
 	for _, m := range [...]Member{by, with} {
 		if !m.Current() && (m != with || by.User != with.User) {
 			events = append(events, ChatUpdate{Chat: id, Actor: by.User, Change: MemberAdded, User: m.User, Role: RoleOwner, At: at})
 		}
+	}
+	return events, nil
+}
+
+// reopen creates a deleted direct chat again. Its blocks are recorded once more, because the creation begins without them.
+func (c Chat) reopen(by, with Member, at time.Time) ([]Durable, error) {
+	if by.Current() || with.Current() {
+		return nil, refuse(ErrChatDeleted, "the deletion of direct chat %q by %q has not ended", c.ID, c.DeletedBy)
+	}
+	events := c.createDirect(c.ID, by.User, with.User, at)
+	for _, blocker := range c.Blocks {
+		events = append(events, MemberRestriction{Chat: c.ID, Actor: blocker, User: c.Peer(blocker), Kind: Block, At: at})
 	}
 	return events, nil
 }

@@ -88,6 +88,7 @@ func TestDirectChat(t *testing.T) {
 	back := change("ann", domain.MemberAdded)
 	back.User, back.Role = "bob", domain.RoleOwner
 	gone := removed("bob", "bob", domain.RoleOwner)
+	wiped := domain.ChatDeleted{Chat: "c", By: "service", At: noon}
 	block := restricted("ann", "bob", domain.Block, time.Time{})
 	edit := func(by domain.UserID) decision {
 		return func(w *world) ([]domain.Durable, error) {
@@ -101,7 +102,14 @@ func TestDirectChat(t *testing.T) {
 		{"notes again", []domain.Durable{notes}, opening("ann", "ann"), nil, nil},
 		{"a group has the id", usual(), opening("ann", "bob"), nil, domain.ErrChatExists},
 		{"others", direct(), opening("eve", "ann"), nil, domain.ErrChatExists},
-		{"it was deleted", direct(domain.ChatDeleted{Chat: "c", By: "service", At: noon}), opening("ann", "bob"), nil, domain.ErrChatDeleted},
+		{"it was deleted", direct(wiped), opening("ann", "bob"), nil, domain.ErrChatDeleted},
+		{"it was deleted, and one is still there", direct(gone, wiped), opening("bob", "ann"), nil, domain.ErrChatDeleted},
+		{"it begins again", direct(wiped, removed("service", "ann", domain.RoleOwner), removed("service", "bob", domain.RoleOwner)), opening("ann", "bob"), direct(), nil},
+		{"it begins again with its blocks", direct(block, wiped, removed("service", "ann", domain.RoleOwner), removed("service", "bob", domain.RoleOwner)), opening("ann", "bob"), direct(block), nil},
+		{"a block begins it again", direct(wiped, removed("service", "ann", domain.RoleOwner), removed("service", "bob", domain.RoleOwner)), blocking("ann", "bob", false), direct(block), nil},
+		{"a block that was set before the deletion", direct(block, wiped, removed("service", "ann", domain.RoleOwner), removed("service", "bob", domain.RoleOwner)), blocking("ann", "bob", false), direct(block), nil},
+		{"others do not begin it again", direct(wiped), opening("eve", "ann"), nil, domain.ErrChatExists},
+		{"a deleted group has the id", usual(wiped), opening("ann", "bob"), nil, domain.ErrChatExists},
 		{"both post", direct(), posting("bob", noon), posted, nil},
 		{"outsiders do not", direct(), posting("eve", noon), nil, domain.ErrNotMember},
 
@@ -166,7 +174,7 @@ func TestDirectChat(t *testing.T) {
 		},
 		"delete": func(c domain.Chat, by domain.Member) ([]domain.Durable, error) { return c.Delete(by, "", noon) },
 		"bulk add": func(c domain.Chat, by domain.Member) ([]domain.Durable, error) {
-			events, _, err := c.AddAll(by, []domain.Member{{User: "eve"}}, noon)
+			events, _, err := c.AddAll(by, []domain.Member{{User: "eve"}}, nil, noon)
 			return events, err
 		},
 		"ban": func(c domain.Chat, by domain.Member) ([]domain.Durable, error) {

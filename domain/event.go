@@ -141,7 +141,8 @@ type ChatUpdate struct {
 	At       time.Time
 }
 
-// ChatDeleted closes a chat for good. Its members are removed, and its messages erased, by events that follow. Its id is never free again.
+// ChatDeleted closes a chat for good. Its members are removed, and its messages erased, by events that follow. Its id is never free again; a direct chat may be created
+// anew under it by its participants.
 type ChatDeleted struct {
 	Chat   ChatID
 	By     UserID

@@ -13,13 +13,20 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of the metadata of a chat.
+// Bounds of the metadata of a chat, whatever the caps.
 const (
-	MaxMetadataKeys  = 64
+	MaxMetadataKeys  = 256
 	MaxMetadataKey   = 64       // bytes of a key
-	MaxMetadataValue = 4 << 10  // bytes of a value
-	MaxMetadataBytes = 16 << 10 // bytes of all keys and values
+	MaxMetadataValue = 16 << 10 // bytes of a value
+	MaxMetadataBytes = 48 << 10 // bytes of all keys and values
 )
+
+// MetadataCaps bound the metadata of a chat. 0 stands for the highest bound.
+type MetadataCaps struct {
+	Keys  int // at most MaxMetadataKeys
+	Value int // bytes of a value, at most MaxMetadataValue
+	Bytes int // of all keys and values, at most MaxMetadataBytes
+}
 
 // Metadata is what a team keeps about a chat: keys such as topic, description and avatarUrl, with values of JSON. It is an entity of its own: a change of it disturbs no send.
 type Metadata struct {
@@ -53,7 +60,7 @@ func NewJSON(field, s string) (JSON, error) {
 		}
 	}
 	if problem != "" {
-		return "", &InvalidError{Field: field, Problem: problem, Allowed: "one JSON value of at most 4 KiB, with each key of an object once and numbers in the range of float64"}
+		return "", &InvalidError{Field: field, Problem: problem, Allowed: "one JSON value of at most 16 KiB, with each key of an object once and numbers in the range of float64"}
 	}
 	return JSON(canonical), nil
 }
@@ -110,6 +117,7 @@ func (m *Metadata) Clone() State {
 type MetadataChange struct {
 	Set   map[string]JSON
 	Unset []string
+	Caps  MetadataCaps // which the metadata keep
 }
 
 // Check returns an [*InvalidError] if the change is not valid.
@@ -128,11 +136,22 @@ func (c MetadataChange) Check() error {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
-		if n := len(c.Set[key]); n > MaxMetadataValue {
-			return &InvalidError{Field: "metadata." + key, Problem: fmt.Sprintf("has %d bytes", n), Allowed: fmt.Sprintf("at most %d", MaxMetadataValue)}
+		if err := atMost(CapMetadataValue, len(c.Set[key]), c.Caps.Value, MaxMetadataValue, "the value of the key "+key); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// atMost returns a [*CapError] if n is above a cap, which is the highest one if it is 0.
+func atMost(which Cap, n, most, highest int, what string) error {
+	if most == 0 {
+		most = highest
+	}
+	if n <= most {
+		return nil
+	}
+	return &CapError{Cap: which, Max: most, Detail: fmt.Sprintf("%s would have %d", what, n)}
 }
 
 // UpdateMetadata changes the metadata of the chat. Keys that have the value already, or are not there, are left out; without others there is no event.
@@ -165,23 +184,20 @@ func (c MetadataChange) event(chat ChatID, by UserID, m Metadata, at time.Time) 
 	if e.Set == nil && e.Unset == nil {
 		return nil, nil
 	}
-	if err := checkMetadata(e.over(m.Values)); err != nil {
+	if err := c.Caps.check(e.over(m.Values)); err != nil {
 		return nil, err
 	}
 	return []Durable{e}, nil
 }
 
-// checkMetadata returns an [*InvalidError] if a chat cannot have all of some values.
-func checkMetadata(values map[string]JSON) error {
+// check returns a [*CapError] if a chat cannot have all of some values.
+func (c MetadataCaps) check(values map[string]JSON) error {
 	size := 0
 	for key, value := range values {
 		size += len(key) + len(value)
 	}
-	switch {
-	case len(values) > MaxMetadataKeys:
-		return &InvalidError{Field: "metadata", Problem: fmt.Sprintf("would have %d keys", len(values)), Allowed: fmt.Sprintf("at most %d", MaxMetadataKeys)}
-	case size > MaxMetadataBytes:
-		return &InvalidError{Field: "metadata", Problem: fmt.Sprintf("would have %d bytes", size), Allowed: fmt.Sprintf("at most %d", MaxMetadataBytes)}
-	}
-	return nil
+	return firstOf(
+		atMost(CapMetadataKeys, len(values), c.Keys, MaxMetadataKeys, "the metadata"),
+		atMost(CapMetadata, size, c.Bytes, MaxMetadataBytes, "the metadata"),
+	)
 }

@@ -26,7 +26,7 @@ func (v Visibility) String() string { return name(v, Private, "private", "public
 func (k RestrictionKind) String() string { return name(k, Ban, "ban", "mute", "block") }
 
 // String returns "added", "member" or "banned".
-func (a Admission) String() string { return name(a, Admitted, "added", "member", "banned") }
+func (a Admission) String() string { return name(a, Admitted, "added", "member", "banned", "blocked") }
 
 // String returns "none", "all" or "here".
 func (b Broadcast) String() string { return name(b, NoBroadcast, "none", "all", "here") }

@@ -192,16 +192,20 @@ func (c Chat) block(by, target Member, r RestrictionChange, at time.Time) ([]Dur
 	return []Durable{c.restriction(by, target.User, r, at)}, nil
 }
 
-// Block opens the direct chat of two users if there is none, and blocks the other one there.
+// Block opens the direct chat of two users if there is none, or it was deleted, and blocks the other one there.
 func (c Chat) Block(id ChatID, by, target Member, r RestrictionChange, at time.Time) ([]Durable, error) {
-	if c.Exists() || r.Lift || by.User == target.User {
+	if c.Exists() && !c.Deleted() || r.Lift || by.User == target.User {
 		return c.Restrict(by, target, r, at)
 	}
-	if err := r.Check(at); err != nil {
+	events, err := c.OpenDirect(id, by, target, at)
+	if err := firstOf(r.Check(at), err); err != nil {
 		return nil, err
 	}
+	if slices.Contains(c.Blocks, by.User) {
+		return events, nil // with the block
+	}
 	opened := Chat{ID: id, Kind: Direct, Participants: [2]UserID{by.User, target.User}}
-	return append(c.createDirect(id, by.User, target.User, at), opened.restriction(by, target.User, r, at)), nil
+	return append(events, opened.restriction(by, target.User, r, at)), nil
 }
 
 func instantOrZero(t time.Time) time.Time {

@@ -112,7 +112,7 @@ func (w *world) muted() ([]domain.Durable, error) { return posting("ann", noon)(
 func TestAddAll(t *testing.T) {
 	w := given(usual(restricted("own", "eve", domain.Ban, time.Time{}))...)
 	add := func(by domain.UserID, users ...domain.UserID) ([]domain.Durable, []domain.Admission, error) {
-		return w.chat.AddAll(w.member(by), w.all(users), noon)
+		return w.chat.AddAll(w.member(by), w.all(users), func(domain.UserID) bool { return false }, noon)
 	}
 	events, admissions, err := add("own", "ann", "cem", "eve", "dan")
 	if want := []domain.Admission{domain.AlreadyMember, domain.Admitted, domain.NotAdmitted, domain.Admitted}; err != nil || !slices.Equal(admissions, want) {

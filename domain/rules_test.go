@@ -360,7 +360,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestCreate(t *testing.T) {
-	events, err := domain.Chat{}.Create("c", "Garden", "own", []domain.UserID{"ann", "own", "ann"}, noon)
+	events, err := domain.Chat{}.Create("c", "Garden", "own", []domain.UserID{"ann", "own", "ann"}, domain.MetadataChange{}, noon)
 	if err != nil || len(events) != 2 {
 		t.Fatalf("gave %+v, error %v; want the creation and one member", events, err)
 	}
@@ -368,7 +368,7 @@ func TestCreate(t *testing.T) {
 	if w.member("own").Role != domain.RoleOwner || w.member("ann").Role != domain.RoleMember || w.chat.Title != "Garden" {
 		t.Errorf("folds to %+v with %+v", w.chat, w.members)
 	}
-	if _, err := w.chat.Create("c", "x", "eve", nil, noon); !errors.Is(err, domain.ErrChatExists) {
+	if _, err := w.chat.Create("c", "x", "eve", nil, domain.MetadataChange{}, noon); !errors.Is(err, domain.ErrChatExists) {
 		t.Errorf("created again: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ type Stores struct {
 	Caches    CacheStore
 	UserChats UserView // the chats of each user
 	Unread    UserView // the unread count of each user and chat
+	Blocks    UserView // the direct chats in which each user blocks the other one
 	Values    KeyValues
 	Counters  Counters
 	Sets      Sets
@@ -23,7 +24,7 @@ func (s Stores) Or(others Stores) Stores {
 	return Stores{
 		Typing: or(s.Typing, others.Typing), Presence: or(s.Presence, others.Presence), Sessions: or(s.Sessions, others.Sessions),
 		Limiter: or(s.Limiter, others.Limiter), Effects: or(s.Effects, others.Effects), Caches: or(s.Caches, others.Caches),
-		UserChats: or(s.UserChats, others.UserChats), Unread: or(s.Unread, others.Unread),
+		UserChats: or(s.UserChats, others.UserChats), Unread: or(s.Unread, others.Unread), Blocks: or(s.Blocks, others.Blocks),
 		Values: or(s.Values, others.Values), Counters: or(s.Counters, others.Counters), Sets: or(s.Sets, others.Sets),
 		FeedState: or(s.FeedState, others.FeedState), WebhookAttempts: or(s.WebhookAttempts, others.WebhookAttempts),
 	}

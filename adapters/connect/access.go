@@ -92,6 +92,8 @@ func rules() map[string]rule {
 		chats + "GetChatSettings":    reads,
 		chats + "ListRestrictions":   reads,
 		chats + "GetDirectChat":      reads,
+		chats + "ListBlocked":        reads,
+		chats + "DepartUser":         {who: servicesOnly, scope: auth.ScopeAdmin},
 		chats + "GetChat":            reads,
 		chats + "GetMember":          reads,
 		chats + "ListMembers":        reads,

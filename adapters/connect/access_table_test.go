@@ -162,7 +162,10 @@ func addChatRows(rows map[string]accessRow) {
 	rows["chatcore.v1.ChatService.ForgetContacts"] = accessRow{
 		auth.ScopeChatsWrite, func(p *place, _ string) object { return object{"user_ids": []string{p.member()}} }, nil, "", denied, denied, denied, denied,
 	}
-	for _, name := range []string{"ListChats", "ListChatIds", "ListContacts"} {
+	rows["chatcore.v1.ChatService.DepartUser"] = accessRow{
+		auth.ScopeAdmin, func(p *place, _ string) object { return object{"user_id": fmt.Sprint("nobody-", p.n)} }, nil, "", denied, denied, denied, denied,
+	}
+	for _, name := range []string{"ListChats", "ListChatIds", "ListContacts", "ListBlocked"} {
 		rows["chatcore.v1.ChatService."+name] = accessRow{scope: auth.ScopeChatsRead, request: ofUser(), actor: (*place).owner}
 	}
 	for name, request := range map[string]func(*place, string) object{

@@ -73,7 +73,7 @@ func chatRows() map[string]row {
 	return map[string]row{
 		service + "CreateChat": {prepare: func(t *testing.T, w *world) prepared {
 			chat := w.id("chat")
-			req := &v1.CreateChatRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), Title: "Plans", MemberIds: []string{"bob", "eve"}}
+			req := &v1.CreateChatRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), Title: "Plans", MemberIds: []string{"bob", "eve"}, Metadata: map[string]string{"topic": "1"}}
 			return recorded(req, func() bool {
 				return w.chatNow(t, chat).Title == "Plans" && w.roleNow(t, chat, "ada") == domain.RoleOwner && w.roleNow(t, chat, "eve") == domain.RoleMember
 			})
@@ -274,10 +274,45 @@ func chatRows() map[string]row {
 				}
 			})
 		}},
+		service + "ListBlocked": {prepare: func(t *testing.T, w *world) prepared {
+			user, pest := w.id("user"), w.id("pest")
+			if _, err := w.core.Chats.Block(t.Context(), domain.BlockUser{Actor: domain.UserID(user), User: domain.UserID(pest)}); err != nil {
+				t.Fatal(err)
+			}
+			w.blocks(t, user, 1)
+			return expect(&v1.ListBlockedRequest{UserId: user}, func(t *testing.T, res *v1.ListBlockedResponse) {
+				if len(res.GetUsers()) != 1 || res.GetUsers()[0].GetUserId() != pest || res.GetUsers()[0].GetChatId() != string(domain.DirectID(domain.UserID(user), domain.UserID(pest))) {
+					t.Errorf("the list is %v", res)
+				}
+			})
+		}},
+		service + "DepartUser": {prepare: func(t *testing.T, w *world) prepared {
+			user, left, owned := w.id("user"), w.chat(t), w.id("owned")
+			w.add(t, left, user)
+			if _, err := w.core.Chats.Create(t.Context(), domain.Create{Chat: chatID(owned), Actor: domain.UserID(user), Members: []domain.UserID{"bob"}}); err != nil {
+				t.Fatal(err)
+			}
+			w.listed(t, user, left)
+			w.listed(t, user, owned)
+			return expect(&v1.DepartUserRequest{UserId: user, SuccessorIds: map[string]string{owned: "bob"}}, func(t *testing.T, res *v1.DepartUserResponse) {
+				if !res.GetComplete() || len(res.GetChats()) != 2 || w.roleNow(t, left, user) != domain.NoRole || w.roleNow(t, owned, "bob") != domain.RoleOwner {
+					t.Errorf("the departure is %v", res)
+				}
+			})
+		}},
 		service + "ForgetContacts": {prepare: func(*testing.T, *world) prepared {
 			return expect(&v1.ForgetContactsRequest{UserIds: []string{"ada", "bob"}}, func(*testing.T, *v1.ForgetContactsResponse) {})
 		}},
 	}
+}
+
+// blocks waits until a user is listed to block a number of others.
+func (w *world) blocks(t testing.TB, user string, n int) {
+	t.Helper()
+	wait.Until(t, "the list of blocked users", func() bool {
+		list, err := w.core.Queries.Blocked(t.Context(), domain.UserID(user), domain.Page{Limit: 256})
+		return err == nil && len(list.Items) == n
+	})
 }
 
 // add makes a user a member of a chat of ada.

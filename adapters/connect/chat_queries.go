@@ -178,6 +178,25 @@ func (s *chatService) ListContacts(ctx context.Context, req *v1.ListContactsRequ
 	return answer(&out, &v1.ListContactsResponse{Contacts: each(list.Items, out.contact), NextPageToken: tokens.token(list.Next)})
 }
 
+func (s *chatService) ListBlocked(ctx context.Context, req *v1.ListBlockedRequest) (*v1.ListBlockedResponse, error) {
+	in := s.read(ctx)
+	user := in.subject(req.GetUserId())
+	tokens := tokensOf("ListBlocked", user)
+	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
+	if in.err != nil {
+		return nil, in.err
+	}
+	list, err := s.core.As(user).Queries.Blocked(ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.ListBlockedResponse{Users: each(list.Items, blockedOf), NextPageToken: tokens.token(list.Next)}, nil
+}
+
+func blockedOf(b app.BlockedUser) *v1.BlockedUser {
+	return &v1.BlockedUser{UserId: string(b.User), ChatId: string(b.Chat)}
+}
+
 func (o *output) contact(c app.Contact) *v1.Contact {
 	return &v1.Contact{UserId: string(c.User), Name: c.Name, SharedChats: o.number("shared_chats", uint64(max(0, c.Chats)))}
 }

@@ -31,7 +31,7 @@ func (s *chatService) CreateChat(ctx context.Context, req *v1.CreateChatRequest)
 	in := s.read(ctx)
 	cmd := domain.Create{
 		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Title: req.GetTitle(), Members: in.users("member_ids", req.GetMemberIds()),
-		Command: in.command(req.GetCommandId()),
+		Command: in.command(req.GetCommandId()), Metadata: req.GetMetadata(),
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Create(ctx, cmd) })
 	return &v1.CreateChatResponse{Result: result}, err
@@ -184,15 +184,15 @@ func (s *chatService) UpdateChatMetadata(ctx context.Context, req *v1.UpdateChat
 	}
 	result, err := command(in, func() (app.Done, error) {
 		done, err := s.core.Chats.UpdateMetadata(ctx, cmd)
-		return done, ofMetadata(err)
+		return done, inSet(err)
 	})
 	return &v1.UpdateChatMetadataResponse{Result: result}, err
 }
 
-// ofMetadata returns an error about metadata with the name that the field has in the request.
-func ofMetadata(err error) error {
-	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok && strings.HasPrefix(invalid.Field, "metadata") {
-		return inField("set"+strings.TrimPrefix(invalid.Field, "metadata"), err)
+// inSet returns an error about metadata with the name that the field has in UpdateChatMetadata.
+func inSet(err error) error {
+	if invalid := invalidOf(err); invalid != nil && strings.HasPrefix(invalid.Field, "metadata") {
+		return inField("set"+strings.TrimPrefix(invalid.Field, "metadata"), invalid)
 	}
 	return err
 }

@@ -56,6 +56,8 @@ func admissionOf(a domain.Admission) v1.Admission {
 		return v1.Admission_ADMISSION_MEMBER
 	case domain.NotAdmitted:
 		return v1.Admission_ADMISSION_BANNED
+	case domain.BlocksActor:
+		return v1.Admission_ADMISSION_BLOCKED
 	}
 	return v1.Admission_ADMISSION_UNSPECIFIED
 }

@@ -89,8 +89,12 @@ func invalidOf(err error) *domain.InvalidError {
 	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
 		return protoField(invalid)
 	}
-	if capped, ok := errors.AsType[*domain.CapError](err); ok && capped.Cap == domain.CapMembers {
-		return &domain.InvalidError{Field: "member_ids", Problem: "has too many users", Allowed: fmt.Sprintf("at most %d", capped.Max)}
+	if capped, ok := errors.AsType[*domain.CapError](err); ok && errors.Is(capped, domain.ErrInvalid) {
+		field := "metadata"
+		if capped.Cap == domain.CapMembers {
+			field = "member_ids"
+		}
+		return &domain.InvalidError{Field: field, Problem: "has more than the cap " + string(capped.Cap), Allowed: fmt.Sprintf("at most %d", capped.Max)}
 	}
 	return nil
 }

@@ -184,6 +184,7 @@ func TestFailureOf(t *testing.T) {
 		{domain.ErrEditWindow, rpc.CodeFailedPrecondition, "edit_window", false},
 		{&domain.CapError{Cap: domain.CapEmojis, Max: 3}, rpc.CodeFailedPrecondition, "cap_reached", false},
 		{&domain.CapError{Cap: domain.CapMembers, Max: 3}, rpc.CodeInvalidArgument, "invalid", false},
+		{&domain.CapError{Cap: domain.CapMetadata, Max: 3}, rpc.CodeInvalidArgument, "invalid", false},
 		{&domain.SeqRangeError{Chat: "c", Seq: 9, Head: 7}, rpc.CodeOutOfRange, "seq_range", false},
 		{conflict, rpc.CodeAborted, "conflict", true},
 		{finalError{conflict}, rpc.CodeAborted, "conflict", false},
@@ -242,6 +243,12 @@ func TestFailureOf_Details(t *testing.T) {
 	}
 	if d := detail(&domain.CapError{Cap: domain.CapEmojis, Max: 3}); d.GetLimit() != string(domain.CapEmojis) || d.GetAllowed() != "at most 3" {
 		t.Errorf("cap: %v", d)
+	}
+	if d := detail(&domain.CapError{Cap: domain.CapMetadataKeys, Max: 3}); d.GetField() != "metadata" || d.GetProblem() == "" || d.GetAllowed() == "" {
+		t.Errorf("a cap of the metadata is %v", d)
+	}
+	if d := detail(inSet(&domain.CapError{Cap: domain.CapMetadataKeys, Max: 3})); d.GetField() != "set" {
+		t.Errorf("a cap of the metadata in a change is %v", d)
 	}
 	if d := detail(&domain.CapError{Cap: domain.CapMembers, Max: 3}); d.GetField() != "member_ids" || d.GetProblem() == "" || d.GetAllowed() == "" {
 		t.Errorf("cap of members: %v", d)

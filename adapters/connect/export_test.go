@@ -33,7 +33,7 @@ func PageToken(req proto.Message, cursor string) string {
 		return tokensOf(name[:len(name)-len("Request")], chat, actor, at).token(cursor)
 	case "ListEntityEventsRequest":
 		return tokensOf("ListEntityEvents", chat, actor, at, get("entity_id").String()).token(cursor)
-	case "ListChatsRequest", "ListChatIdsRequest", "ListContactsRequest":
+	case "ListChatsRequest", "ListChatIdsRequest", "ListContactsRequest", "ListBlockedRequest":
 		return tokensOf(name[:len(name)-len("Request")], user).token(cursor)
 	}
 	return cursor

@@ -191,7 +191,16 @@ func listRows(t *testing.T, w *world) map[string][2]proto.Message {
 			}
 		}
 	}
+	for _, user := range []domain.UserID{"ada", "bob"} {
+		for _, other := range []domain.UserID{"blocked-1", "blocked-2"} {
+			if _, err := w.core.Chats.Block(t.Context(), domain.BlockUser{Actor: user, User: other}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.blocks(t, string(user), 2)
+	}
 	return map[string][2]proto.Message{
+		chats + "ListBlocked":         {&v1.ListBlockedRequest{UserId: "ada"}, &v1.ListBlockedRequest{UserId: "bob"}},
 		chats + "ListRestrictions":    {&v1.ListRestrictionsRequest{ChatId: chat}, &v1.ListRestrictionsRequest{ChatId: other}},
 		chats + "ListMembers":         {&v1.ListMembersRequest{ChatId: chat}, &v1.ListMembersRequest{ChatId: other}},
 		chats + "ListChats":           {&v1.ListChatsRequest{UserId: "ada"}, &v1.ListChatsRequest{UserId: "bob"}},
@@ -257,7 +266,7 @@ func TestPageTokens_AreOfOneList(t *testing.T) {
 			base64.RawURLEncoding.EncodeToString(append(slices.Clone(raw[:8]), "\xff\x00"...)),
 			base64.RawURLEncoding.EncodeToString(append(slices.Clone(raw), strings.Repeat("x", 5000)...)),
 		} {
-			if strings.HasSuffix(name, "ListMembers") || strings.HasSuffix(name, "ListChatIds") || strings.HasSuffix(name, "ListContacts") {
+			if strings.HasSuffix(name, "ListMembers") || strings.HasSuffix(name, "ListChatIds") || strings.HasSuffix(name, "ListContacts") || strings.HasSuffix(name, "ListBlocked") {
 				if len(garbage) > 8 && !strings.HasSuffix(garbage, "=") && len(garbage) < 5000 {
 					continue // the cursor after the hash is checked by the store
 				}

@@ -9,12 +9,13 @@ import (
 	"chatcore/ports"
 )
 
-// Builtins is the handler of the built-in consumer group. It keeps which chats each user is in, how many messages each user has not read and when
-// each chat had its last message, and invalidates the cached values that an event makes stale. Handling an event again, or late, does no harm.
+// Builtins is the handler of the built-in consumer group. It keeps which chats each user is in, how many messages each user has not read, whom each user
+// blocks and when each chat had its last message, and invalidates the cached values that an event makes stale. Handling an event again, or late, does no harm.
 type Builtins struct {
 	models *Models
 	chats  *UserChats    // nil: not kept
 	unread *UnreadCounts // nil: not kept
+	blocks *UserBlocks   // nil: not kept
 	stale  *StaleCaches  // nil: nothing is cached
 	active *ChatActivity // nil: the log has no index of last messages
 	erases EraseFunc     // nil: there are no copies of events
@@ -28,6 +29,9 @@ func NewBuiltins(models *Models, caches CachedAnswers, defers bool) *Builtins {
 	b := &Builtins{models: models, together: chatsTogether}
 	if models.views.Chats != nil {
 		b.chats, b.active = NewUserChats(models), newChatActivity(models.log)
+	}
+	if models.views.Blocks != nil {
+		b.blocks = NewUserBlocks(models)
 	}
 	if models.views.Unread != nil {
 		b.unread = NewUnreadCounts(models)
@@ -46,7 +50,7 @@ func (b *Builtins) OnErased(fn EraseFunc) { b.erases = fn }
 
 // Handles reports whether there is anything to keep.
 func (b *Builtins) Handles() bool {
-	return b.chats != nil || b.unread != nil || b.stale != nil || b.erases != nil
+	return b.chats != nil || b.unread != nil || b.blocks != nil || b.stale != nil || b.erases != nil
 }
 
 // Handle handles one event.
@@ -120,9 +124,11 @@ func (b *Builtins) affects(batch *ports.ChatBatch) bool {
 
 // appliesTo reports whether an event may change a membership or make something stale: most do not.
 func (b *Builtins) appliesTo(e domain.Durable) bool {
-	switch e.(type) {
+	switch e := e.(type) {
 	case domain.ChatUpdate:
-		return b.chats != nil || b.stale != nil
+		return b.chats != nil || b.stale != nil || b.blocks != nil
+	case domain.MemberRestriction:
+		return b.blocks != nil && e.Kind == domain.Block
 	case domain.MessageErased:
 		return b.erases != nil || b.stale != nil
 	case domain.MessageEdit, domain.MessageDelete, domain.MessageReaction, domain.MessagePin:
@@ -147,6 +153,11 @@ func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 			return err
 		}
 	}
+	if b.blocks != nil {
+		if err := b.blocks.Handle(ctx, d); err != nil {
+			return err
+		}
+	}
 	if b.stale != nil {
 		return b.stale.Handle(ctx, d)
 	}
@@ -155,6 +166,9 @@ func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 
 // applyAppended is apply for an event that this process has just appended. It never begins a rebuild.
 func (b *Builtins) applyAppended(ctx context.Context, d ports.Delivery) error {
+	if _, restricts := d.Event.(domain.MemberRestriction); restricts {
+		return b.blocks.Handle(ctx, d)
+	}
 	if b.stale != nil {
 		return b.stale.Handle(ctx, d)
 	}

@@ -31,6 +31,7 @@ type Views struct {
 	Log    string            // id of the event log that they are made of
 	Chats  ports.UserView    // the chats a user is in, with the seq of the join; nil if it is not kept
 	Unread ports.UserView    // how many messages a user has not read; nil if it is not kept
+	Blocks ports.UserView    // the direct chats in which a user blocks the other one; nil if it is not kept
 	Typing ports.TypingMarks // typing marks; nil without a store
 
 	// Kept reports whether a process has ever run the built-in subscriber that keeps Chats. It is asked where a user has no chats. nil: yes.
@@ -100,9 +101,19 @@ func (m *Models) ChatsOf(ctx context.Context, user domain.UserID) ([]domain.Chat
 
 // ChatsOfPage returns a page of what [Models.ChatsOf] returns, and the cursor of the next page.
 func (m *Models) ChatsOfPage(ctx context.Context, user domain.UserID, cursor string, limit int) ([]domain.ChatID, string, error) {
-	pager, ok := m.views.Chats.(ports.UserViewPager)
+	return m.page(ctx, m.views.Chats, "WithUserViews", user, cursor, limit)
+}
+
+// BlocksPage returns a page of the direct chats in which a user blocks the other one, as [Models.ChatsOfPage] returns chats.
+func (m *Models) BlocksPage(ctx context.Context, user domain.UserID, cursor string, limit int) ([]domain.ChatID, string, error) {
+	return m.page(ctx, m.views.Blocks, "WithBlockView", user, cursor, limit)
+}
+
+// page returns a page of the chats in which a user has a number in a view, which option provides.
+func (m *Models) page(ctx context.Context, view ports.UserView, option string, user domain.UserID, cursor string, limit int) ([]domain.ChatID, string, error) {
+	pager, ok := view.(ports.UserViewPager)
 	if !ok {
-		return nil, "", m.NoView("WithUserViews and a ports.UserViewPager")
+		return nil, "", m.NoView(option + " and a ports.UserViewPager")
 	}
 	chats, next, err := pager.Page(ctx, m.views.Log, user, cursor, limit)
 	if err == nil && len(chats) == 0 && cursor == "" {

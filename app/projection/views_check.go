@@ -76,6 +76,11 @@ func (v *viewsCheck) check(ctx context.Context, users []domain.UserID) error {
 			return err
 		}
 	}
+	if blocks, ok := views.Blocks.(ports.UserViewRepairer); ok {
+		if err := v.compare(ctx, checkedView{blocks, "user_blocks", false, v.blocks}, users); err != nil {
+			return err
+		}
+	}
 	if unread, ok := views.Unread.(ports.UserViewRepairer); ok {
 		return v.compare(ctx, checkedView{unread, "unread", true, v.unread}, users)
 	}
@@ -158,6 +163,12 @@ func (v *viewsCheck) chats(ctx context.Context, user domain.UserID, at domain.Se
 		return !e.Present && e.Version >= version, ports.UserEntry{Gone: true}, err
 	}
 	return e.Present && e.Number == uint64(m.Since), ports.UserEntry{Number: uint64(m.Since)}, nil
+}
+
+func (v *viewsCheck) blocks(ctx context.Context, user domain.UserID, at domain.Seq, e ports.UserViewEntry) (bool, ports.UserEntry, error) {
+	chat, _, err := v.models.At(at).directChat(ctx, v.chat)
+	want := blockEntry(chat, user)
+	return e.Present == !want.Gone && e.Number == want.Number, want, err
 }
 
 func (v *viewsCheck) unread(ctx context.Context, user domain.UserID, at domain.Seq, e ports.UserViewEntry) (bool, ports.UserEntry, error) {

@@ -49,13 +49,9 @@ func (c *cli) chatSetMetadata() *cobra.Command {
 	var set, unset []string
 	var version uint64
 	cmd := c.change("set-metadata", "Change keys of a chat's metadata", []argument{chatArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		values := make(map[string]string, len(set))
-		for _, text := range set {
-			key, value, found := strings.Cut(text, "=")
-			if _, twice := values[key]; !found || twice {
-				return app.Done{}, &domain.InvalidError{Field: "set", Problem: fmt.Sprintf("is %q", text), Allowed: "KEY=JSON, with each key once"}
-			}
-			values[key] = value
+		values, err := valuesOf("set", set)
+		if err != nil {
+			return app.Done{}, err
 		}
 		return core.Chats.UpdateMetadata(cmd.Context(), domain.UpdateMetadata{
 			Chat: ch.chat(), Actor: ch.by(), Set: values, Unset: unset, IfVersion: domain.Seq(version), Command: ch.commandID(),
@@ -65,4 +61,17 @@ func (c *cli) chatSetMetadata() *cobra.Command {
 	cmd.Flags().StringArrayVar(&unset, "unset", nil, "`KEY` to remove; may be given several times")
 	cmd.Flags().Uint64Var(&version, "if-version", 0, "change it only if the metadata has this `VERSION`, which core chat metadata --json shows (0: any)")
 	return cmd
+}
+
+// valuesOf returns the values of a flag whose texts are KEY=JSON.
+func valuesOf(flag string, texts []string) (map[string]string, error) {
+	values := make(map[string]string, len(texts))
+	for _, text := range texts {
+		key, value, found := strings.Cut(text, "=")
+		if _, twice := values[key]; !found || twice {
+			return nil, &domain.InvalidError{Field: flag, Problem: fmt.Sprintf("is %q", text), Allowed: "KEY=JSON, with each key once"}
+		}
+		values[key] = value
+	}
+	return values, nil
 }

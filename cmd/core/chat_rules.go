@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -163,16 +162,7 @@ func (c *cli) listRestrictions(ctx context.Context, core *chatcore.Core, chat do
 	read := func(ctx context.Context, page domain.Page) (app.List[app.Restricted], error) {
 		return core.Queries.Restrictions(ctx, chat, page)
 	}
-	found, err := pageOrAll(ctx, page, read, func(ctx context.Context) ([]app.Restricted, error) {
-		var all []app.Restricted
-		for next := (domain.Page{Limit: app.MaxList}); ; {
-			list, err := read(ctx, next)
-			all = slices.Concat(all, list.Items)
-			if next.Cursor = list.Next; err != nil || list.Next == "" {
-				return all, err
-			}
-		}
-	})
+	found, err := pageOrPages(ctx, page, read)
 	if err != nil {
 		return err
 	}

@@ -68,9 +68,13 @@ func parseRole(name string) (domain.Role, error) {
 
 func (c *cli) chatCreate() *cobra.Command {
 	var title string
-	var members []string
+	var members, set []string
 	cmd := c.change("create", "Create a chat that the actor owns", []argument{chatArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		create := domain.Create{Chat: ch.chat(), Actor: ch.by(), Title: title, Command: ch.commandID()}
+		values, err := valuesOf("set", set)
+		if err != nil {
+			return app.Done{}, err
+		}
+		create := domain.Create{Chat: ch.chat(), Actor: ch.by(), Title: title, Metadata: values, Command: ch.commandID()}
 		for _, m := range members {
 			create.Members = append(create.Members, domain.UserID(m))
 		}
@@ -79,6 +83,7 @@ func (c *cli) chatCreate() *cobra.Command {
 	cmd.ValidArgsFunction = c.completeArguments() // the id is new
 	cmd.Flags().StringVar(&title, "title", "", "`TITLE` of the chat")
 	cmd.Flags().StringArrayVar(&members, "member", nil, "`USER` to add as a first member; may be given several times")
+	cmd.Flags().StringArrayVar(&set, "set", nil, "`KEY=JSON` of the metadata, such as topic='\"Harvest\"'; may be given several times")
 	return cmd
 }
 

@@ -66,6 +66,8 @@ func examples() map[string][]string {
 		"core thread follow":     {"core thread follow garden MESSAGE --as ben"},
 		"core thread unfollow":   {"core thread unfollow garden MESSAGE --as ben"},
 		"core contacts":          {"core contacts ada --limit 20"},
+		"core blocked":           {"core blocked ada"},
+		"core user depart":       {"core user depart ada --yes", "core user depart ada --successor garden=ben --yes"},
 		"core session open":      {"core session open ada --device phone --name \"Ada's phone\""},
 		"core session list":      {"core session list ada"},
 		"core session verify":    {"core session verify -  reads the token from standard input"},

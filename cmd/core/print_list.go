@@ -121,3 +121,16 @@ func pageOrAll[T any](
 	items, err := all(ctx)
 	return app.List[T]{Items: items}, err
 }
+
+// pageOrPages is pageOrAll of a list that is read in pages only.
+func pageOrPages[T any](ctx context.Context, page domain.Page, pageOf func(context.Context, domain.Page) (app.List[T], error)) (app.List[T], error) {
+	return pageOrAll(ctx, page, pageOf, func(ctx context.Context) (all []T, err error) {
+		for next := (domain.Page{Limit: app.MaxList}); ; {
+			list, err := pageOf(ctx, next)
+			all = append(all, list.Items...)
+			if next.Cursor = list.Next; err != nil || list.Next == "" {
+				return all, err
+			}
+		}
+	})
+}

@@ -75,7 +75,7 @@ finding, 2 the command line or a setting is wrong, 3 refused by a rule, 4 not fo
 	for group, commands := range map[string][]*cobra.Command{
 		groupRun:     {c.demo(), c.serve(), c.importer(), c.tail(), c.configCommand(), c.version()},
 		groupChats:   {c.chat(), c.send(), c.block("block", "Have neither of two users reach the other in their direct chat", false), c.block("unblock", "Lift the block of a user", true), c.edit(), c.delete(), c.react(), c.unreact(), c.pin(), c.unpin(), c.read(), c.typing(), c.history(), c.audit(), c.custom(), c.unread(), c.thread()},
-		groupUsers:   {c.contacts(), c.session(), c.presence(), c.limit()},
+		groupUsers:   {c.contacts(), c.blocked(), c.user(), c.session(), c.presence(), c.limit()},
 		groupOperate: {c.groups(), c.webhooks(), c.rebuild(), c.deadLetters(), c.health(), c.doctor(), c.fsck(), c.erase(), c.retention(), c.hold(), c.acl(), c.token(), c.upgrade(), c.backup(), c.restore(), c.verify(), c.export(), c.vault()},
 	} {
 		for _, cmd := range commands {

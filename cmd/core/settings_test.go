@@ -331,7 +331,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 	for name, address := range leaves("", reflect.ValueOf(&c).Elem()) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
-			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.Announce", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
+			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.Announce", "Sessions.Compat", "Limits.EditWindow", "Limits.CheckBlocks", "Limits.Rates",
 			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers", "Webhooks.Keys", "Webhooks.Allow", "Webhooks.AllowHTTP", "Vault.Store",
 		}, name)
 		if zero != meant {

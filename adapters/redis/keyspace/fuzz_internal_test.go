@@ -67,7 +67,7 @@ func ownKeys(k Keys, chat domain.ChatID, name string) []string {
 	keys := []string{
 		log.Record(), log.ID(p), log.Chats(p), log.Count(p), log.Confirm(p), log.Witness(p, "process"), log.Stream(p), log.Chat(chat, "0"), log.Chat(chat, "x"),
 		k.Typing().Marks(chat), presence.Record(user), presence.Due(presence.Shard(user)), presence.Sweeper(), presence.Added(),
-		k.Limits().gcra([]string{name, string(chat)}), views.UserChats(user), k.Sessions().Index(user), views.Versions(views.Unread(user)), views.Versions(views.UserChats(user)),
+		k.Limits().gcra([]string{name, string(chat)}), views.UserChats(user), k.Sessions().Index(user), views.Versions(views.Unread(user)), views.Versions(views.UserChats(user)), views.UserBlocks(user),
 	}
 	keys = append(keys, k.Caches().All(ports.CacheKey{Prefix: "badge:", ID: name})[1:]...)
 	for _, on := range []string{"", k.Custom().Of("badges:ada"), k.Custom().Of("badges:" + Escape(name))} {

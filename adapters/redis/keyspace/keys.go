@@ -42,9 +42,10 @@ import (
 //
 //	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect on KEY; a week, or Config.Delivery.EffectTTL
 //	cc:user-chats:USER           HASH    chat of the user → seq of the user's join
+//	cc:user-blocks:USER          HASH    direct chat in which the user blocks the other one → 1
 //	cc:sessions:USER             HASH    id of an open session → end of its key, its number, and in milliseconds the times at which it was opened,
 //	                                     ends and was last used, and its idle time; expires after the longest lifetime
-//	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → seq of the field's value, after a rebuild
+//	cc:{KEY}:v                   HASH    beside chat:unread:USER, cc:user-chats:USER and cc:user-blocks:USER: chat → seq of the field's value, after a rebuild
 //	                                     : epoch of the rebuild, and a minus at the end if there is no field; " " → log id; " #" → number
 //	                                     of fields
 //

@@ -15,6 +15,11 @@ func (k Views) UserChats(user domain.UserID) string {
 	return k.prefix + "cc:user-chats:" + Escape(string(user))
 }
 
+// UserBlocks returns the key of the direct chats in which a user blocks the other one.
+func (k Views) UserBlocks(user domain.UserID) string {
+	return k.prefix + "cc:user-blocks:" + Escape(string(user))
+}
+
 // Memberships returns the plain pub/sub channel of the users whose chats change. A message is the id of the user.
 func (k Views) Memberships() string { return k.prefix + OwnPrefix + "memberships" }
 

@@ -42,6 +42,11 @@ func NewUserChats(client goredis.UniversalClient, keys keyspace.Views) *View {
 	return &View{client: client, keys: keys, key: keys.UserChats, whole: true, channel: keys.Memberships(), script: goredis.NewScript(viewSource)}
 }
 
+// NewUserBlocks returns a view of the direct chats in which each user blocks the other one.
+func NewUserBlocks(client goredis.UniversalClient, keys keyspace.Views) *View {
+	return &View{client: client, keys: keys, key: keys.UserBlocks, script: goredis.NewScript(viewSource)}
+}
+
 // viewEntry is an entry to store, and the key of its numbers.
 type viewEntry struct {
 	chat domain.ChatID

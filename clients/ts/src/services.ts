@@ -45,6 +45,10 @@ export class Chats extends Service {
   readonly openDirect = this.repeatable(chat.openDirectChat, "userId");
   /** Returns the direct chat of the actor and another user. Throws not_found if they have none. */
   readonly getDirect = this.part(chat.getDirectChat, "chat", "userId");
+  /** Lists the users whom a user blocks, in no particular order. */
+  readonly listBlocked = this.pages(chat.listBlocked, "users");
+  /** Ends a user's memberships of all chats and the user's sessions; to be repeated until complete is set. Only a service may. */
+  readonly depart = this.repeatable(chat.departUser, "userId");
   /** Has neither the actor nor another user reach the other in their direct chat; or lifts that. */
   readonly block = this.part(chat.blockUser, "result", "userId");
   /** Changes who may see and join a group, and which roles actions take. An owner may. */

@@ -36,6 +36,8 @@ const (
 	Admission_ADMISSION_MEMBER Admission = 2
 	// The user is banned.
 	Admission_ADMISSION_BANNED Admission = 3
+	// The user blocks the actor in their direct chat, and the server checks that.
+	Admission_ADMISSION_BLOCKED Admission = 4
 )
 
 // Enum value maps for Admission.
@@ -45,12 +47,14 @@ var (
 		1: "ADMISSION_ADDED",
 		2: "ADMISSION_MEMBER",
 		3: "ADMISSION_BANNED",
+		4: "ADMISSION_BLOCKED",
 	}
 	Admission_value = map[string]int32{
 		"ADMISSION_UNSPECIFIED": 0,
 		"ADMISSION_ADDED":       1,
 		"ADMISSION_MEMBER":      2,
 		"ADMISSION_BANNED":      3,
+		"ADMISSION_BLOCKED":     4,
 	}
 )
 
@@ -93,7 +97,9 @@ type CreateChatRequest struct {
 	// Title, at most 256 bytes. Defaults to none.
 	Title string `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
 	// Ids of users that become plain members, at most the server's cap (256 by default). Repetitions count once.
-	MemberIds     []string `protobuf:"bytes,5,rep,name=member_ids,json=memberIds,proto3" json:"member_ids,omitempty"`
+	MemberIds []string `protobuf:"bytes,5,rep,name=member_ids,json=memberIds,proto3" json:"member_ids,omitempty"`
+	// Metadata by key: the JSON text of each value. Keys and values are those of UpdateChatMetadata.
+	Metadata      map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +165,13 @@ func (x *CreateChatRequest) GetTitle() string {
 func (x *CreateChatRequest) GetMemberIds() []string {
 	if x != nil {
 		return x.MemberIds
+	}
+	return nil
+}
+
+func (x *CreateChatRequest) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
 	}
 	return nil
 }
@@ -4031,11 +4044,387 @@ func (x *GetChatSettingsResponse) GetSettings() *UserChatSettings {
 	return nil
 }
 
+// ListBlockedRequest is the request of ListBlocked.
+type ListBlockedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user who blocks. Required from a service; a user leaves it empty or names itself.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Users at most, 1 to 256. Defaults to 50.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before. Empty for the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockedRequest) Reset() {
+	*x = ListBlockedRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockedRequest) ProtoMessage() {}
+
+func (x *ListBlockedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockedRequest.ProtoReflect.Descriptor instead.
+func (*ListBlockedRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ListBlockedRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListBlockedRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBlockedRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListBlockedResponse is the response of ListBlocked.
+type ListBlockedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The users.
+	Users []*BlockedUser `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// Token of the next page. Empty if this is the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockedResponse) Reset() {
+	*x = ListBlockedResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockedResponse) ProtoMessage() {}
+
+func (x *ListBlockedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockedResponse.ProtoReflect.Descriptor instead.
+func (*ListBlockedResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListBlockedResponse) GetUsers() []*BlockedUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ListBlockedResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// BlockedUser is a user whom another one blocks.
+type BlockedUser struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Id of their direct chat.
+	ChatId        string `protobuf:"bytes,2,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockedUser) Reset() {
+	*x = BlockedUser{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockedUser) ProtoMessage() {}
+
+func (x *BlockedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockedUser.ProtoReflect.Descriptor instead.
+func (*BlockedUser) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *BlockedUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *BlockedUser) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+// DepartUserRequest is the request of DepartUser.
+type DepartUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user. Required.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Ids of members that become owners, by chat, of groups whose last owner the user is. Defaults to the admin who joined first, or without admins to the member who joined
+	// first.
+	SuccessorIds  map[string]string `protobuf:"bytes,2,rep,name=successor_ids,json=successorIds,proto3" json:"successor_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DepartUserRequest) Reset() {
+	*x = DepartUserRequest{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepartUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepartUserRequest) ProtoMessage() {}
+
+func (x *DepartUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepartUserRequest.ProtoReflect.Descriptor instead.
+func (*DepartUserRequest) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *DepartUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DepartUserRequest) GetSuccessorIds() map[string]string {
+	if x != nil {
+		return x.SuccessorIds
+	}
+	return nil
+}
+
+// DepartUserResponse is the response of DepartUser.
+type DepartUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chats that the user has left by this call, at most 256, and chats that the user could not leave.
+	Chats []*DepartedChat `protobuf:"bytes,1,rep,name=chats,proto3" json:"chats,omitempty"`
+	// Whether the user is in no other chats. Otherwise the call must be given again.
+	Complete bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	// Number of sessions that were closed. They are closed by the last call.
+	Sessions      uint32 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DepartUserResponse) Reset() {
+	*x = DepartUserResponse{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepartUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepartUserResponse) ProtoMessage() {}
+
+func (x *DepartUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepartUserResponse.ProtoReflect.Descriptor instead.
+func (*DepartUserResponse) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *DepartUserResponse) GetChats() []*DepartedChat {
+	if x != nil {
+		return x.Chats
+	}
+	return nil
+}
+
+func (x *DepartUserResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *DepartUserResponse) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+// DepartedChat is what became of a chat that a user departs from.
+type DepartedChat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chat.
+	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
+	// Id of the new owner. Empty if the chat needed none.
+	SuccessorId string `protobuf:"bytes,2,opt,name=successor_id,json=successorId,proto3" json:"successor_id,omitempty"`
+	// Whether nobody else was a member: the chat is archived and has no owner.
+	Closed bool `protobuf:"varint,3,opt,name=closed,proto3" json:"closed,omitempty"`
+	// Reason for which the user is still a member, such as last_owner or not_member. Empty if the user has left.
+	Failure string `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The same as a sentence.
+	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DepartedChat) Reset() {
+	*x = DepartedChat{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DepartedChat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DepartedChat) ProtoMessage() {}
+
+func (x *DepartedChat) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DepartedChat.ProtoReflect.Descriptor instead.
+func (*DepartedChat) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *DepartedChat) GetChatId() string {
+	if x != nil {
+		return x.ChatId
+	}
+	return ""
+}
+
+func (x *DepartedChat) GetSuccessorId() string {
+	if x != nil {
+		return x.SuccessorId
+	}
+	return ""
+}
+
+func (x *DepartedChat) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *DepartedChat) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *DepartedChat) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 var File_chatcore_v1_chat_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\n" +
-	"\x16chatcore/v1/chat.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x01\n" +
+	"\x16chatcore/v1/chat.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x02\n" +
 	"\x11CreateChatRequest\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bactor_id\x18\x02 \x01(\tR\aactorId\x12\x1d\n" +
@@ -4043,7 +4432,11 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"command_id\x18\x03 \x01(\tR\tcommandId\x12\x14\n" +
 	"\x05title\x18\x04 \x01(\tR\x05title\x12\x1d\n" +
 	"\n" +
-	"member_ids\x18\x05 \x03(\tR\tmemberIds\"H\n" +
+	"member_ids\x18\x05 \x03(\tR\tmemberIds\x12H\n" +
+	"\bmetadata\x18\x06 \x03(\v2,.chatcore.v1.CreateChatRequest.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
 	"\x12CreateChatResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.chatcore.v1.CommandResultR\x06result\"|\n" +
 	"\x11RenameChatRequest\x12\x17\n" +
@@ -4326,12 +4719,40 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x15\n" +
 	"\x06at_seq\x18\x03 \x01(\rR\x05atSeq\"T\n" +
 	"\x17GetChatSettingsResponse\x129\n" +
-	"\bsettings\x18\x01 \x01(\v2\x1d.chatcore.v1.UserChatSettingsR\bsettings*g\n" +
+	"\bsettings\x18\x01 \x01(\v2\x1d.chatcore.v1.UserChatSettingsR\bsettings\"i\n" +
+	"\x12ListBlockedRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"m\n" +
+	"\x13ListBlockedResponse\x12.\n" +
+	"\x05users\x18\x01 \x03(\v2\x18.chatcore.v1.BlockedUserR\x05users\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n" +
+	"\vBlockedUser\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x17\n" +
+	"\achat_id\x18\x02 \x01(\tR\x06chatId\"\xc4\x01\n" +
+	"\x11DepartUserRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12U\n" +
+	"\rsuccessor_ids\x18\x02 \x03(\v20.chatcore.v1.DepartUserRequest.SuccessorIdsEntryR\fsuccessorIds\x1a?\n" +
+	"\x11SuccessorIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"}\n" +
+	"\x12DepartUserResponse\x12/\n" +
+	"\x05chats\x18\x01 \x03(\v2\x19.chatcore.v1.DepartedChatR\x05chats\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\rR\bsessions\"\x96\x01\n" +
+	"\fDepartedChat\x12\x17\n" +
+	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12!\n" +
+	"\fsuccessor_id\x18\x02 \x01(\tR\vsuccessorId\x12\x16\n" +
+	"\x06closed\x18\x03 \x01(\bR\x06closed\x12\x18\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem*~\n" +
 	"\tAdmission\x12\x19\n" +
 	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fADMISSION_ADDED\x10\x01\x12\x14\n" +
 	"\x10ADMISSION_MEMBER\x10\x02\x12\x14\n" +
-	"\x10ADMISSION_BANNED\x10\x032\xce\x13\n" +
+	"\x10ADMISSION_BANNED\x10\x03\x12\x15\n" +
+	"\x11ADMISSION_BLOCKED\x10\x042\xf4\x14\n" +
 	"\vChatService\x12M\n" +
 	"\n" +
 	"CreateChat\x12\x1e.chatcore.v1.CreateChatRequest\x1a\x1f.chatcore.v1.CreateChatResponse\x12M\n" +
@@ -4356,7 +4777,10 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x12UpdateChatMetadata\x12&.chatcore.v1.UpdateChatMetadataRequest\x1a'.chatcore.v1.UpdateChatMetadataResponse\x12a\n" +
 	"\x0fGetChatMetadata\x12#.chatcore.v1.GetChatMetadataRequest\x1a$.chatcore.v1.GetChatMetadataResponse\"\x03\x90\x02\x01\x12d\n" +
 	"\x10ListRestrictions\x12$.chatcore.v1.ListRestrictionsRequest\x1a%.chatcore.v1.ListRestrictionsResponse\"\x03\x90\x02\x01\x12[\n" +
-	"\rGetDirectChat\x12!.chatcore.v1.GetDirectChatRequest\x1a\".chatcore.v1.GetDirectChatResponse\"\x03\x90\x02\x01\x12I\n" +
+	"\rGetDirectChat\x12!.chatcore.v1.GetDirectChatRequest\x1a\".chatcore.v1.GetDirectChatResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vListBlocked\x12\x1f.chatcore.v1.ListBlockedRequest\x1a .chatcore.v1.ListBlockedResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\n" +
+	"DepartUser\x12\x1e.chatcore.v1.DepartUserRequest\x1a\x1f.chatcore.v1.DepartUserResponse\x12I\n" +
 	"\aGetChat\x12\x1b.chatcore.v1.GetChatRequest\x1a\x1c.chatcore.v1.GetChatResponse\"\x03\x90\x02\x01\x12O\n" +
 	"\tGetMember\x12\x1d.chatcore.v1.GetMemberRequest\x1a\x1e.chatcore.v1.GetMemberResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\vListMembers\x12\x1f.chatcore.v1.ListMembersRequest\x1a .chatcore.v1.ListMembersResponse\"\x03\x90\x02\x01\x12O\n" +
@@ -4380,7 +4804,7 @@ func file_chatcore_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_chatcore_v1_chat_proto_goTypes = []any{
 	(Admission)(0),                     // 0: chatcore.v1.Admission
 	(*CreateChatRequest)(nil),          // 1: chatcore.v1.CreateChatRequest
@@ -4445,136 +4869,152 @@ var file_chatcore_v1_chat_proto_goTypes = []any{
 	(*SetChatSettingsResponse)(nil),    // 60: chatcore.v1.SetChatSettingsResponse
 	(*GetChatSettingsRequest)(nil),     // 61: chatcore.v1.GetChatSettingsRequest
 	(*GetChatSettingsResponse)(nil),    // 62: chatcore.v1.GetChatSettingsResponse
-	nil,                                // 63: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	nil,                                // 64: chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	nil,                                // 65: chatcore.v1.GetChatMetadataResponse.ValuesEntry
-	(*CommandResult)(nil),              // 66: chatcore.v1.CommandResult
-	(Visibility)(0),                    // 67: chatcore.v1.Visibility
-	(Restriction)(0),                   // 68: chatcore.v1.Restriction
-	(*timestamppb.Timestamp)(nil),      // 69: google.protobuf.Timestamp
-	(*Chat)(nil),                       // 70: chatcore.v1.Chat
-	(Role)(0),                          // 71: chatcore.v1.Role
-	(*Member)(nil),                     // 72: chatcore.v1.Member
-	(*Message)(nil),                    // 73: chatcore.v1.Message
-	(ChatKind)(0),                      // 74: chatcore.v1.ChatKind
-	(NotifyLevel)(0),                   // 75: chatcore.v1.NotifyLevel
-	(Hiding)(0),                        // 76: chatcore.v1.Hiding
-	(*UserChatSettings)(nil),           // 77: chatcore.v1.UserChatSettings
+	(*ListBlockedRequest)(nil),         // 63: chatcore.v1.ListBlockedRequest
+	(*ListBlockedResponse)(nil),        // 64: chatcore.v1.ListBlockedResponse
+	(*BlockedUser)(nil),                // 65: chatcore.v1.BlockedUser
+	(*DepartUserRequest)(nil),          // 66: chatcore.v1.DepartUserRequest
+	(*DepartUserResponse)(nil),         // 67: chatcore.v1.DepartUserResponse
+	(*DepartedChat)(nil),               // 68: chatcore.v1.DepartedChat
+	nil,                                // 69: chatcore.v1.CreateChatRequest.MetadataEntry
+	nil,                                // 70: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	nil,                                // 71: chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	nil,                                // 72: chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	nil,                                // 73: chatcore.v1.DepartUserRequest.SuccessorIdsEntry
+	(*CommandResult)(nil),              // 74: chatcore.v1.CommandResult
+	(Visibility)(0),                    // 75: chatcore.v1.Visibility
+	(Restriction)(0),                   // 76: chatcore.v1.Restriction
+	(*timestamppb.Timestamp)(nil),      // 77: google.protobuf.Timestamp
+	(*Chat)(nil),                       // 78: chatcore.v1.Chat
+	(Role)(0),                          // 79: chatcore.v1.Role
+	(*Member)(nil),                     // 80: chatcore.v1.Member
+	(*Message)(nil),                    // 81: chatcore.v1.Message
+	(ChatKind)(0),                      // 82: chatcore.v1.ChatKind
+	(NotifyLevel)(0),                   // 83: chatcore.v1.NotifyLevel
+	(Hiding)(0),                        // 84: chatcore.v1.Hiding
+	(*UserChatSettings)(nil),           // 85: chatcore.v1.UserChatSettings
 }
 var file_chatcore_v1_chat_proto_depIdxs = []int32{
-	66, // 0: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 1: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 2: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 3: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 4: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 5: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 6: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
-	15, // 7: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
-	0,  // 8: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
-	66, // 9: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 10: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
-	67, // 11: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
-	63, // 12: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	66, // 13: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
-	68, // 14: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
-	69, // 15: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
-	66, // 16: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	64, // 17: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	66, // 18: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
-	65, // 19: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
-	32, // 20: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
-	68, // 21: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
-	69, // 22: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
-	69, // 23: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
-	70, // 24: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
-	66, // 25: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	66, // 26: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	71, // 27: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
-	66, // 28: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	71, // 29: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
-	66, // 30: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	70, // 31: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
-	72, // 32: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
-	72, // 33: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
-	71, // 34: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
-	69, // 35: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
-	69, // 36: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
-	73, // 37: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
-	74, // 38: chatcore.v1.ListedChat.kind:type_name -> chatcore.v1.ChatKind
-	75, // 39: chatcore.v1.ListedChat.notify:type_name -> chatcore.v1.NotifyLevel
-	69, // 40: chatcore.v1.ListedChat.muted_until:type_name -> google.protobuf.Timestamp
-	74, // 41: chatcore.v1.ListChatsRequest.kinds:type_name -> chatcore.v1.ChatKind
-	49, // 42: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
-	54, // 43: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
-	75, // 44: chatcore.v1.SetChatSettingsRequest.notify:type_name -> chatcore.v1.NotifyLevel
-	69, // 45: chatcore.v1.SetChatSettingsRequest.muted_until:type_name -> google.protobuf.Timestamp
-	76, // 46: chatcore.v1.SetChatSettingsRequest.hidden:type_name -> chatcore.v1.Hiding
-	66, // 47: chatcore.v1.SetChatSettingsResponse.result:type_name -> chatcore.v1.CommandResult
-	77, // 48: chatcore.v1.GetChatSettingsResponse.settings:type_name -> chatcore.v1.UserChatSettings
-	71, // 49: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	1,  // 50: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
-	3,  // 51: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
-	5,  // 52: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
-	9,  // 53: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
-	7,  // 54: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
-	11, // 55: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
-	35, // 56: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
-	37, // 57: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
-	39, // 58: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
-	41, // 59: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
-	13, // 60: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
-	16, // 61: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
-	18, // 62: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
-	20, // 63: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
-	22, // 64: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
-	24, // 65: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
-	26, // 66: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
-	28, // 67: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
-	30, // 68: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
-	33, // 69: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
-	43, // 70: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
-	45, // 71: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
-	47, // 72: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
-	50, // 73: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
-	52, // 74: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
-	55, // 75: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
-	57, // 76: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
-	59, // 77: chatcore.v1.ChatService.SetChatSettings:input_type -> chatcore.v1.SetChatSettingsRequest
-	61, // 78: chatcore.v1.ChatService.GetChatSettings:input_type -> chatcore.v1.GetChatSettingsRequest
-	2,  // 79: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
-	4,  // 80: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
-	6,  // 81: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
-	10, // 82: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
-	8,  // 83: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
-	12, // 84: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
-	36, // 85: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
-	38, // 86: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
-	40, // 87: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
-	42, // 88: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
-	14, // 89: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
-	17, // 90: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
-	19, // 91: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
-	21, // 92: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
-	23, // 93: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
-	25, // 94: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
-	27, // 95: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
-	29, // 96: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
-	31, // 97: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
-	34, // 98: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
-	44, // 99: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
-	46, // 100: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
-	48, // 101: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
-	51, // 102: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
-	53, // 103: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
-	56, // 104: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
-	58, // 105: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
-	60, // 106: chatcore.v1.ChatService.SetChatSettings:output_type -> chatcore.v1.SetChatSettingsResponse
-	62, // 107: chatcore.v1.ChatService.GetChatSettings:output_type -> chatcore.v1.GetChatSettingsResponse
-	79, // [79:108] is the sub-list for method output_type
-	50, // [50:79] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	69, // 0: chatcore.v1.CreateChatRequest.metadata:type_name -> chatcore.v1.CreateChatRequest.MetadataEntry
+	74, // 1: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 2: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 3: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 4: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 5: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 6: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 7: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
+	15, // 8: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
+	0,  // 9: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
+	74, // 10: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 11: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
+	75, // 12: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
+	70, // 13: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	74, // 14: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 15: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
+	77, // 16: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
+	74, // 17: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	71, // 18: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	74, // 19: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
+	72, // 20: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	32, // 21: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
+	76, // 22: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
+	77, // 23: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
+	77, // 24: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
+	78, // 25: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
+	74, // 26: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	74, // 27: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	79, // 28: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
+	74, // 29: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	79, // 30: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
+	74, // 31: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	78, // 32: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
+	80, // 33: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
+	80, // 34: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
+	79, // 35: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
+	77, // 36: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
+	77, // 37: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
+	81, // 38: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
+	82, // 39: chatcore.v1.ListedChat.kind:type_name -> chatcore.v1.ChatKind
+	83, // 40: chatcore.v1.ListedChat.notify:type_name -> chatcore.v1.NotifyLevel
+	77, // 41: chatcore.v1.ListedChat.muted_until:type_name -> google.protobuf.Timestamp
+	82, // 42: chatcore.v1.ListChatsRequest.kinds:type_name -> chatcore.v1.ChatKind
+	49, // 43: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
+	54, // 44: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
+	83, // 45: chatcore.v1.SetChatSettingsRequest.notify:type_name -> chatcore.v1.NotifyLevel
+	77, // 46: chatcore.v1.SetChatSettingsRequest.muted_until:type_name -> google.protobuf.Timestamp
+	84, // 47: chatcore.v1.SetChatSettingsRequest.hidden:type_name -> chatcore.v1.Hiding
+	74, // 48: chatcore.v1.SetChatSettingsResponse.result:type_name -> chatcore.v1.CommandResult
+	85, // 49: chatcore.v1.GetChatSettingsResponse.settings:type_name -> chatcore.v1.UserChatSettings
+	65, // 50: chatcore.v1.ListBlockedResponse.users:type_name -> chatcore.v1.BlockedUser
+	73, // 51: chatcore.v1.DepartUserRequest.successor_ids:type_name -> chatcore.v1.DepartUserRequest.SuccessorIdsEntry
+	68, // 52: chatcore.v1.DepartUserResponse.chats:type_name -> chatcore.v1.DepartedChat
+	79, // 53: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	1,  // 54: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
+	3,  // 55: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
+	5,  // 56: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
+	9,  // 57: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
+	7,  // 58: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
+	11, // 59: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
+	35, // 60: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
+	37, // 61: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
+	39, // 62: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
+	41, // 63: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
+	13, // 64: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
+	16, // 65: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
+	18, // 66: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
+	20, // 67: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
+	22, // 68: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
+	24, // 69: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
+	26, // 70: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
+	28, // 71: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
+	30, // 72: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
+	33, // 73: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
+	63, // 74: chatcore.v1.ChatService.ListBlocked:input_type -> chatcore.v1.ListBlockedRequest
+	66, // 75: chatcore.v1.ChatService.DepartUser:input_type -> chatcore.v1.DepartUserRequest
+	43, // 76: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
+	45, // 77: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
+	47, // 78: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
+	50, // 79: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
+	52, // 80: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
+	55, // 81: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
+	57, // 82: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
+	59, // 83: chatcore.v1.ChatService.SetChatSettings:input_type -> chatcore.v1.SetChatSettingsRequest
+	61, // 84: chatcore.v1.ChatService.GetChatSettings:input_type -> chatcore.v1.GetChatSettingsRequest
+	2,  // 85: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
+	4,  // 86: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
+	6,  // 87: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
+	10, // 88: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
+	8,  // 89: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
+	12, // 90: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
+	36, // 91: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
+	38, // 92: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
+	40, // 93: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
+	42, // 94: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
+	14, // 95: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
+	17, // 96: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
+	19, // 97: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
+	21, // 98: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
+	23, // 99: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
+	25, // 100: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
+	27, // 101: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
+	29, // 102: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
+	31, // 103: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
+	34, // 104: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
+	64, // 105: chatcore.v1.ChatService.ListBlocked:output_type -> chatcore.v1.ListBlockedResponse
+	67, // 106: chatcore.v1.ChatService.DepartUser:output_type -> chatcore.v1.DepartUserResponse
+	44, // 107: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
+	46, // 108: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
+	48, // 109: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
+	51, // 110: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
+	53, // 111: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
+	56, // 112: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
+	58, // 113: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
+	60, // 114: chatcore.v1.ChatService.SetChatSettings:output_type -> chatcore.v1.SetChatSettingsResponse
+	62, // 115: chatcore.v1.ChatService.GetChatSettings:output_type -> chatcore.v1.GetChatSettingsResponse
+	85, // [85:116] is the sub-list for method output_type
+	54, // [54:85] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_chat_proto_init() }
@@ -4591,7 +5031,7 @@ func file_chatcore_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_chat_proto_rawDesc), len(file_chatcore_v1_chat_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   65,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -162,7 +162,10 @@ class Program {
     const direct = await chats.openDirect({ actorId: one, userId: other });
     this.is("direct", (await chats.getDirect({ actorId: other, userId: one })).id, direct.chatId);
     await chats.block({ actorId: one, userId: other });
+    await chats.listBlocked({ userId: one, pageSize: 1 }).all(); // of the last moment, a block may be missing
     await chats.block({ actorId: one, userId: other, lift: true });
+    const departed = await chats.depart({ userId: "departing" });
+    if (!departed.complete || departed.chats.length !== 0) throw new Error(`the departure is ${JSON.stringify(departed)}`);
   }
 
   private async messages(): Promise<Message> {

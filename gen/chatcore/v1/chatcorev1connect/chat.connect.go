@@ -85,6 +85,10 @@ const (
 	// ChatServiceGetDirectChatProcedure is the fully-qualified name of the ChatService's GetDirectChat
 	// RPC.
 	ChatServiceGetDirectChatProcedure = "/chatcore.v1.ChatService/GetDirectChat"
+	// ChatServiceListBlockedProcedure is the fully-qualified name of the ChatService's ListBlocked RPC.
+	ChatServiceListBlockedProcedure = "/chatcore.v1.ChatService/ListBlocked"
+	// ChatServiceDepartUserProcedure is the fully-qualified name of the ChatService's DepartUser RPC.
+	ChatServiceDepartUserProcedure = "/chatcore.v1.ChatService/DepartUser"
 	// ChatServiceGetChatProcedure is the fully-qualified name of the ChatService's GetChat RPC.
 	ChatServiceGetChatProcedure = "/chatcore.v1.ChatService/GetChat"
 	// ChatServiceGetMemberProcedure is the fully-qualified name of the ChatService's GetMember RPC.
@@ -153,6 +157,11 @@ type ChatServiceClient interface {
 	ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error)
 	// GetDirectChat returns the direct chat of the actor and another user. It returns not_found if they have none.
 	GetDirectChat(context.Context, *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error)
+	// ListBlocked returns a page of the users whom a user blocks, in no particular order. It may miss a block of the last moment.
+	ListBlocked(context.Context, *v1.ListBlockedRequest) (*v1.ListBlockedResponse, error)
+	// DepartUser ends a user's memberships of all chats, also of direct ones and those of a last owner, and the user's sessions. Only a service may. It can be given
+	// again at any time, and must be until complete is set.
+	DepartUser(context.Context, *v1.DepartUserRequest) (*v1.DepartUserResponse, error)
 	// GetChat returns a chat, as of now or as of a seq.
 	GetChat(context.Context, *v1.GetChatRequest) (*v1.GetChatResponse, error)
 	// GetMember returns one current member. It returns not_found for anyone else.
@@ -311,6 +320,19 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listBlocked: connect.NewClient[v1.ListBlockedRequest, v1.ListBlockedResponse](
+			httpClient,
+			baseURL+ChatServiceListBlockedProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("ListBlocked")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		departUser: connect.NewClient[v1.DepartUserRequest, v1.DepartUserResponse](
+			httpClient,
+			baseURL+ChatServiceDepartUserProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("DepartUser")),
+			connect.WithClientOptions(opts...),
+		),
 		getChat: connect.NewClient[v1.GetChatRequest, v1.GetChatResponse](
 			httpClient,
 			baseURL+ChatServiceGetChatProcedure,
@@ -397,6 +419,8 @@ type chatServiceClient struct {
 	getChatMetadata    *connect.Client[v1.GetChatMetadataRequest, v1.GetChatMetadataResponse]
 	listRestrictions   *connect.Client[v1.ListRestrictionsRequest, v1.ListRestrictionsResponse]
 	getDirectChat      *connect.Client[v1.GetDirectChatRequest, v1.GetDirectChatResponse]
+	listBlocked        *connect.Client[v1.ListBlockedRequest, v1.ListBlockedResponse]
+	departUser         *connect.Client[v1.DepartUserRequest, v1.DepartUserResponse]
 	getChat            *connect.Client[v1.GetChatRequest, v1.GetChatResponse]
 	getMember          *connect.Client[v1.GetMemberRequest, v1.GetMemberResponse]
 	listMembers        *connect.Client[v1.ListMembersRequest, v1.ListMembersResponse]
@@ -588,6 +612,24 @@ func (c *chatServiceClient) GetDirectChat(ctx context.Context, req *v1.GetDirect
 	return nil, err
 }
 
+// ListBlocked calls chatcore.v1.ChatService.ListBlocked.
+func (c *chatServiceClient) ListBlocked(ctx context.Context, req *v1.ListBlockedRequest) (*v1.ListBlockedResponse, error) {
+	response, err := c.listBlocked.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DepartUser calls chatcore.v1.ChatService.DepartUser.
+func (c *chatServiceClient) DepartUser(ctx context.Context, req *v1.DepartUserRequest) (*v1.DepartUserResponse, error) {
+	response, err := c.departUser.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetChat calls chatcore.v1.ChatService.GetChat.
 func (c *chatServiceClient) GetChat(ctx context.Context, req *v1.GetChatRequest) (*v1.GetChatResponse, error) {
 	response, err := c.getChat.CallUnary(ctx, connect.NewRequest(req))
@@ -713,6 +755,11 @@ type ChatServiceHandler interface {
 	ListRestrictions(context.Context, *v1.ListRestrictionsRequest) (*v1.ListRestrictionsResponse, error)
 	// GetDirectChat returns the direct chat of the actor and another user. It returns not_found if they have none.
 	GetDirectChat(context.Context, *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error)
+	// ListBlocked returns a page of the users whom a user blocks, in no particular order. It may miss a block of the last moment.
+	ListBlocked(context.Context, *v1.ListBlockedRequest) (*v1.ListBlockedResponse, error)
+	// DepartUser ends a user's memberships of all chats, also of direct ones and those of a last owner, and the user's sessions. Only a service may. It can be given
+	// again at any time, and must be until complete is set.
+	DepartUser(context.Context, *v1.DepartUserRequest) (*v1.DepartUserResponse, error)
 	// GetChat returns a chat, as of now or as of a seq.
 	GetChat(context.Context, *v1.GetChatRequest) (*v1.GetChatResponse, error)
 	// GetMember returns one current member. It returns not_found for anyone else.
@@ -867,6 +914,19 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceListBlockedHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceListBlockedProcedure,
+		svc.ListBlocked,
+		connect.WithSchema(chatServiceMethods.ByName("ListBlocked")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceDepartUserHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceDepartUserProcedure,
+		svc.DepartUser,
+		connect.WithSchema(chatServiceMethods.ByName("DepartUser")),
+		connect.WithHandlerOptions(opts...),
+	)
 	chatServiceGetChatHandler := connect.NewUnaryHandlerSimple(
 		ChatServiceGetChatProcedure,
 		svc.GetChat,
@@ -970,6 +1030,10 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceListRestrictionsHandler.ServeHTTP(w, r)
 		case ChatServiceGetDirectChatProcedure:
 			chatServiceGetDirectChatHandler.ServeHTTP(w, r)
+		case ChatServiceListBlockedProcedure:
+			chatServiceListBlockedHandler.ServeHTTP(w, r)
+		case ChatServiceDepartUserProcedure:
+			chatServiceDepartUserHandler.ServeHTTP(w, r)
 		case ChatServiceGetChatProcedure:
 			chatServiceGetChatHandler.ServeHTTP(w, r)
 		case ChatServiceGetMemberProcedure:
@@ -1075,6 +1139,14 @@ func (UnimplementedChatServiceHandler) ListRestrictions(context.Context, *v1.Lis
 
 func (UnimplementedChatServiceHandler) GetDirectChat(context.Context, *v1.GetDirectChatRequest) (*v1.GetDirectChatResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.GetDirectChat is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) ListBlocked(context.Context, *v1.ListBlockedRequest) (*v1.ListBlockedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.ListBlocked is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) DepartUser(context.Context, *v1.DepartUserRequest) (*v1.DepartUserResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatcore.v1.ChatService.DepartUser is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) GetChat(context.Context, *v1.GetChatRequest) (*v1.GetChatResponse, error) {

@@ -54,6 +54,13 @@ export declare type CreateChatRequest = Message<"chatcore.v1.CreateChatRequest">
    * @generated from field: repeated string member_ids = 5;
    */
   memberIds: string[];
+
+  /**
+   * Metadata by key: the JSON text of each value. Keys and values are those of UpdateChatMetadata.
+   *
+   * @generated from field: map<string, string> metadata = 6;
+   */
+  metadata: { [key: string]: string };
 };
 
 /**
@@ -2110,6 +2117,204 @@ export declare type GetChatSettingsResponse = Message<"chatcore.v1.GetChatSettin
 export declare const GetChatSettingsResponseSchema: GenMessage<GetChatSettingsResponse>;
 
 /**
+ * ListBlockedRequest is the request of ListBlocked.
+ *
+ * @generated from message chatcore.v1.ListBlockedRequest
+ */
+export declare type ListBlockedRequest = Message<"chatcore.v1.ListBlockedRequest"> & {
+  /**
+   * Id of the user who blocks. Required from a service; a user leaves it empty or names itself.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Users at most, 1 to 256. Defaults to 50.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before. Empty for the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListBlockedRequest.
+ * Use `create(ListBlockedRequestSchema)` to create a new message.
+ */
+export declare const ListBlockedRequestSchema: GenMessage<ListBlockedRequest>;
+
+/**
+ * ListBlockedResponse is the response of ListBlocked.
+ *
+ * @generated from message chatcore.v1.ListBlockedResponse
+ */
+export declare type ListBlockedResponse = Message<"chatcore.v1.ListBlockedResponse"> & {
+  /**
+   * The users.
+   *
+   * @generated from field: repeated chatcore.v1.BlockedUser users = 1;
+   */
+  users: BlockedUser[];
+
+  /**
+   * Token of the next page. Empty if this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message chatcore.v1.ListBlockedResponse.
+ * Use `create(ListBlockedResponseSchema)` to create a new message.
+ */
+export declare const ListBlockedResponseSchema: GenMessage<ListBlockedResponse>;
+
+/**
+ * BlockedUser is a user whom another one blocks.
+ *
+ * @generated from message chatcore.v1.BlockedUser
+ */
+export declare type BlockedUser = Message<"chatcore.v1.BlockedUser"> & {
+  /**
+   * Id of the user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Id of their direct chat.
+   *
+   * @generated from field: string chat_id = 2;
+   */
+  chatId: string;
+};
+
+/**
+ * Describes the message chatcore.v1.BlockedUser.
+ * Use `create(BlockedUserSchema)` to create a new message.
+ */
+export declare const BlockedUserSchema: GenMessage<BlockedUser>;
+
+/**
+ * DepartUserRequest is the request of DepartUser.
+ *
+ * @generated from message chatcore.v1.DepartUserRequest
+ */
+export declare type DepartUserRequest = Message<"chatcore.v1.DepartUserRequest"> & {
+  /**
+   * Id of the user. Required.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Ids of members that become owners, by chat, of groups whose last owner the user is. Defaults to the admin who joined first, or without admins to the member who joined
+   * first.
+   *
+   * @generated from field: map<string, string> successor_ids = 2;
+   */
+  successorIds: { [key: string]: string };
+};
+
+/**
+ * Describes the message chatcore.v1.DepartUserRequest.
+ * Use `create(DepartUserRequestSchema)` to create a new message.
+ */
+export declare const DepartUserRequestSchema: GenMessage<DepartUserRequest>;
+
+/**
+ * DepartUserResponse is the response of DepartUser.
+ *
+ * @generated from message chatcore.v1.DepartUserResponse
+ */
+export declare type DepartUserResponse = Message<"chatcore.v1.DepartUserResponse"> & {
+  /**
+   * Chats that the user has left by this call, at most 256, and chats that the user could not leave.
+   *
+   * @generated from field: repeated chatcore.v1.DepartedChat chats = 1;
+   */
+  chats: DepartedChat[];
+
+  /**
+   * Whether the user is in no other chats. Otherwise the call must be given again.
+   *
+   * @generated from field: bool complete = 2;
+   */
+  complete: boolean;
+
+  /**
+   * Number of sessions that were closed. They are closed by the last call.
+   *
+   * @generated from field: uint32 sessions = 3;
+   */
+  sessions: number;
+};
+
+/**
+ * Describes the message chatcore.v1.DepartUserResponse.
+ * Use `create(DepartUserResponseSchema)` to create a new message.
+ */
+export declare const DepartUserResponseSchema: GenMessage<DepartUserResponse>;
+
+/**
+ * DepartedChat is what became of a chat that a user departs from.
+ *
+ * @generated from message chatcore.v1.DepartedChat
+ */
+export declare type DepartedChat = Message<"chatcore.v1.DepartedChat"> & {
+  /**
+   * Id of the chat.
+   *
+   * @generated from field: string chat_id = 1;
+   */
+  chatId: string;
+
+  /**
+   * Id of the new owner. Empty if the chat needed none.
+   *
+   * @generated from field: string successor_id = 2;
+   */
+  successorId: string;
+
+  /**
+   * Whether nobody else was a member: the chat is archived and has no owner.
+   *
+   * @generated from field: bool closed = 3;
+   */
+  closed: boolean;
+
+  /**
+   * Reason for which the user is still a member, such as last_owner or not_member. Empty if the user has left.
+   *
+   * @generated from field: string failure = 4;
+   */
+  failure: string;
+
+  /**
+   * The same as a sentence.
+   *
+   * @generated from field: string problem = 5;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message chatcore.v1.DepartedChat.
+ * Use `create(DepartedChatSchema)` to create a new message.
+ */
+export declare const DepartedChatSchema: GenMessage<DepartedChat>;
+
+/**
  * Admission is what becomes of a user whom AddMembers names.
  *
  * @generated from enum chatcore.v1.Admission
@@ -2142,6 +2347,13 @@ export enum Admission {
    * @generated from enum value: ADMISSION_BANNED = 3;
    */
   BANNED = 3,
+
+  /**
+   * The user blocks the actor in their direct chat, and the server checks that.
+   *
+   * @generated from enum value: ADMISSION_BLOCKED = 4;
+   */
+  BLOCKED = 4,
 }
 
 /**
@@ -2359,6 +2571,27 @@ export declare const ChatService: GenService<{
     methodKind: "unary";
     input: typeof GetDirectChatRequestSchema;
     output: typeof GetDirectChatResponseSchema;
+  },
+  /**
+   * ListBlocked returns a page of the users whom a user blocks, in no particular order. It may miss a block of the last moment.
+   *
+   * @generated from rpc chatcore.v1.ChatService.ListBlocked
+   */
+  listBlocked: {
+    methodKind: "unary";
+    input: typeof ListBlockedRequestSchema;
+    output: typeof ListBlockedResponseSchema;
+  },
+  /**
+   * DepartUser ends a user's memberships of all chats, also of direct ones and those of a last owner, and the user's sessions. Only a service may. It can be given
+   * again at any time, and must be until complete is set.
+   *
+   * @generated from rpc chatcore.v1.ChatService.DepartUser
+   */
+  departUser: {
+    methodKind: "unary";
+    input: typeof DepartUserRequestSchema;
+    output: typeof DepartUserResponseSchema;
   },
   /**
    * GetChat returns a chat, as of now or as of a seq.
