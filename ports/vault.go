@@ -8,6 +8,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -40,6 +41,13 @@ type Vault interface {
 	// Delete removes objects; names that are free are no error. After success they do not come back in a crash. It is not atomic: after an error some of
 	// the objects may be gone, and a repeated Delete does the rest. A name may be used again.
 	Delete(ctx context.Context, names ...string) error
+}
+
+// UnfinishedWrites is a vault that knows which bytes interrupted calls of Put have left.
+type UnfinishedWrites interface {
+	// Unfinished returns when the oldest bytes were written that belong to no object, by the clock of the vault. It returns the zero time if there are none. A
+	// Put that runs may count.
+	Unfinished(ctx context.Context) (time.Time, error)
 }
 
 // Object is an entry of a vault's list.

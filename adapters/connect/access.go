@@ -60,6 +60,8 @@ func rules() map[string]rule {
 		hooks     = "chatcore.admin.v1.WebhookService."
 		letters   = "chatcore.admin.v1.DeadLetterService."
 		adminView = "chatcore.admin.v1.HealthService."
+		retention = "chatcore.admin.v1.RetentionService."
+		erasures  = "chatcore.admin.v1.ErasureService."
 		consumers = "chatcore.consumer.v1.ConsumerService."
 	)
 	const feeds = "chatcore.v1.FeedService."
@@ -173,6 +175,15 @@ func rules() map[string]rule {
 		letters + "GetDeadLetter":     admin,
 		letters + "RetryDeadLetter":   admin,
 		letters + "DropDeadLetter":    admin,
+		retention + "ListRetention":   admin,
+		retention + "SetRetention":    admin,
+		retention + "ClearRetention":  admin,
+		retention + "AddHold":         admin,
+		retention + "RemoveHold":      admin,
+		retention + "ListHolds":       admin,
+		erasures + "Erase":            admin,
+		erasures + "EraseUser":        admin,
+		erasures + "VerifyErasure":    admin,
 		adminView + "GetHealth":       admin,
 		adminView + "ListFindings":    admin,
 

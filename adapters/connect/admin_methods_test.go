@@ -124,6 +124,7 @@ func (w *world) letter(t *testing.T) chatcore.DeadLetter {
 func adminRows() map[string]row {
 	rows := groupRows()
 	maps.Copy(rows, webhookRows())
+	maps.Copy(rows, retentionRows())
 	const letters, health = "chatcore.admin.v1.DeadLetterService.", "chatcore.admin.v1.HealthService."
 	maps.Copy(rows, map[string]row{
 		letters + "ListDeadLetters": {prepare: func(t *testing.T, w *world) prepared {

@@ -90,6 +90,8 @@ func errorClasses() []errorClass {
 		{err: chatcore.ErrWebhookKeyMissing, code: rpc.CodeFailedPrecondition, reason: "webhook_key_missing"},
 		{err: chatcore.ErrDeadLetterNotFound, code: rpc.CodeNotFound, reason: "dead_letter_not_found"},
 
+		{err: domain.ErrHoldNotFound, code: rpc.CodeNotFound, reason: "hold_not_found"},
+		{err: domain.ErrHoldExists, code: rpc.CodeAlreadyExists, reason: "hold_exists"},
 		{err: chatcore.ErrGroupNotDefined, code: rpc.CodeNotFound, reason: "group_not_defined"},
 
 		{err: chatcore.ErrGroupDefined, code: rpc.CodeAlreadyExists, reason: "group_defined"},

@@ -177,6 +177,8 @@ func TestFailureOf(t *testing.T) {
 		{&auth.NotLocalError{Field: "Host", Problem: "is x", Allowed: "y"}, rpc.CodePermissionDenied, "not_local", false},
 		{&accessError{reason: "scope_missing"}, rpc.CodePermissionDenied, "scope_missing", false},
 		{domain.ErrChatDeleted, rpc.CodeFailedPrecondition, "chat_deleted", false},
+		{domain.ErrHoldNotFound, rpc.CodeNotFound, "hold_not_found", false},
+		{domain.ErrHoldExists, rpc.CodeAlreadyExists, "hold_exists", false},
 		{&domain.LegalHoldError{HoldSubject: domain.HoldSubject{Chat: "c"}}, rpc.CodeFailedPrecondition, "legal_hold", false},
 		{domain.ErrArchived, rpc.CodeFailedPrecondition, "archived", false},
 		{domain.ErrLastOwner, rpc.CodeFailedPrecondition, "last_owner", false},

@@ -112,6 +112,12 @@ func services(c *calls) []service {
 		{adminv1.File_chatcore_admin_v1_dead_letter_proto.Services().ByName("DeadLetterService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewDeadLetterServiceHandler(&deadLetterService{c}, o...)
 		}},
+		{adminv1.File_chatcore_admin_v1_retention_proto.Services().ByName("RetentionService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return adminconnect.NewRetentionServiceHandler(&retentionService{c}, o...)
+		}},
+		{adminv1.File_chatcore_admin_v1_erasure_proto.Services().ByName("ErasureService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return adminconnect.NewErasureServiceHandler(&erasureService{c}, o...)
+		}},
 		{adminv1.File_chatcore_admin_v1_health_proto.Services().ByName("HealthService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewHealthServiceHandler(&healthService{c}, o...)
 		}},

@@ -1,9 +1,11 @@
 package erase_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"chatcore/adapters/vault/erase"
 	"chatcore/adapters/vault/object"
@@ -74,5 +76,30 @@ func TestEraser_Follow(t *testing.T) {
 	}
 	if _, err := e.Follow(ctx, "room", 1, next[:9]); !errors.As(err, &corrupt) {
 		t.Errorf("missing events: %v", err)
+	}
+}
+
+// withUnfinished is a vault with bytes of an interrupted write.
+type withUnfinished struct {
+	ports.Vault
+	oldest time.Time
+}
+
+func (w withUnfinished) Unfinished(context.Context) (time.Time, error) { return w.oldest, nil }
+
+// TestEraser_VerifyUnfinished examines a vault that knows what interrupted writes have left.
+func TestEraser_VerifyUnfinished(t *testing.T) {
+	r := newRig(t)
+	for name, test := range map[string]struct {
+		oldest time.Time
+		want   ports.ErasureStatus
+	}{
+		"none": {time.Time{}, ports.ErasureDone}, "before": {r.now.Add(-time.Hour), ports.ErasurePending}, "right after": {r.now.Add(time.Minute), ports.ErasurePending},
+		"an hour later": {r.now.Add(time.Hour), ports.ErasureDone},
+	} {
+		places, err := r.eraser(withUnfinished{r.vault, test.oldest}).Verify(t.Context(), r.erasure(3000, 7), r.now)
+		if got := statuses(places)[erase.PlaceUnfinished]; err != nil || got != test.want {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, test.want)
+		}
 	}
 }

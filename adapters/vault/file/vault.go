@@ -35,6 +35,8 @@ type Vault struct{ root string }
 var (
 	_ ports.Vault        = (*Vault)(nil)
 	_ ports.VaultChecker = (*Vault)(nil)
+
+	_ ports.UnfinishedWrites = (*Vault)(nil)
 )
 
 // Open returns the vault in a directory, and creates both if they do not exist. It removes files that interrupted calls of Put left more than an hour ago.
@@ -74,6 +76,28 @@ func (v *Vault) clean(now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// Unfinished implements [ports.UnfinishedWrites].
+func (v *Vault) Unfinished(ctx context.Context) (oldest time.Time, err error) {
+	if err := enter(ctx); err != nil {
+		return oldest, err
+	}
+	entries, err := os.ReadDir(v.path(unfinished))
+	if err != nil {
+		return oldest, failure(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // its Put has ended
+		case err != nil:
+			return oldest, failure(err)
+		case oldest.IsZero() || info.ModTime().Before(oldest):
+			oldest = info.ModTime()
+		}
+	}
+	return oldest, nil
 }
 
 // path returns the path of an object or a folder.

@@ -235,3 +235,35 @@ func TestVault_BelowAnObject(t *testing.T) {
 		}
 	}
 }
+
+// TestVault_Unfinished reports the oldest file that an interrupted write has left.
+func TestVault_Unfinished(t *testing.T) {
+	dir := t.TempDir()
+	v, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Put(t.Context(), "object", []byte("bytes")); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := v.Unfinished(t.Context()); err != nil || !at.IsZero() {
+		t.Errorf("after a write: %s, %v", at, err)
+	}
+	old := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i, name := range []string{"a", "b", "c"} {
+		path := filepath.Join(dir, unfinished, name)
+		at := old.Add(time.Duration((i+1)%3) * time.Hour) // the second is in between, the third the oldest
+		if err := errors.Join(os.WriteFile(path, []byte("x"), 0o600), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at, err := v.Unfinished(t.Context()); err != nil || !at.Equal(old) {
+		t.Errorf("with three files: %s, %v, want %s", at, err, old)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, unfinished)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Unfinished(t.Context()); !errors.Is(err, ports.ErrVaultDenied) {
+		t.Errorf("of a vault that is gone: %v", err)
+	}
+}

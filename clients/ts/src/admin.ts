@@ -1,12 +1,16 @@
 import { DeadLetterService } from "./gen/chatcore/admin/v1/dead_letter_pb.js";
+import { ErasureService } from "./gen/chatcore/admin/v1/erasure_pb.js";
 import { GroupService } from "./gen/chatcore/admin/v1/group_pb.js";
 import { HealthService } from "./gen/chatcore/admin/v1/health_pb.js";
+import { RetentionService } from "./gen/chatcore/admin/v1/retention_pb.js";
 import { WebhookService } from "./gen/chatcore/admin/v1/webhook_pb.js";
 import { Service } from "./service.js";
 
 const group = GroupService.method;
 const deadLetter = DeadLetterService.method;
 const webhook = WebhookService.method;
+const retention = RetentionService.method;
+const erasure = ErasureService.method;
 
 /** Groups administers consumer groups. */
 export class Groups extends Service {
@@ -60,6 +64,32 @@ export class DeadLetters extends Service {
   readonly retry = this.once(deadLetter.retryDeadLetter, "group", "id");
   /** Removes a dead letter. Not retried. */
   readonly drop = this.once(deadLetter.dropDeadLetter, "group", "id");
+}
+
+/** Retention sets the rules by which messages are erased, and the legal holds that stop every erasure. */
+export class Retention extends Service {
+  /** Returns the policy of the log, and those of chats. */
+  readonly list = this.part(retention.listRetention, "policies");
+  /** Sets the policy of a chat. If it is stricter, it applies after 24 h. */
+  readonly set = this.part(retention.setRetention, "policy", "chatId", "keeps", "actorId");
+  /** Removes the policy of a chat: that of the log applies. */
+  readonly clear = this.repeatable(retention.clearRetention, "chatId", "actorId");
+  /** Sets a legal hold on a chat, on the messages of a user or, without either, on the log. */
+  readonly addHold = this.repeatable(retention.addHold, "id", "reason", "actorId");
+  /** Removes a legal hold. Not retried. */
+  readonly removeHold = this.once(retention.removeHold, "id");
+  /** Returns all legal holds. */
+  readonly listHolds = this.part(retention.listHolds, "holds");
+}
+
+/** Erasures removes the content of messages of any sender. */
+export class Erasures extends Service {
+  /** Erases a message with all of its edits. */
+  readonly erase = this.repeatable(erasure.erase, "chatId", "messageId", "actorId");
+  /** Erases messages of a user, in all chats. Call it again until done is set. */
+  readonly eraseUser = this.repeatable(erasure.eraseUser, "userId", "actorId");
+  /** Examines every place where the content of a message may be. */
+  readonly verify = this.part(erasure.verifyErasure, "places", "chatId", "messageId");
 }
 
 /** Health returns the health of the server that answers, and of its Redis. */

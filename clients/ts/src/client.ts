@@ -1,6 +1,6 @@
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
-import { DeadLetters, Groups, Health, Webhooks } from "./admin.js";
+import { DeadLetters, Erasures, Groups, Health, Retention, Webhooks } from "./admin.js";
 import { Calls, type CallOptions } from "./calls.js";
 import { Consumer, type ConsumeOptions } from "./consumer.js";
 import { invalid } from "./errors.js";
@@ -41,7 +41,7 @@ export class Client {
   readonly sessions: Sessions;
   readonly limits: Limits;
   /** Administration. The token needs the scope admin, for webhooks the scope webhooks. */
-  readonly admin: { readonly groups: Groups; readonly webhooks: Webhooks; readonly deadLetters: DeadLetters; readonly health: Health };
+  readonly admin: { readonly groups: Groups; readonly webhooks: Webhooks; readonly deadLetters: DeadLetters; readonly retention: Retention; readonly erasures: Erasures; readonly health: Health };
 
   readonly #calls: Calls;
   readonly #urls: readonly string[];
@@ -69,7 +69,7 @@ export class Client {
     this.presence = new Presence(calls);
     this.sessions = new Sessions(calls);
     this.limits = new Limits(calls);
-    this.admin = { groups: new Groups(calls), webhooks: new Webhooks(calls), deadLetters: new DeadLetters(calls), health: new Health(calls) };
+    this.admin = { groups: new Groups(calls), webhooks: new Webhooks(calls), deadLetters: new DeadLetters(calls), retention: new Retention(calls), erasures: new Erasures(calls), health: new Health(calls) };
   }
 
   /**

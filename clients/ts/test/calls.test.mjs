@@ -133,7 +133,7 @@ test("calls that are not safe to give again are given once", async () => {
   const lostSession = await broken.client.sessions.open({ userId: "ben" }).catch((e) => e);
   assert.deepEqual([lostSession.code, lostSession.retryable], ["unavailable", false]);
   assert.deepEqual(once.sort(), [
-    "deadLetters.drop", "deadLetters.retry", "groups.delete", "groups.rebuild", "limits.take", "sessions.close", "sessions.closeAll",
+    "deadLetters.drop", "deadLetters.retry", "groups.delete", "groups.rebuild", "limits.take", "retention.removeHold", "sessions.close", "sessions.closeAll",
     "sessions.open", "sessions.rotate", "webhooks.delete",
   ]);
 });

@@ -9,14 +9,16 @@ import { MessageService } from "../dist/gen/chatcore/v1/message_pb.js";
 import { PresenceService } from "../dist/gen/chatcore/v1/presence_pb.js";
 import { SessionService } from "../dist/gen/chatcore/v1/session_pb.js";
 import { DeadLetterService } from "../dist/gen/chatcore/admin/v1/dead_letter_pb.js";
+import { ErasureService } from "../dist/gen/chatcore/admin/v1/erasure_pb.js";
 import { GroupService } from "../dist/gen/chatcore/admin/v1/group_pb.js";
+import { RetentionService } from "../dist/gen/chatcore/admin/v1/retention_pb.js";
 import { WebhookService } from "../dist/gen/chatcore/admin/v1/webhook_pb.js";
 import { ConsumerService } from "../dist/gen/chatcore/consumer/v1/consumer_pb.js";
 import { HealthService } from "../dist/gen/chatcore/admin/v1/health_pb.js";
 
 export const services = [
   ChatService, MessageService, LogService, PresenceService, SessionService, LimitService, FeedService, GroupService, DeadLetterService,
-  HealthService, WebhookService, ConsumerService,
+  HealthService, WebhookService, RetentionService, ErasureService, ConsumerService,
 ];
 
 /** fake returns a client whose calls the handlers answer, and the list of calls: method, request and headers. */

@@ -65,6 +65,7 @@ class Program {
     await this.sessions();
     await this.consumers();
     await this.webhooks();
+    await this.retention();
     await this.administration();
   }
 
@@ -385,6 +386,24 @@ class Program {
     this.is("resumed webhook", (await webhooks.resume({ name })).definition?.paused, false);
     this.is("webhooks", [(await webhooks.get({ name })).name, (await webhooks.list({})).some((listed) => listed.name === name)], [name, true]);
     await webhooks.delete({ name });
+  }
+
+  private async retention(): Promise<void> {
+    const { retention, erasures } = this.client.admin;
+    const chatId = `kept-${newId()}`;
+    const policy = await retention.set({ chatId, keeps: { maxMessages: 7 }, actorId: "ops" });
+    this.is("policy", [policy.keeps?.maxMessages, policy.effectiveAt instanceof Date], [7, true]);
+    this.is("policies", (await retention.list({})).some((listed) => listed.chatId === chatId), true);
+    await retention.clear({ chatId, actorId: "ops" });
+    await retention.addHold({ id: "case", chatId, reason: "a claim", actorId: "legal" });
+    this.is("holds", (await retention.listHolds({})).some((hold) => hold.chatId === chatId && hold.reason === "a claim"), true);
+    await retention.removeHold({ id: "case", chatId });
+    const sender = newId();
+    await this.client.chats.create({ chatId, actorId: sender });
+    const { messageId } = await this.client.messages.send({ chatId, actorId: sender, content: "hello" });
+    this.is("pending", (await erasures.verify({ chatId, messageId }))[0]?.status, "pending");
+    this.is("erased", (await erasures.erase({ chatId, messageId, actorId: "support" })).seq > 0, true);
+    this.is("user erased", (await erasures.eraseUser({ userId: sender, actorId: "support" })).done, true);
   }
 
   private async administration(): Promise<void> {

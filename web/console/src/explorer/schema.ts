@@ -1,8 +1,10 @@
 import type { DescField, DescMethod, DescService, ScalarType } from "@chatcore/protobuf";
 import { newId } from "@chatcore/client";
 import { DeadLetterService } from "@chatcore/gen/chatcore/admin/v1/dead_letter_pb.js";
+import { ErasureService } from "@chatcore/gen/chatcore/admin/v1/erasure_pb.js";
 import { GroupService } from "@chatcore/gen/chatcore/admin/v1/group_pb.js";
 import { HealthService } from "@chatcore/gen/chatcore/admin/v1/health_pb.js";
+import { RetentionService } from "@chatcore/gen/chatcore/admin/v1/retention_pb.js";
 import { WebhookService } from "@chatcore/gen/chatcore/admin/v1/webhook_pb.js";
 import { ConsumerService } from "@chatcore/gen/chatcore/consumer/v1/consumer_pb.js";
 import { ChatService } from "@chatcore/gen/chatcore/v1/chat_pb.js";
@@ -15,7 +17,7 @@ import { SessionService } from "@chatcore/gen/chatcore/v1/session_pb.js";
 
 /** services are all services of the API. */
 export const services: readonly DescService[] = [
-  ChatService, MessageService, LogService, FeedService, PresenceService, SessionService, LimitService, ConsumerService, GroupService, DeadLetterService, WebhookService, HealthService,
+  ChatService, MessageService, LogService, FeedService, PresenceService, SessionService, LimitService, ConsumerService, GroupService, DeadLetterService, WebhookService, RetentionService, ErasureService, HealthService,
 ];
 
 export const pathOf = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`;
