@@ -56,9 +56,10 @@ func (ids DirectIDs) Check() error {
 }
 
 // OpenDirect opens the direct chat of two users, and returns the same chat to both however often, and from however many processes, it is called. It takes one round
-// trip if the chat is open, and two if not. A chat that the actor has hidden is shown again. Only a call that records an event counts against [LimitCreate] and asks the
-// gate. A chat that was deleted is created anew: its blocks are recorded again, and nothing else of what was before counts. It returns [domain.ErrChatExists] if a group
-// has the id, [domain.ErrChatDeleted] while a deletion has not ended, and a [*domain.CapError] if a user is in [Caps.ChatsPerUser] chats.
+// trip if the chat is open, and two if not. A chat that the actor has hidden is shown again. Only a call that creates the chat, or brings a participant back who has
+// left, counts against [LimitCreate] and asks the gate. A chat that was deleted is created anew: its blocks are recorded again, and nothing else of what was before
+// counts. It returns [domain.ErrChatExists] if a group has the id, [domain.ErrChatDeleted] while a deletion has not ended, and a [*domain.CapError] if a user is in
+// [Caps.ChatsPerUser] chats.
 func (c *Chats) OpenDirect(ctx context.Context, cmd domain.OpenDirect) (OpenedDirect, error) {
 	if err := checkUsers([]domain.UserID{cmd.Actor, cmd.With}); err != nil {
 		return OpenedDirect{}, err
@@ -85,14 +86,17 @@ func (c *Chats) OpenDirect(ctx context.Context, cmd domain.OpenDirect) (OpenedDi
 	if err := c.load(ctx, &open, s); err != nil {
 		return OpenedDirect{}, err
 	}
-	if events, err := open.decide(s); err != nil || len(events) == 0 {
+	events, err := open.decide(s)
+	if err != nil || len(events) == 0 {
 		if err == nil {
 			err = c.confirm(ctx, s, s.entity(domain.ChatEntity()).Version)
 		}
 		return opened, err
 	}
-	open.limits = c.limitsOf(cmd.Actor, chat, LimitCreate)
-	open.gate = GateQuestion{Kind: GateDirect, Actor: cmd.Actor, Chat: chat, Targets: []domain.UserID{cmd.With}}
+	if _, shows := events[0].(domain.ChatSettings); !shows {
+		open.limits = c.limitsOf(cmd.Actor, chat, LimitCreate)
+		open.gate = GateQuestion{Kind: GateDirect, Actor: cmd.Actor, Chat: chat, Targets: []domain.UserID{cmd.With}}
+	}
 	done, err := c.run(ctx, open)
 	if err != nil {
 		return OpenedDirect{}, err

@@ -78,11 +78,11 @@ local function start_of(chat, user, entry)
   if since then return tonumber(since), tonumber(at) end
   if match(entry or '', '^%d+:%-$') then return nil, -1 end
   local base, head = chat.base, chat.head
-  if call('HEXISTS', base .. ':x', ' s' .. user) == 1 then return nil, -2 end -- the user may have marked messages as unread
   local member = match(call('HGET', base .. ':x', ' u' .. user) or '', '^%d+')
   local joined, event = joined_at(base, head, member and tonumber(member))
   if not joined then return nil, -2 end
   if joined == 0 then return nil, -1 end
+  if call('HEXISTS', base .. ':x', ' s' .. user) == 1 then return nil, -2 end -- the user may have marked messages as unread
   local mark = read_to(base, head, tonumber(match(entry or '0', '^%d+') or head + 1))
   if not mark then return nil, -2 end
   if mark >= head then return nil, 0 end
