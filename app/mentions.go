@@ -65,8 +65,10 @@ type mentionState struct {
 // that are all read.
 func (q *Queries) mentionState(ctx context.Context, chat domain.ChatID, user domain.UserID) (mentionState, error) {
 	entities := []entity.Versioned{
-		{Entity: domain.MemberEntity(user)}, {Entity: domain.ReadEntity(user), Latest: true},
-		{Entity: domain.MentionsEntity(true)}, {Entity: domain.MentionsEntity(false)},
+		{Entity: domain.MemberEntity(user)},
+		{Entity: domain.ReadEntity(user), Latest: true},
+		{Entity: domain.MentionsEntity(true)},
+		{Entity: domain.MentionsEntity(false)},
 	}
 	q.entities.Cached(chat, entities)
 	for i := 2; i < len(entities); i++ {

@@ -213,11 +213,9 @@ func (r *threadsRun) step() {
 	case "delete", "erase":
 		r.remove(message, what == "erase")
 	case "read":
-		if message.inTimeline() {
-			done, err := r.chats.MarkRead(r.ctx, domain.MarkRead{Chat: r.chat, Actor: by, MessageID: message.id, AwaitRecorded: true})
-			r.must(done, err)
-			r.changed(done.Done, threadEvent{what: "read", user: by, mark: message.seq})
-		}
+		done, err := r.chats.MarkRead(r.ctx, domain.MarkRead{Chat: r.chat, Actor: by, MessageID: message.id, AwaitRecorded: true})
+		r.must(done, err)
+		r.changed(done.Done, threadEvent{what: "read", user: by, mark: message.seq})
 	case "mark":
 		if message.root != "" {
 			done, err := r.chats.MarkThread(r.ctx, domain.MarkThread{Chat: r.chat, Actor: by, Thread: root, MessageID: message.id})

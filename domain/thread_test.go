@@ -66,7 +66,9 @@ func TestPost_InAThread(t *testing.T) {
 		{"to a deleted root", usual(root, deleted("m", "ann")), reply("bob", "m", nil), []domain.Durable{answer}, nil},
 		{
 			"to an erased root", usual(root, deleted("m", "ann"), domain.MessageErased{Chat: "c", Message: "m", Sent: 6, By: "ann", At: noon}),
-			reply("bob", "m", nil), []domain.Durable{answer}, nil,
+			reply("bob", "m", nil),
+			[]domain.Durable{answer},
+			nil,
 		},
 		{"where members do not post", usual(root, news), reply("bob", "m", nil), []domain.Durable{answer}, nil},
 		{"into a timeline where members do not post", usual(root, news), reply("bob", "m", inChat), nil, domain.ErrForbidden},
