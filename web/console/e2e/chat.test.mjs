@@ -44,7 +44,7 @@ test("typing shows for the other user, and ends with the message", async () => {
   await composer("left").press("Enter");
   await message("right", "Don't forget the sunscreen").waitFor();
   await pane("right").getByText("ada is typing").waitFor({ state: "detached" });
-  assert.equal(await pane("left").locator(".message-outgoing").count(), 0);
+  await pane("left").locator(".message-outgoing").waitFor({ state: "detached" });
 });
 
 test("a read mark is seen by the sender", async () => {
@@ -132,6 +132,44 @@ test("two users open their direct chat", async () => {
     await pane(side).locator(".chat-item", { hasText: "Picnic" }).click();
     await pane(side).getByRole("heading", { name: "Picnic" }).waitFor();
   }
+});
+
+test("a message has a thread, is pinned, and mentions a user", async () => {
+  await act("left", "Sunday at the lake", "Pin");
+  await message("right", "Sunday at the lake").getByText("pinned").waitFor();
+  await pane("right").getByRole("button", { name: "Pinned messages" }).click();
+  const dialog = opened.page.getByRole("dialog");
+  await dialog.getByText("Sunday at the lake").waitFor();
+  await dialog.locator("footer").getByRole("button", { name: "Close" }).click();
+
+  await act("right", "Sunday at the lake", "Reply in a thread");
+  await pane("right").getByRole("heading", { name: "Thread" }).waitFor();
+  await composer("right").fill("@ada I bring the boat");
+  await composer("right").press("Enter");
+  await message("right", "I bring the boat").waitFor();
+  const link = message("left", "Sunday at the lake").getByRole("button", { name: "1 reply" });
+  await link.waitFor();
+  assert.equal(await message("left", "I bring the boat").count(), 0, "the reply is in the thread alone");
+  await link.click();
+  await pane("left").locator(".message-mentions", { hasText: "I bring the boat" }).waitFor();
+  await opened.page.screenshot({ path: `${output}thread.png` });
+  for (const side of ["left", "right"]) {
+    await pane(side).getByRole("button", { name: "Back to the chat", exact: true }).click();
+  }
+});
+
+test("a chat is hidden until its next message", async () => {
+  const item = pane("right").locator(".chat-item", { hasText: "Picnic" });
+  await pane("right").getByRole("button", { name: "Settings of the chat" }).click();
+  const dialog = opened.page.getByRole("dialog");
+  await dialog.getByText("Favourite").click();
+  await dialog.getByText("Hidden").click();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await item.waitFor({ state: "detached" });
+  await composer("left").fill("Who brings bread?");
+  await composer("left").press("Enter");
+  await item.click();
+  await message("right", "Who brings bread").waitFor();
 });
 
 test("a status of a user is seen by the other one", async () => {

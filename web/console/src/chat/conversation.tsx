@@ -6,7 +6,9 @@ import { Icon } from "../icons";
 import { hashOf } from "../router";
 import { Avatar, Button, Confirm, Empty, ErrorNote, Loading } from "../ui";
 import { Members } from "./members";
+import { nameOf } from "./fold";
 import { MessageRow } from "./message";
+import { ChatSettings, Pins } from "./settings";
 import type { PaneModel } from "./pane_model";
 
 const groupMs = 5 * 60_000;
@@ -21,7 +23,7 @@ export interface Draft {
 
 /** Conversation is the open chat of a pane. */
 export function Conversation({ model, onBack, shown }: { model: PaneModel; onBack: () => void; shown: boolean }) {
-  const membersShown = useSignal(false);
+  const dialog = useSignal<"" | "members" | "pins" | "settings">("");
   const deleting = useSignal<Message | undefined>(undefined);
   const draft = useSignal<Draft>({ text: "" });
   const input = useRef<HTMLTextAreaElement>(null);
@@ -29,7 +31,7 @@ export function Conversation({ model, onBack, shown }: { model: PaneModel; onBac
   const id = chatId.value;
   useEffect(() => {
     draft.value = { text: "" };
-  }, [id, model.user.value]);
+  }, [id, model.user.value, model.threadId.value]);
 
   if (id === "") {
     return (
@@ -42,24 +44,35 @@ export function Conversation({ model, onBack, shown }: { model: PaneModel; onBac
     );
   }
   const members = model.members.value;
+  const inThread = model.threadId.value !== "";
+  const messages = inThread ? model.thread.value : model.messages.value;
   const focus = () => input.current?.focus();
   return (
     <div class="conversation">
-      <ConversationHead onBack={onBack} title={chat.value?.title || id}>
-        <Button small kind="quiet" icon="members" onClick={() => (membersShown.value = true)} title={members.map(({ userId }) => userId).join(", ")}>
+      <ConversationHead onBack={onBack} title={chat.value ? nameOf(chat.value) : id}>
+        <Button small kind="quiet" icon="members" onClick={() => (dialog.value = "members")} title={members.map(({ userId }) => userId).join(", ")}>
           {plural(members.length, "member")}
         </Button>
+        <Button small kind="quiet" icon="pin" label="Pinned messages" onClick={() => (dialog.value = "pins")} />
+        <Button small kind="quiet" icon="settings" label="Settings of the chat" onClick={() => (dialog.value = "settings")} />
         <a class="button button-quiet button-small button-icon" href={hashOf("history", id)} aria-label="History of the chat" title="History of the chat">
           <Icon name="history" size={16} />
         </a>
       </ConversationHead>
+      {inThread && (
+        <div class="thread-head">
+          <Button small kind="quiet" icon="back" label="Back to the chat" onClick={() => void model.showThread("")} />
+          <h3>Thread</h3>
+        </div>
+      )}
       {model.chatError.value !== undefined ? (
         <ErrorNote error={model.chatError.value} onRetry={() => void model.load()} />
-      ) : model.messages.value === undefined ? (
+      ) : messages === undefined ? (
         <Loading what="messages" />
       ) : (
         <Messages
           model={model}
+          messages={messages}
           shown={shown}
           onReply={(message) => ((draft.value = { text: draft.value.text, replyTo: message }), focus())}
           onEdit={(message) => ((draft.value = { text: message.content, edits: message }), focus())}
@@ -69,7 +82,9 @@ export function Conversation({ model, onBack, shown }: { model: PaneModel; onBac
       <TypingLine model={model} />
       {model.actionError.value !== undefined && <ErrorNote error={model.actionError.value} onClose={() => (model.actionError.value = undefined)} />}
       <Composer model={model} draft={draft} input={input} />
-      {membersShown.value && <Members model={model} onClose={() => (membersShown.value = false)} />}
+      {dialog.value === "members" && <Members model={model} onClose={() => (dialog.value = "")} />}
+      {dialog.value === "pins" && <Pins model={model} onClose={() => (dialog.value = "")} />}
+      {dialog.value === "settings" && <ChatSettings model={model} onClose={() => (dialog.value = "")} />}
       {deleting.value && (
         <Confirm
           title="Delete this message?"
@@ -95,6 +110,7 @@ function ConversationHead({ title, onBack, children }: { title: string; onBack: 
 
 interface MessagesProps {
   model: PaneModel;
+  messages: readonly Message[];
   shown: boolean;
   onReply: (message: Message) => void;
   onEdit: (message: Message) => void;
@@ -102,12 +118,12 @@ interface MessagesProps {
 }
 
 /** Messages is the list of messages. Arrow keys move between them, and their actions follow by Tab. */
-function Messages({ model, shown, onReply, onEdit, onDelete }: MessagesProps) {
+function Messages({ model, messages, shown, onReply, onEdit, onDelete }: MessagesProps) {
   const list = useRef<HTMLDivElement>(null);
   const atBottom = useRef(true);
   const active = useSignal("");
-  const messages = model.messages.value!;
-  const outgoing = model.outgoing.value.filter(({ chatId, id }) => chatId === model.chatId.value && !messages.some((message) => message.id === id));
+  const inThread = model.threadId.value !== "";
+  const outgoing = model.outgoing.value.filter(({ chatId, threadId, id }) => chatId === model.chatId.value && threadId === model.threadId.value && !messages.some((message) => message.id === id));
   const last = messages.at(-1)?.seq;
 
   useLayoutEffect(() => {
@@ -122,7 +138,7 @@ function Messages({ model, shown, onReply, onEdit, onDelete }: MessagesProps) {
   useEffect(() => {
     const read = () => {
       const visible = list.current && list.current.offsetParent !== null;
-      if (!document.hidden && visible && atBottom.current) {
+      if (!document.hidden && visible && atBottom.current && !inThread) {
         model.readAll();
       }
     };
@@ -142,24 +158,24 @@ function Messages({ model, shown, onReply, onEdit, onDelete }: MessagesProps) {
     active.value = messages[to]!.id;
     list.current!.querySelector<HTMLElement>(`[data-message="${CSS.escape(active.value)}"]`)?.focus();
   };
-  const seen = seenBy(model, messages);
+  const seen = inThread ? new Map<string, string[]>() : seenBy(model, messages);
   return (
     <div
       ref={list}
       class="messages"
       role="log"
       tabIndex={0}
-      aria-label={`Messages of ${model.chat.value?.title || model.chatId.value}`}
+      aria-label={`Messages of ${model.chat.value ? nameOf(model.chat.value) : model.chatId.value}`}
       onKeyDown={move}
       onScroll={(event) => {
         const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
         atBottom.current = scrollHeight - scrollTop - clientHeight < bottomPx;
-        if (atBottom.current) {
+        if (atBottom.current && !inThread) {
           model.readAll();
         }
       }}
     >
-      {model.olderToken.value !== "" && (
+      {model.olderToken.value !== "" && !inThread && (
         <Button small class="older" onClick={() => void model.act(() => model.loadOlder())}>
           Older messages
         </Button>
@@ -194,7 +210,7 @@ function Messages({ model, shown, onReply, onEdit, onDelete }: MessagesProps) {
           </>
         );
       })}
-      {outgoing.map(({ id, content, replyTo, error }) => (
+      {outgoing.map(({ id, threadId, content, replyTo, error }) => (
         <div key={id} class="message message-mine message-outgoing">
           <div class="bubble">
             <p class="message-text">{content}</p>
@@ -204,7 +220,7 @@ function Messages({ model, shown, onReply, onEdit, onDelete }: MessagesProps) {
               <Icon name="clock" size={13} /> sending…
             </p>
           ) : (
-            <ErrorNote error={error} onRetry={() => void model.send(content, replyTo, id)} onClose={() => model.discard(id)} />
+            <ErrorNote error={error} onRetry={() => void model.send(content, replyTo, id, threadId)} onClose={() => model.discard(id)} />
           )}
         </div>
       ))}
@@ -296,7 +312,7 @@ function Composer({ model, draft, input }: { model: PaneModel; draft: Signal<Dra
           rows={1}
           disabled={archived}
           aria-label={`Message of ${model.user.value}`}
-          placeholder={archived ? "The chat is archived" : `Write as ${model.user.value}`}
+          placeholder={archived ? "The chat is archived" : `${model.threadId.value === "" ? "Write" : "Reply in the thread"} as ${model.user.value}`}
           value={text}
           onInput={(event) => {
             draft.value = { ...draft.value, text: event.currentTarget.value };

@@ -1,17 +1,21 @@
 import type { Event, ListedChat, Message } from "@chatcore/client";
 
-/** foldMessage applies an event to the messages of a chat, and returns the same list if it concerns none of them. */
-export function foldMessage(messages: readonly Message[], event: Event): readonly Message[] {
+/** foldMessage applies an event to the messages of a chat, or to those of the thread of root, and returns the same list if it concerns none of them. */
+export function foldMessage(messages: readonly Message[], event: Event, root = ""): readonly Message[] {
   if (event.messageNew) {
-    const { messageId, content, replyTo, mentions, attachments, clientMetaText } = event.messageNew;
+    const { messageId, content, replyTo, mentions, attachments, clientMetaText, threadId, inChat, broadcast } = event.messageNew;
     if (messages.some((message) => message.id === messageId)) {
       return messages;
+    }
+    if (threadId !== "" && !inChat && threadId !== root) {
+      return change(messages, threadId, (message) => ({ ...message, thread: replied(message.thread, event) }));
     }
     const message: Message = {
       id: messageId, chatId: event.chatId, seq: event.seq, senderId: event.actorId, content, replyTo, replyDeleted: false, mentions, attachments, clientMetaText, erased: event.erased,
       sentAt: event.occurredAt, revision: 0, editedAt: undefined, deletedAt: undefined, deletedBy: "", deleteReason: "", reactions: [], unreadable: false,
+      threadId, inChat, broadcast, thread: undefined, pinnedAt: undefined, pinnedBy: "",
     };
-    return [...messages, message];
+    return [...change(messages, threadId, (root) => ({ ...root, thread: replied(root.thread, event) })), message];
   }
   if (event.messageEdit) {
     const { messageId, content, revision } = event.messageEdit;
@@ -36,6 +40,10 @@ export function foldMessage(messages: readonly Message[], event: Event): readonl
       }),
     );
   }
+  if (event.messagePin) {
+    const { messageId, pinned } = event.messagePin;
+    return change(messages, messageId, (message) => ({ ...message, pinnedAt: pinned ? event.occurredAt : undefined, pinnedBy: pinned ? event.actorId : "" }));
+  }
   if (event.messageReaction) {
     const { messageId, emoji, removed } = event.messageReaction;
     return change(messages, messageId, (message) => ({ ...message, reactions: react(message.reactions, emoji, event.actorId, removed) }));
@@ -45,6 +53,15 @@ export function foldMessage(messages: readonly Message[], event: Event): readonl
 
 function change(messages: readonly Message[], id: string, changed: (message: Message) => Message): readonly Message[] {
   return messages.map((message) => (message.id === id ? changed(message) : message));
+}
+
+/** replied returns the summary of a thread with one more reply. */
+function replied(thread: Message["thread"], { seq, actorId, occurredAt, messageNew }: Event): Message["thread"] {
+  const others = (thread?.participantIds ?? []).filter((id) => id !== actorId);
+  return {
+    replies: (thread?.replies ?? 0) + 1, lastSeq: seq, lastMessageId: messageNew!.messageId, lastSenderId: actorId, lastAt: occurredAt,
+    participantIds: [actorId, ...others], moreParticipants: thread?.moreParticipants ?? false,
+  };
 }
 
 function react(groups: Message["reactions"], emoji: string, userId: string, removed: boolean): Message["reactions"] {
@@ -60,12 +77,16 @@ function react(groups: Message["reactions"], emoji: string, userId: string, remo
 
 /** foldMark applies an event to the read marks of users: the seq up to which each has read. A send moves the mark of its sender. */
 export function foldMark(marks: ReadonlyMap<string, number>, event: Event): ReadonlyMap<string, number> {
-  const seq = event.readReceipt?.readSeq ?? (event.messageNew && event.seq);
+  const inThread = event.messageNew !== undefined && event.messageNew.threadId !== "" && !event.messageNew.inChat;
+  const seq = event.readReceipt?.readSeq ?? (event.messageNew && !inThread ? event.seq : undefined);
   if (seq === undefined || seq <= (marks.get(event.actorId) ?? 0)) {
     return marks;
   }
   return new Map(marks).set(event.actorId, seq);
 }
+
+/** nameOf is the title of a chat, or the other participant of a direct one. */
+export const nameOf = ({ title, peerId, id }: ListedChat): string => title || peerId || id;
 
 /** previewText is the last message of a chat in one line. */
 export function previewText({ lastMessage }: ListedChat, user: string): string {

@@ -1,7 +1,7 @@
 import { useSignal, type Signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Message } from "@chatcore/client";
-import { fullText, timeText } from "../format";
+import { fullText, plural, timeText } from "../format";
 import { Avatar, Button, hueOf } from "../ui";
 import type { PaneModel } from "./pane_model";
 
@@ -26,11 +26,14 @@ export function MessageRow({ model, message, grouped, active, seen, onReply, onE
   const isActive = active.value === message.id;
   const deleted = message.deletedAt !== undefined;
   const tab = isActive ? 0 : -1;
+  const mayPin = model.isDirect.value || model.moderates.value;
+  const replies = message.thread?.replies ?? 0;
+  const mentioned = message.mentions.includes(user) || message.broadcast === "all";
   const mayDelete = mine || model.role.value === "owner" || model.role.value === "admin";
   const quoted = message.replyTo === "" ? undefined : model.messages.value?.find(({ id }) => id === message.replyTo);
   return (
     <article
-      class={["message", mine && "message-mine", grouped && "message-grouped", deleted && "message-deleted", isActive && "message-active"].filter(Boolean).join(" ")}
+      class={["message", mine && "message-mine", grouped && "message-grouped", deleted && "message-deleted", isActive && "message-active", mentioned && "message-mentions"].filter(Boolean).join(" ")}
       data-message={message.id}
       tabIndex={-1}
       aria-label={`${message.senderId}, ${timeText(message.sentAt!)}`}
@@ -54,6 +57,7 @@ export function MessageRow({ model, message, grouped, active, seen, onReply, onE
             </p>
           ))}
           <span class="message-meta">
+            {message.pinnedAt && <span title={`Pinned by ${message.pinnedBy}`}>pinned</span>}
             {message.revision > 0 && !deleted && <span title={message.editedAt && fullText(message.editedAt)}>edited</span>}
             <time dateTime={message.sentAt!.toISOString()} title={`seq ${message.seq}, ${fullText(message.sentAt!)}`}>
               {timeText(message.sentAt!)}
@@ -78,6 +82,11 @@ export function MessageRow({ model, message, grouped, active, seen, onReply, onE
             ))}
           </div>
         )}
+        {replies > 0 && model.threadId.value === "" && (
+          <button type="button" class="thread-link" onClick={() => void model.act(() => model.showThread(message.id))}>
+            {plural(replies, "reply", "replies")}
+          </button>
+        )}
         {seen.length > 0 && (
           <div class="seen" title={`Seen by ${seen.join(", ")}`}>
             <span class="hidden">Seen by {seen.join(", ")}</span>
@@ -101,6 +110,10 @@ export function MessageRow({ model, message, grouped, active, seen, onReply, onE
               <>
                 <Button small kind="quiet" icon="smile" label="React" tabIndex={tab} onClick={() => (picking.value = true)} />
                 <Button small kind="quiet" icon="reply" label="Reply" tabIndex={tab} onClick={onReply} />
+                {model.threadId.value === "" && message.threadId === "" && (
+                  <Button small kind="quiet" icon="thread" label="Reply in a thread" tabIndex={tab} onClick={() => void model.act(() => model.showThread(message.id))} />
+                )}
+                {mayPin && <Button small kind="quiet" icon="pin" label={message.pinnedAt ? "Unpin" : "Pin"} tabIndex={tab} onClick={() => void model.pin(message)} />}
                 {mine && <Button small kind="quiet" icon="edit" label="Edit" tabIndex={tab} onClick={onEdit} />}
                 {mayDelete && <Button small kind="quiet" icon="trash" label="Delete" tabIndex={tab} onClick={onDelete} />}
               </>

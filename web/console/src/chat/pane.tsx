@@ -8,7 +8,7 @@ import { Avatar, Button, Dialog, Empty, ErrorNote, Field, Loading } from "../ui"
 import { know, users } from "../users";
 import { Conversation } from "./conversation";
 import { CreateChat } from "./create";
-import { previewText } from "./fold";
+import { nameOf, previewText } from "./fold";
 import { NoUser } from "./page";
 import type { PaneModel } from "./pane_model";
 
@@ -164,10 +164,10 @@ function ChatList({ model, onCreate, onOpen }: { model: PaneModel; onCreate: () 
                     onOpen();
                   }}
                 >
-                  <Avatar id={chat.title || chat.id} size="m" />
+                  <Avatar id={nameOf(chat)} size="m" />
                   <span class="chat-item-text">
                     <span class="chat-item-title">
-                      <b>{chat.title || chat.id}</b>
+                      <b>{nameOf(chat)}</b>
                       {chat.lastAt && <time dateTime={chat.lastAt.toISOString()}>{whenText(chat.lastAt)}</time>}
                     </span>
                     <span class="chat-item-last">

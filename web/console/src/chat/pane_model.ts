@@ -1,5 +1,5 @@
 import { computed, signal } from "@preact/signals";
-import { hasCode, newId, type Event, type FeedMessage, type FeedState, type ListedChat, type Member, type Message, type RestrictedUser, type Status } from "@chatcore/client";
+import { hasCode, newId, type Event, type FeedMessage, type FeedState, type Hiding, type ListedChat, type Member, type Message, type RestrictedUser, type Status } from "@chatcore/client";
 import { client, isService } from "../session";
 import { know } from "../users";
 import { foldMark, foldMessage } from "./fold";
@@ -8,6 +8,7 @@ import { foldMark, foldMessage } from "./fold";
 export interface Outgoing {
   id: string;
   chatId: string;
+  threadId: string;
   content: string;
   replyTo: string;
   error?: unknown;
@@ -24,6 +25,10 @@ export class PaneModel {
   readonly chats = signal<readonly ListedChat[] | undefined>(undefined);
   readonly chatId = signal("");
   readonly messages = signal<readonly Message[] | undefined>(undefined);
+  /** threadId is the root of the thread that is shown instead of the chat, or "". */
+  readonly threadId = signal("");
+  /** thread is the root of that thread and its last replies. */
+  readonly thread = signal<readonly Message[] | undefined>(undefined);
   readonly olderToken = signal("");
   readonly members = signal<readonly Member[]>([]);
   /** restrictions are the bans and mutes of the open chat, once they were asked for. */
@@ -42,7 +47,7 @@ export class PaneModel {
   readonly role = computed(() => this.members.value.find(({ userId }) => userId === this.user.value)?.role ?? "unspecified");
   /** moderates reports whether the user may ban and mute in the open chat. */
   readonly moderates = computed(() => !this.isDirect.value && (this.role.value === "owner" || this.role.value === "admin"));
-  readonly isDirect = computed(() => this.chatId.value.startsWith("dm-"));
+  readonly isDirect = computed(() => this.chat.value?.kind === "direct");
   readonly unread = computed(() => (this.chats.value ?? []).reduce((sum, { unread }) => sum + unread, 0));
 
   private readonly connectionId = newId();
@@ -169,6 +174,14 @@ export class PaneModel {
       return;
     }
     this.messages.value = foldMessage(this.messages.value, event);
+    const { threadId, inChat } = event.messageNew ?? { threadId: "", inChat: false };
+    if (this.thread.value && (!event.messageNew || threadId === this.threadId.value)) {
+      this.thread.value = foldMessage(this.thread.value, event, this.threadId.value);
+      this.readThread();
+    }
+    if (threadId !== "" && !inChat) {
+      return;
+    }
     if (event.chatUpdate) {
       void this.loadMembers();
     }
@@ -245,6 +258,7 @@ export class PaneModel {
     this.messages.value = undefined;
     this.early = [];
     this.marking = 0;
+    this.threadId.value = "";
     this.members.value = [];
     this.restrictions.value = [];
     this.marks.value = new Map();
@@ -263,7 +277,7 @@ export class PaneModel {
     try {
       const [page] = await Promise.all([client.messages.list({ chatId, ...this.as, pageSize }, { signal }).page(), this.loadMembers(), this.loadMarks()]);
       if (current()) {
-        this.messages.value = this.early.reduce<readonly Message[]>(foldMessage, page.items);
+        this.messages.value = this.early.reduce<readonly Message[]>((messages, event) => foldMessage(messages, event), page.items);
         this.early = [];
         this.olderToken.value = page.nextPageToken;
         this.chatError.value = undefined;
@@ -272,6 +286,33 @@ export class PaneModel {
       if (current()) {
         this.chatError.value = error;
       }
+    }
+  }
+
+  /** showThread shows the thread of a message instead of the chat, or the chat again for "". */
+  async showThread(threadId: string): Promise<void> {
+    const chatId = this.chatId.value;
+    const { signal } = this.end;
+    this.threadId.value = threadId;
+    this.thread.value = undefined;
+    if (threadId === "") {
+      return;
+    }
+    const [root, page] = await Promise.all([
+      client.messages.get({ chatId, ...this.as, messageId: threadId }, { signal }),
+      client.messages.listThread({ chatId, ...this.as, threadId, pageSize }, { signal }).page(),
+    ]);
+    if (this.threadId.value === threadId) {
+      this.thread.value = [root, ...page.items.reverse()];
+      this.readThread();
+    }
+  }
+
+  /** readThread moves the user's mark of the shown thread to its last reply. */
+  private readThread(): void {
+    const last = this.thread.value?.at(-1);
+    if (last && last.id !== this.threadId.value && last.senderId !== this.user.value) {
+      void client.messages.markThread({ chatId: this.chatId.value, ...this.as, threadId: this.threadId.value, messageId: last.id }).catch(() => undefined); // the next reply moves it
     }
   }
 
@@ -327,13 +368,14 @@ export class PaneModel {
   }
 
   /** send sends a message. It shows at once, and stays until the feed has brought it. */
-  async send(content: string, replyTo: string, id = newId()): Promise<void> {
+  async send(content: string, replyTo: string, id = newId(), threadId = this.threadId.value): Promise<void> {
     const chatId = this.chatId.value;
     const others = this.outgoing.value.filter((message) => message.id !== id);
-    this.outgoing.value = [...others, { id, chatId, content, replyTo }];
+    const mentions = this.members.value.map(({ userId }) => userId).filter((userId) => userId !== this.user.value && content.split(/\s+/).includes(`@${userId}`));
+    this.outgoing.value = [...others, { id, chatId, threadId, content, replyTo }];
     this.typedAt = 0;
     try {
-      await client.messages.send({ chatId, ...this.as, messageId: id, content, replyTo });
+      await client.messages.send({ chatId, ...this.as, messageId: id, content, replyTo, threadId, mentions });
     } catch (error) {
       this.outgoing.value = this.outgoing.value.map((message) => (message.id === id ? { ...message, error } : message));
     }
@@ -357,6 +399,34 @@ export class PaneModel {
     const mine = message.reactions.some((group) => group.emoji === emoji && group.userIds.includes(this.user.value));
     const request = { chatId: this.chatId.value, ...this.as, messageId: message.id, emoji };
     return this.act(() => (mine ? client.messages.removeReaction(request) : client.messages.addReaction(request)));
+  }
+
+  /** pin pins a message to the chat, or removes its pin. */
+  pin(message: Message): Promise<boolean> {
+    const request = { chatId: this.chatId.value, ...this.as, messageId: message.id };
+    return this.act(() => (message.pinnedAt ? client.messages.unpin(request) : client.messages.pin(request)));
+  }
+
+  /** pins returns the pinned messages of the open chat. */
+  pins(): Promise<Message[]> {
+    return client.messages.listPins({ chatId: this.chatId.value, ...this.as });
+  }
+
+  /** configure changes the user's settings for the open chat. */
+  async configure(settings: { favourite?: boolean; hidden?: Exclude<Hiding, "unspecified">; mutedUntil?: Date }): Promise<void> {
+    await client.chats.setSettings({ chatId: this.chatId.value, ...this.as, ...settings });
+    await this.refresh();
+  }
+
+  /** blocks reports whether the user blocks the other participant of the open chat. */
+  async blocks(): Promise<boolean> {
+    const { items } = await client.chats.listBlocked({ ...this.reader, pageSize: 256 }).page();
+    return items.some(({ chatId }) => chatId === this.chatId.value);
+  }
+
+  /** block has neither the user nor the other participant reach the other, or lifts that. */
+  async block(lift: boolean): Promise<void> {
+    await client.chats.block({ ...this.as, userId: this.chat.value!.peerId, lift });
   }
 
   /** typed notes that the user types. */
