@@ -17,8 +17,9 @@ var errDepartures = errors.New("as many chats were left as one call does")
 func (s *chatService) DepartUser(ctx context.Context, req *v1.DepartUserRequest) (*v1.DepartUserResponse, error) {
 	in := s.read(ctx)
 	cmd := app.DepartUser{User: in.user("user_id", req.GetUserId()), Successors: make(map[domain.ChatID]domain.UserID)}
-	for chat, successor := range req.GetSuccessorIds() {
-		cmd.Successors[in.chat(chat)] = in.user("successor_ids", successor)
+	for id, successor := range req.GetSuccessorIds() {
+		chat, err := domain.ParseChatID(id)
+		cmd.Successors[parsed(in, "successor_ids", chat, err)] = in.user("successor_ids", successor)
 	}
 	if in.err != nil {
 		return nil, in.err

@@ -191,6 +191,18 @@ func listRows(t *testing.T, w *world) map[string][2]proto.Message {
 			}
 		}
 	}
+	roots := make(map[string]string)
+	for _, c := range []string{chat, other} {
+		for range 2 {
+			roots[c] = w.message(t, c)
+			for range 2 {
+				reply := domain.Send{Chat: chatID(c), Actor: "ada", Content: "hello", Thread: domain.MessageID(roots[c]), InChat: true, Mentions: []domain.UserID{"eve"}}
+				if _, err := w.core.Chats.Send(t.Context(), reply); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
 	for _, user := range []domain.UserID{"ada", "bob"} {
 		for _, other := range []domain.UserID{"blocked-1", "blocked-2"} {
 			if _, err := w.core.Chats.Block(t.Context(), domain.BlockUser{Actor: user, User: other}); err != nil {
@@ -200,14 +212,17 @@ func listRows(t *testing.T, w *world) map[string][2]proto.Message {
 		w.blocks(t, string(user), 2)
 	}
 	return map[string][2]proto.Message{
-		chats + "ListBlocked":         {&v1.ListBlockedRequest{UserId: "ada"}, &v1.ListBlockedRequest{UserId: "bob"}},
-		chats + "ListRestrictions":    {&v1.ListRestrictionsRequest{ChatId: chat}, &v1.ListRestrictionsRequest{ChatId: other}},
-		chats + "ListMembers":         {&v1.ListMembersRequest{ChatId: chat}, &v1.ListMembersRequest{ChatId: other}},
-		chats + "ListChats":           {&v1.ListChatsRequest{UserId: "ada"}, &v1.ListChatsRequest{UserId: "bob"}},
-		chats + "ListChatIds":         {&v1.ListChatIdsRequest{UserId: "ada"}, &v1.ListChatIdsRequest{UserId: "bob"}},
-		chats + "ListContacts":        {&v1.ListContactsRequest{UserId: "ada"}, &v1.ListContactsRequest{UserId: "bob"}},
-		messages + "ListMessages":     {&v1.ListMessagesRequest{ChatId: chat}, &v1.ListMessagesRequest{ChatId: other}},
-		messages + "ListEntityEvents": {&v1.ListEntityEventsRequest{ChatId: chat, EntityId: "poll"}, &v1.ListEntityEventsRequest{ChatId: other, EntityId: "poll"}},
+		chats + "ListBlocked":           {&v1.ListBlockedRequest{UserId: "ada"}, &v1.ListBlockedRequest{UserId: "bob"}},
+		chats + "ListRestrictions":      {&v1.ListRestrictionsRequest{ChatId: chat}, &v1.ListRestrictionsRequest{ChatId: other}},
+		chats + "ListMembers":           {&v1.ListMembersRequest{ChatId: chat}, &v1.ListMembersRequest{ChatId: other}},
+		chats + "ListChats":             {&v1.ListChatsRequest{UserId: "ada"}, &v1.ListChatsRequest{UserId: "bob"}},
+		chats + "ListChatIds":           {&v1.ListChatIdsRequest{UserId: "ada"}, &v1.ListChatIdsRequest{UserId: "bob"}},
+		chats + "ListContacts":          {&v1.ListContactsRequest{UserId: "ada"}, &v1.ListContactsRequest{UserId: "bob"}},
+		messages + "ListMessages":       {&v1.ListMessagesRequest{ChatId: chat}, &v1.ListMessagesRequest{ChatId: other}},
+		messages + "ListThreadMessages": {&v1.ListThreadMessagesRequest{ChatId: chat, ThreadId: roots[chat]}, &v1.ListThreadMessagesRequest{ChatId: other, ThreadId: roots[other]}},
+		messages + "ListThreads":        {&v1.ListThreadsRequest{ChatId: chat, ActorId: "eve"}, &v1.ListThreadsRequest{ChatId: other, ActorId: "eve"}},
+		messages + "ListMentions":       {&v1.ListMentionsRequest{ChatId: chat, ActorId: "eve"}, &v1.ListMentionsRequest{ChatId: other, ActorId: "eve"}},
+		messages + "ListEntityEvents":   {&v1.ListEntityEventsRequest{ChatId: chat, EntityId: "poll"}, &v1.ListEntityEventsRequest{ChatId: other, EntityId: "poll"}},
 	}
 }
 
