@@ -73,10 +73,10 @@ func fieldEntity(field string) domain.Entity {
 		return domain.MessageEntity(domain.MessageID(messageInField(field)))
 	}
 	e := domain.Entity{Kind: kinds[field[1:2]], ID: field[2:]}
-	switch e.Kind {
-	case domain.KindThread:
+	if e.Kind == domain.KindThread {
 		e.ID = messageInField(e.ID)
-	case domain.KindThreadMark:
+	}
+	if e.Kind == domain.KindThreadMark {
 		user := threadMarkUser(e.ID)
 		e.ID = e.ID[:user] + messageInField(e.ID[user:])
 	}

@@ -331,8 +331,9 @@ func appendField(b []byte, e domain.Entity) []byte {
 		start := len(b)
 		digest := sha256.Sum256(append(b, e.ID...)[start:])
 		return append(b, digest[:commandDigest]...)
+	default:
+		return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
 	}
-	return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
 }
 
 func appendMessageField(b []byte, id string) []byte {
