@@ -149,8 +149,8 @@ func TestUnknownCoreTypes_Wait(t *testing.T) {
 		r.send(2, "c")
 		r.send(1, "d")
 		ctx := t.Context()
-		pin := strings.Replace(r.storedJSON("c", 1), `"message:new"`, `"message:pin"`, 1)
-		if err := r.client.LSet(ctx, r.partitions[0].Base+"c:0", 0, pin).Err(); err != nil {
+		poll := strings.Replace(r.storedJSON("c", 1), `"message:new"`, `"message:poll"`, 1)
+		if err := r.client.LSet(ctx, r.partitions[0].Base+"c:0", 0, poll).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.client.XTrimMaxLen(ctx, r.partitions[0].Stream, 0).Err(); err != nil { // the events are read from the log
@@ -162,7 +162,7 @@ func TestUnknownCoreTypes_Wait(t *testing.T) {
 		r.start(config, e.around(nothing))
 		until(t, "the chat waits", func() bool {
 			l := r.partition("g")
-			return l.Blocked == 1 && l.Longest[0].Reason == groups.BlockedNewer && strings.Contains(l.Longest[0].Error, `"message:pin"`)
+			return l.Blocked == 1 && l.Longest[0].Reason == groups.BlockedNewer && strings.Contains(l.Longest[0].Error, `"message:poll"`)
 		})
 		until(t, "the other chat flows", func() bool { return e.done("d") == 1 })
 		if n := len(r.letters("g")); n != 0 || e.done("c") != 0 {

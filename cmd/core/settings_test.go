@@ -333,6 +333,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 		meant := slices.Contains([]string{
 			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.Announce", "Sessions.Compat", "Limits.EditWindow", "Limits.CheckBlocks", "Limits.Rates",
 			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers", "Webhooks.Keys", "Webhooks.Allow", "Webhooks.AllowHTTP", "Vault.Store",
+			"Retention.MaxAge", "Retention.MaxMessages", "Retention.Files",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)

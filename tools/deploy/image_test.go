@@ -205,7 +205,7 @@ func TestDockerfile_Steps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const most = 33_000_000
+	const most = 34_500_000
 	t.Logf("the program has %.1f MB", float64(info.Size())/1e6)
 	if info.Size() > most || info.Mode()&0o111 == 0 {
 		t.Errorf("the program has %d bytes, at most %d, and mode %v", info.Size(), most, info.Mode())
