@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -23,17 +24,24 @@ import (
 // countedLog counts the calls that read a chat: each is a round trip.
 type countedLog struct {
 	*memory.Log
+	mu            sync.Mutex // guards the counts while calls run
 	loads, others int
 	damaged       map[domain.ChatID]error // chats that LoadChats cannot read
 }
 
+func (c *countedLog) count(n *int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*n++
+}
+
 func (c *countedLog) Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
-	c.loads++
+	c.count(&c.loads)
 	return c.Log.Load(ctx, chat, wants...)
 }
 
 func (c *countedLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
-	c.others++
+	c.count(&c.others)
 	for _, load := range loads {
 		if err := c.damaged[load.Chat]; err != nil {
 			return nil, err
@@ -43,12 +51,12 @@ func (c *countedLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]
 }
 
 func (c *countedLog) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (ports.Page, error) {
-	c.others++
+	c.count(&c.others)
 	return c.Log.Read(ctx, chat, r)
 }
 
 func (c *countedLog) Search(ctx context.Context, chat domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
-	c.others++
+	c.count(&c.others)
 	return c.Log.Search(ctx, chat, f, r)
 }
 
