@@ -64,7 +64,7 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 		clear(s.failing)
 		clear(s.retries)
 		s.letters, s.walk, s.seeding, s.until = nil, groups.Walk{Active: true}, false, time.Time{}
-		s.epoch++
+		s.epoch = max(s.epoch, p.epoch) + 1
 	}
 	return nil
 }

@@ -240,3 +240,29 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the heads are %+v: %v", page, err)
 	}
 }
+
+// TestSnapshot_Epochs has the store lose an acquisition at the moment at which it was made: its epoch is not given again.
+func TestSnapshot_Epochs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, store, first := owned(t, func(memgroup.Call) memgroup.Fault { return memgroup.Fault{} })
+		snapshot := r.groups.Snapshot()
+		acquire := func(member string) uint64 {
+			leases, errs := store.Acquire(t.Context(), r.groups.Partitions(), []bool{false}, groups.Applicant{Member: member, Lease: time.Minute})
+			if errs[0] != nil || leases[0] == nil {
+				t.Fatalf("the lease is %v: %v", leases[0], errs[0])
+			}
+			return leases[0].Epoch
+		}
+		given := first.Epoch
+		for range 3 {
+			epoch := acquire("a")
+			if epoch <= given {
+				t.Fatalf("the epoch %d is given after %d", epoch, given)
+			}
+			given = epoch
+			if err := r.groups.Restore(t.Context(), snapshot); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -54,6 +54,7 @@ type partition struct {
 	groups.Partition
 	stream stream
 	groups map[string]*groupState
+	epoch  uint64            // the highest of a group before the last restore
 	shared []groups.StreamID // unreadable entries that are dead letters of some group, the oldest first, at most sharedLetters
 }
 

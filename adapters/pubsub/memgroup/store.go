@@ -111,7 +111,7 @@ func (s *groupState) acquire(p *partition, lost bool, by groups.Applicant, now t
 	}
 	s.checkPosition(p, lost)
 	before := s.epoch
-	s.epoch = max(before+1, uint64(max(now.UnixMilli(), 0))) // a time, so that it grows even after a loss
+	s.epoch = max(before+1, p.epoch+1, uint64(max(now.UnixMilli(), 0))) // a time, so that it grows even after a loss
 	if s.owner != "" && s.owner != by.Member {
 		s.overlap = max(s.overlap, s.lease)
 	}
