@@ -121,6 +121,11 @@ func (r *request) number(n uint64) {
 	r.end()
 }
 
+func (r *request) field(e domain.Entity) {
+	r.buf = appendField(r.buf, e)
+	r.end()
+}
+
 // write encodes all arguments but the partition's place, which depends on the batch.
 func (l *Log) write(r *request) error {
 	a := r.append
@@ -295,8 +300,7 @@ func (r *request) place(e domain.Entity) int {
 func (r *request) writeEntities() {
 	r.number(uint64(len(r.entities)))
 	for _, e := range r.entities {
-		r.buf = appendField(r.buf, e.Entity)
-		r.end()
+		r.field(e.Entity)
 	}
 	for _, e := range r.entities {
 		switch {

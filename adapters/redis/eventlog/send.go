@@ -10,13 +10,16 @@ import (
 	"chatcore/ports"
 )
 
-// A plain send is an append of one message:new with the conditions of every send and nothing else. It is the commonest append, and send.lua does it at
-// about half of the cost of append.lua. A batch consists of plain sends or of other appends. append.lua does the plain sends that send.lua leaves to
+// A plain send is an append of one message:new with the conditions of every send, without limits. It may depend on other entities and move more. It is the
+// commonest append, and send.lua does it at about half of the cost of append.lua. A batch consists of plain sends or of other appends. append.lua does the plain sends that send.lua leaves to
 // it, and every batch that is sent again.
+
+// sendConditions is the number of conditions of every send: chat, sender and message.
+const sendConditions = 3
 
 // isPlainSend reports whether send.lua can do an append.
 func isPlainSend(a *ports.Append) bool {
-	if len(a.Events) != 1 || len(a.Conditions) != 3 || len(a.Takes) > 0 || a.Command != (domain.Entity{}) {
+	if len(a.Events) != 1 || len(a.Conditions) < sendConditions || len(a.Takes) > 0 || a.Command != (domain.Entity{}) {
 		return false
 	}
 	event, ok := a.Events[0].Event.(domain.MessageNew)
@@ -24,8 +27,27 @@ func isPlainSend(a *ports.Append) bool {
 		return false
 	}
 	message, moves := domain.MessageEntity(event.Message), a.Events[0].Moves
-	if len(moves) != 2 || moves[0] != message || moves[1] != domain.ReadEntity(event.Sender) {
+	if len(moves) == 0 || moves[0] != message {
 		return false
+	}
+	moves = moves[1:]
+	if event.InTimeline() {
+		if len(moves) == 0 || moves[0] != domain.ReadEntity(event.Sender) {
+			return false
+		}
+		moves = moves[1:]
+	}
+	for _, m := range moves {
+		switch m.Kind { //nolint:exhaustive // of all others, send.lua does not know how they move
+		case domain.KindThread, domain.KindThreads, domain.KindThreadMark, domain.KindMentions:
+		default:
+			return false
+		}
+	}
+	for _, c := range a.Conditions[sendConditions:] {
+		if c.UpTo != 0 {
+			return false
+		}
 	}
 	return a.Conditions[0] == standing(domain.ChatEntity(), a.Conditions[0].Version) &&
 		a.Conditions[1] == standing(domain.MemberEntity(event.Sender), a.Conditions[1].Version) &&
@@ -50,8 +72,13 @@ func (l *Log) writeSend(r *request) error {
 		r.buf = l.typing.AppendMark(r.buf, a.Chat, a.EndsTyping)
 	}
 	r.end()
-	for _, entity := range [...]domain.Entity{a.Conditions[1].Entity, e.Moves[0], e.Moves[1]} {
-		r.buf = appendField(r.buf, entity)
+	r.field(a.Conditions[1].Entity)
+	r.field(e.Moves[0])
+	moves := e.Moves[1:]
+	if len(moves) > 0 && moves[0].Kind == domain.KindRead {
+		r.field(moves[0])
+		moves = moves[1:]
+	} else {
 		r.end()
 	}
 	r.number(uint64(a.Conditions[0].Version))
@@ -71,7 +98,30 @@ func (l *Log) writeSend(r *request) error {
 		}
 	}
 	r.end()
+	if conditions := a.Conditions[sendConditions:]; len(conditions)+len(moves) > 0 {
+		r.writeMore(conditions, moves)
+	}
 	return nil
+}
+
+// writeMore encodes what a send has beyond every send: conditions, and entities that it moves.
+func (r *request) writeMore(conditions []domain.Condition, moves []domain.Entity) {
+	r.end()
+	r.number(uint64(len(conditions)))
+	r.number(uint64(len(moves)))
+	for _, c := range conditions {
+		r.field(c.Entity)
+	}
+	for _, m := range moves {
+		r.field(m)
+	}
+	for _, c := range conditions {
+		if c.Exists {
+			r.text("!")
+		} else {
+			r.number(uint64(c.Version))
+		}
+	}
 }
 
 func (b *batch) marshalSends(history *field, withText bool) {

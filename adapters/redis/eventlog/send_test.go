@@ -30,12 +30,22 @@ func plainSend(c domain.ChatID, m domain.MessageID, by domain.UserID, chat, memb
 	}
 }
 
-// generalSend is the same append for append.lua: it has one of the conditions twice.
+// generalSend is the same append for append.lua: it has one of the conditions twice, the second time as a range.
 func generalSend(a ports.Append) ports.Append {
-	if len(a.Conditions) != 3 {
+	if len(a.Conditions) < 3 {
 		return a
 	}
 	a.Conditions = append(slices.Clone(a.Conditions), a.Conditions[0])
+	a.Conditions[len(a.Conditions)-1].UpTo = a.Conditions[0].Version
+	return a
+}
+
+// with is a plain send of another message, which may depend on other entities.
+func with(a ports.Append, change func(m *domain.MessageNew), conditions ...domain.Condition) ports.Append {
+	e, _ := a.Events[0].Event.(domain.MessageNew)
+	change(&e)
+	a.Events = []ports.NewEvent{{ID: a.Events[0].ID, Event: e, Moves: domain.Moves(e)}}
+	a.Conditions = append(slices.Clone(a.Conditions), conditions...)
 	return a
 }
 
@@ -239,7 +249,22 @@ func (s *sides) history(rt *rapid.T, t *testing.T) {
 			return loaded.Entities[0].Version
 		}
 		by := rapid.SampledFrom(users).Draw(rt, "user")
-		return plainSend(c, m, by, version(domain.ChatEntity()), version(domain.MemberEntity(by)))
+		a := plainSend(c, m, by, version(domain.ChatEntity()), version(domain.MemberEntity(by)))
+		if s.settings.KnownLevel >= eventlog.Level && rapid.Bool().Draw(rt, "in a thread") {
+			root := domain.MessageID(rapid.SampledFrom([]string{"old0", "m1", "0197b8a0-1c2d-7e3f-8a4c-000000000001"}).Draw(rt, "root"))
+			inChat := rapid.Bool().Draw(rt, "in the chat too")
+			a = with(a, func(e *domain.MessageNew) { e.Thread, e.InChat = root, inChat })
+		}
+		if rapid.Bool().Draw(rt, "quotes") {
+			quoted := domain.MessageID(fmt.Sprint("old", rapid.IntRange(0, 5).Draw(rt, "quoted")))
+			a = with(a, func(e *domain.MessageNew) { e.ReplyTo = quoted }, domain.Condition{Entity: domain.MessageEntity(quoted), Exists: true})
+		}
+		if rapid.Bool().Draw(rt, "mentions") {
+			mentioned := rapid.SampledFrom(users[1:]).Draw(rt, "mentioned")
+			a = with(a, func(e *domain.MessageNew) { e.Mentions, e.Mentioned = []domain.UserID{mentioned}, true },
+				domain.Condition{Entity: domain.MemberEntity(mentioned), Version: version(domain.MemberEntity(mentioned))})
+		}
+		return a
 	}
 	actions := map[string]func(){
 		"send": func() { s.agree(rt, send()) },
@@ -329,6 +354,12 @@ func damage(t *rapid.T, keys keyspace.Keys, c domain.ChatID) []any {
 		{"hset", log.Chat(c, "x"), " ", "3:1"},
 		{"hdel", log.Chat(c, "x"), " rada"},
 		{"hset", log.Chat(c, "x"), "m1", "planted"},
+		{"hset", log.Chat(c, "x"), "old0", "planted"},
+		{"hset", log.Chat(c, "x"), " told0", "planted"},
+		{"hset", log.Chat(c, "x"), " told0", "1:254:1"},
+		{"hset", log.Chat(c, "x"), " l", "1:255:1"},
+		{"hset", log.Chat(c, "x"), " l", "0:-"},
+		{"hset", log.Chat(c, "x"), " ubob", "planted"},
 		{"hset", keys.Typing().Mark(c, "ada"), "f", "v"},
 		{"del", log.Stream(0), log.Stream(1)},
 	}).Draw(t, "damage")
