@@ -222,10 +222,10 @@ func newCore(
 	m deps, o telemetry.Startup, meter metric.Meter,
 	chats *app.Chats, presence *app.Presence, queries *app.Queries, access *app.Access, sessions *app.Sessions, limits *app.Limits, feeds *feed.Hub,
 ) (*Core, error) {
+	users := app.NewUsers(chats, queries, sessions)
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Access: access, Sessions: sessions, Limits: limits, Feeds: feeds, Helpers: m.helpers.Client,
-		Erasures: app.NewErasures(chats, queries, sessions),
-		Users:    app.NewUsers(chats, queries, sessions),
+		Users: users, Erasures: app.NewErasures(users),
 		deps:     m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -10,16 +11,10 @@ import (
 )
 
 // Erasures erases all messages of a user.
-type Erasures struct {
-	chats    *Chats
-	queries  *Queries
-	sessions *Sessions
-}
+type Erasures struct{ users *Users }
 
-// NewErasures erases by the commands of chats, of what queries find.
-func NewErasures(chats *Chats, queries *Queries, sessions *Sessions) *Erasures {
-	return &Erasures{chats: chats, queries: queries, sessions: sessions}
-}
+// NewErasures returns the erasures of users that depart first.
+func NewErasures(users *Users) *Erasures { return &Erasures{users} }
 
 // EraseUser is the command that erases a user.
 type EraseUser struct {
@@ -31,6 +26,8 @@ type EraseUser struct {
 // UserErasure is the progress of an erasure of a user.
 type UserErasure struct {
 	Chats    int // of the log that were examined
+	Left     int // chats that the user has left by this call
+	Remains  int // chats that the user is still in, because nobody can succeed the last owner
 	Found    int // messages of the user
 	Erased   int // of these by this call; the others were erased before
 	Held     int // that stay, because a legal hold protects them
@@ -42,10 +39,13 @@ type UserErasure struct {
 // chatsTogether is the number of chats that one step examines.
 const chatsTogether = 64
 
-// EraseUser closes the sessions of a user and erases every message that the user has sent, in chats that the user has left too. It is for trusted callers: no
-// membership is checked. It examines all chats of the log, in steps of 64, and finds the messages by the read mark that each send moves, and among all replies in threads of the
-// chats that the user is or was a member of. Memberships, read
-// marks and reactions stay, with the id of the user; so do quotes and mentions in the text of others, which nobody can find, and custom events.
+// EraseUser closes the sessions of a user, ends the memberships as [Users.Depart] does, and erases every message that the user has sent, in chats that the user
+// has left too. It is for trusted callers: no membership is checked. It examines all chats of the log, in steps of 64, and finds the messages by the read mark
+// that each send moves, and among all replies in threads of the chats that the user is or was a member of. The events of memberships, read marks and reactions
+// stay, with the id of the user; so do quotes and mentions in the text of others, which nobody can find, and custom events.
+//
+// A chat whose last owner the user is, and where no successor is found, keeps the user: [Users.Depart] takes the name of one. Its messages are erased, and the
+// error is [domain.ErrLastOwner] once all others are.
 //
 // If the user or the log is under a legal hold it gives a [*domain.LegalHoldError] and changes nothing. Messages in chats under a hold stay, and the error
 // is that as well, once all others are erased.
@@ -56,23 +56,32 @@ func (e *Erasures) EraseUser(ctx context.Context, cmd EraseUser, report func(Use
 	if err := checkUsers([]domain.UserID{cmd.User, cmd.Actor}); err != nil {
 		return done, err
 	}
-	if err := e.chats.checkHolds(ctx, "", domain.HoldSubject{}, domain.HoldSubject{User: cmd.User}); err != nil {
+	if err := e.users.chats.checkHolds(ctx, "", domain.HoldSubject{}, domain.HoldSubject{User: cmd.User}); err != nil {
 		return done, err
 	}
 	if report == nil {
 		report = func(UserErasure) error { return nil }
 	}
-	if e.sessions != nil {
-		if done.Sessions, err = e.sessions.CloseAll(ctx, cmd.User); err != nil {
+	if e.users.sessions != nil {
+		if done.Sessions, err = e.users.sessions.CloseAll(ctx, cmd.User); err != nil {
 			return done, err
 		}
 	}
-	var hold error
-	for chats, err := range e.queries.chatsWith(ctx, cmd.User, &done.Chats) {
+	var hold, remains error
+	for chats, err := range e.users.queries.chatsWith(ctx, cmd.User, &done.Chats) {
 		if err != nil {
 			return done, err
 		}
 		for _, chat := range chats {
+			switch _, left, err := e.users.departFrom(ctx, chat, DepartUser{User: cmd.User}); {
+			case err != nil && !ofChat(err):
+				return done, err
+			case err != nil:
+				remains = err
+				done.Remains++
+			case left:
+				done.Left++
+			}
 			switch err := e.eraseIn(ctx, chat, cmd, &done, report); {
 			case errors.Is(err, domain.ErrLegalHold):
 				hold = err
@@ -85,19 +94,22 @@ func (e *Erasures) EraseUser(ctx context.Context, cmd EraseUser, report func(Use
 			return done, err
 		}
 	}
-	return done, hold
+	if err := e.users.queries.ForgetContacts(ctx, cmd.User); err != nil {
+		return done, err
+	}
+	return done, cmp.Or(hold, remains)
 }
 
 // eraseIn erases the messages of the user in a chat. It returns the last error of a legal hold once all other messages are erased.
 func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUser, done *UserErasure, report func(UserErasure) error) (hold error) {
-	for sent, err := range e.queries.sentBy(ctx, chat, cmd.User) {
+	for sent, err := range e.users.queries.sentBy(ctx, chat, cmd.User) {
 		if err != nil {
 			return err
 		}
 		if done.Found++; sent.Erased {
 			continue
 		}
-		erased, err := e.chats.Erase(ctx, domain.Erase{Chat: chat, Actor: cmd.Actor, MessageID: sent.Message, Reason: cmd.Reason, Trusted: true})
+		erased, err := e.users.chats.Erase(ctx, domain.Erase{Chat: chat, Actor: cmd.Actor, MessageID: sent.Message, Reason: cmd.Reason, Trusted: true})
 		if errors.Is(err, domain.ErrLegalHold) {
 			hold = err
 			done.Held++
@@ -117,15 +129,14 @@ func (e *Erasures) eraseIn(ctx context.Context, chat domain.ChatID, cmd EraseUse
 	return hold
 }
 
-// chatsWith yields those chats in which a user may have sent messages, in steps, and counts the chats that were examined: the chats in which the user has a
-// read mark, and those with threads that the user is or was a member of.
+// chatsWith yields those chats in which a user is or was a member, or has a read mark, in steps, and counts the chats that were examined.
 func (q *Queries) chatsWith(ctx context.Context, user domain.UserID, examined *int) iter.Seq2[[]domain.ChatID, error] {
 	return func(yield func([]domain.ChatID, error) bool) {
 		step := func(chats []domain.ChatID) bool {
 			loads := make([]ports.ChatLoad, len(chats))
 			for i, chat := range chats {
 				loads[i] = ports.ChatLoad{Chat: chat, Wants: []ports.LoadRequest{
-					{Entity: domain.ReadEntity(user), Last: 1}, {Entity: domain.ThreadsEntity(), Latest: true}, {Entity: domain.MemberEntity(user), Latest: true},
+					{Entity: domain.ReadEntity(user), Last: 1}, {Entity: domain.MemberEntity(user), Latest: true},
 				}}
 			}
 			loaded, err := q.log.LoadChats(ctx, loads...)
@@ -134,7 +145,7 @@ func (q *Queries) chatsWith(ctx context.Context, user domain.UserID, examined *i
 			}
 			var with []domain.ChatID
 			for i := range loaded {
-				if of := loaded[i].Entities; of[0].Version > 0 || of[1].Version > 0 && of[2].Version > 0 {
+				if of := loaded[i].Entities; of[0].Version > 0 || of[1].Version > 0 {
 					with = append(with, chats[i])
 				}
 			}

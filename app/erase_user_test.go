@@ -40,7 +40,8 @@ func TestEraseUser_FindsEverySend(t *testing.T) {
 				must(chats.Leave(ctx, domain.Leave{Chat: chat, Actor: "ann"}))
 			}
 		}
-		erasures := app.NewErasures(chats, app.NewQueries(log.(app.Log), entity.NewLoader(log, log, 1<<20), projection.Views{}), nil)
+		queries := app.NewQueries(log.(app.Log), entity.NewLoader(log, log, 1<<20), projection.Views{})
+		erasures := app.NewErasures(app.NewUsers(chats, queries, nil))
 		cmd, interrupted, n := app.EraseUser{User: "ann", Actor: "service"}, errors.New("interrupted"), 0
 		first, err := erasures.EraseUser(ctx, cmd, func(app.UserErasure) error {
 			if n++; n == 8 {
@@ -62,6 +63,15 @@ func TestEraseUser_FindsEverySend(t *testing.T) {
 				if m, ok := r.Event.(domain.MessageNew); ok && m.Erased != (m.Sender == "ann") {
 					t.Errorf("room %d has %+v", room, m)
 				}
+			}
+		}
+		if first.Left+second.Left != rooms-1 {
+			t.Errorf("ann has left %d and %d chats, want %d", first.Left, second.Left, rooms-1)
+		}
+		for room := range rooms {
+			member, err := queries.Member(ctx, domain.ChatID(fmt.Sprint("c", room)), "ann")
+			if err == nil && member.Current() || err != nil && !errors.Is(err, domain.ErrNotMember) {
+				t.Errorf("ann is %+v of room %d: %v", member, room, err)
 			}
 		}
 		if _, err := erasures.EraseUser(ctx, app.EraseUser{User: "ann"}, nil); !errors.Is(err, domain.ErrInvalid) {

@@ -385,7 +385,7 @@ func TestRetention_Failures(t *testing.T) {
 func TestErasuresUnderHolds(t *testing.T) {
 	onEachRuledLog(t, func(t *testing.T, log ruledLog) {
 		ctx, k := t.Context(), newKeeper(log, domain.Retention{})
-		erasures := app.NewErasures(k.chats, app.NewQueries(log.(app.Log), entity.NewLoader(log, log, 1<<20), projection.Views{}), nil)
+		erasures := app.NewErasures(app.NewUsers(k.chats, app.NewQueries(log.(app.Log), entity.NewLoader(log, log, 1<<20), projection.Views{}), nil))
 		for i, subject := range []domain.HoldSubject{{Chat: "0"}, {User: "ann"}, {}} {
 			chat := domain.ChatID(fmt.Sprint(i))
 			k.send(t, chat, 2)

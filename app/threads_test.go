@@ -323,12 +323,12 @@ func TestErasure_ReachesReplies(t *testing.T) {
 			done(t)(chats.Send(ctx, domain.Send{Chat: "c", Actor: by, MessageID: domain.MessageID(fmt.Sprint("r", i)), Content: "secret", Thread: "m1"}))
 		}
 		done(t)(chats.Leave(ctx, domain.Leave{Chat: "c", Actor: "bob"}))
-		erased, err := app.NewErasures(chats, queriesOf(log), nil).EraseUser(ctx, app.EraseUser{User: "bob", Actor: "service"}, nil)
+		erased, err := app.NewErasures(app.NewUsers(chats, queriesOf(log), nil)).EraseUser(ctx, app.EraseUser{User: "bob", Actor: "service"}, nil)
 		if err != nil || erased.Found != 2 || erased.Erased != 2 {
 			t.Fatalf("%+v, error %v", erased, err)
 		}
 		done(t)(chats.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "shown", Content: "secret", Thread: "m1", InChat: true}))
-		erased, err = app.NewErasures(chats, queriesOf(log), nil).EraseUser(ctx, app.EraseUser{User: "ann", Actor: "service"}, nil)
+		erased, err = app.NewErasures(app.NewUsers(chats, queriesOf(log), nil)).EraseUser(ctx, app.EraseUser{User: "ann", Actor: "service"}, nil)
 		if err != nil || erased.Found != 4 || erased.Erased != 4 {
 			t.Fatalf("%+v, error %v", erased, err)
 		}

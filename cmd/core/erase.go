@@ -130,8 +130,8 @@ func (c *cli) eraseUser() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "user", Short: "Erase all messages of a user",
-		Long: "Erase all messages that a user has sent, in every chat of the log, and close the sessions of the user. Memberships, reactions and read marks stay, and so do\n" +
-			"quotes and mentions in messages of others, which nobody can find. An erasure that was interrupted is given again. Without --yes the command\nchanges nothing and ends with 1.",
+		Long: "Erase all messages that a user has sent, in every chat of the log, end the user's memberships as core user depart does, and close the user's sessions. The\n" +
+			"events of memberships, reactions and read marks stay, and so do quotes and mentions in messages of others, which nobody can find. An erasure that was interrupted is given again. Without --yes the command\nchanges nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				user := domain.UserID(args[0])
@@ -156,11 +156,12 @@ func (c *cli) eraseUser() *cobra.Command {
 				view := struct {
 					UserID   domain.UserID `json:"userId"`
 					Chats    int           `json:"chats"`
+					Left     int           `json:"left"`
 					Found    int           `json:"found"`
 					Erased   int           `json:"erased"`
 					Sessions int           `json:"sessions"`
-				}{user, done.Chats, done.Found, done.Erased, done.Sessions}
-				return c.print(view, fmt.Sprintf("user %s: %s examined, %s found, %d erased now, %s closed", user, count(done.Chats, "chat"), count(done.Found, "message"), done.Erased, count(done.Sessions, "session")))
+				}{user, done.Chats, done.Left, done.Found, done.Erased, done.Sessions}
+				return c.print(view, fmt.Sprintf("user %s: %s examined, %d left now, %s found, %d erased now, %s closed", user, count(done.Chats, "chat"), done.Left, count(done.Found, "message"), done.Erased, count(done.Sessions, "session")))
 			})
 		},
 	}
