@@ -23,7 +23,7 @@ func TestAnnounce_SelectsTheChannels(t *testing.T) {
 	t.Cleanup(func() { _ = client.Close() })
 	type poll struct{}
 	ephemeral := map[string]int{"typing:start": 1, "user:status": 1}
-	durable := map[string]int{"chat:update": 2, "message:new": 1, "message:edit": 1, "message:delete": 1, "message:reaction": 1, "poll:created": 1}
+	durable := map[string]int{"chat:update": 4, "message:new": 2, "message:edit": 1, "message:delete": 1, "message:reaction": 1, "poll:created": 1}
 	sum := func(counts ...map[string]int) map[string]int {
 		all := make(map[string]int)
 		for _, c := range counts {
@@ -31,7 +31,7 @@ func TestAnnounce_SelectsTheChannels(t *testing.T) {
 		}
 		return all
 	}
-	announcements := map[string]int{"cc:live": 7}
+	announcements := map[string]int{"cc:live": 12}
 	for setting, want := range map[chatcore.Announce]map[string]int{
 		chatcore.AnnounceBoth:      sum(ephemeral, durable, announcements),
 		chatcore.AnnouncePartition: sum(ephemeral, announcements),
@@ -60,6 +60,12 @@ func TestAnnounce_SelectsTheChannels(t *testing.T) {
 			if err := core.Presence.Heartbeat(ctx, "ada", "phone", "1"); err != nil {
 				t.Fatal(err)
 			}
+			// What is for one user alone is on no channel of a type.
+			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "r", Thread: "m", Content: "z"}))
+			must[app.Done](t)(core.Chats.SetSettings(ctx, domain.SetSettings{Chat: "c", Actor: "ada", Settings: domain.SettingsChange{Favourite: new(true)}}))
+			must[app.Marked](t)(core.Chats.MarkThread(ctx, domain.MarkThread{Chat: "c", Actor: "bob", Thread: "m", Following: domain.Follow}))
+			must[app.OpenedDirect](t)(core.Chats.OpenDirect(ctx, domain.OpenDirect{Actor: "ada", With: "eve"}))
+			must[app.Done](t)(core.Chats.Block(ctx, domain.BlockUser{Actor: "eve", User: "ada"}))
 			if err := client.Publish(ctx, prefix+"end", "").Err(); err != nil {
 				t.Fatal(err)
 			}

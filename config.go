@@ -234,6 +234,8 @@ type LimitsConfig struct {
 type AccessConfig struct {
 	// FormerMembers is what a former member of a chat may read of it. Defaults to app.FormerMembersUntilRemoval: the chat as of the removal.
 	FormerMembers app.FormerMembers
+	// HideReads refuses to tell users who has read a message ([app.UserQueries.ReadBy]). Receipts are still events of the chat. Defaults to false.
+	HideReads bool
 }
 
 // FeedsConfig bounds the live feeds of a process ([Core.Feeds]). The zero value of each field means its default.

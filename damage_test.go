@@ -38,7 +38,6 @@ func newDamaged(t *testing.T, fill func(t *testing.T, core *chatcore.Core)) *dam
 	t.Helper()
 	server := redistest.Start(t)
 	d := &damaged{t: t, client: server.Client(t), config: chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1, EntityCache: -1}}}
-	d.config.Limits.Caps = app.Caps{EmojisPerMessage: 1000, ReactionsPerUser: 1000} // a snapshot takes many reactions
 	running := opened(t)(chatcore.New(t.Context(), d.config))
 	if err := running.SubscribeBuiltins(); err != nil {
 		t.Fatal(err)
@@ -115,8 +114,13 @@ func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 300 { // enough for a snapshot
+	for i := range 40 {
 		must[app.Done](t)(core.Chats.React(ctx, domain.React{Chat: "big", Actor: senders[i%3], MessageID: "m0", Emoji: fmt.Sprintf(":e%d:", i)}))
+	}
+	toggled := domain.React{Chat: "big", Actor: "dan", MessageID: "m0", Emoji: ":e0:"}
+	for range 130 { // enough for a snapshot
+		must[app.Done](t)(core.Chats.React(ctx, toggled))
+		must[app.Done](t)(core.Chats.Unreact(ctx, toggled))
 	}
 	must[app.Done](t)(core.Chats.Leave(ctx, domain.Leave{Chat: "big", Actor: "cyd"}))
 	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "big", Actor: "ben", MessageID: "last", Content: "the last"}))

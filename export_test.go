@@ -43,7 +43,6 @@ func filesOf(t *testing.T, dir string) map[string]string {
 func TestExport_RoundTrip(t *testing.T) {
 	client, namespace, dirs := shared(t), "run-"+uuid.NewString(), t.TempDir()
 	config := on(t, namespace, 3)
-	config.Limits.Caps = app.Caps{EmojisPerMessage: 1000, ReactionsPerUser: 1000}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	fillChats(t, core, twoSegments)
 	long := domain.ChatID("../%" + strings.Repeat("ü.", 40))

@@ -160,7 +160,7 @@ const instrumentation = "chatcore"
 // Feeds.
 
 func newAccess(c Config, queries *app.Queries) *app.Access {
-	return app.NewAccess(queries, c.Access.FormerMembers)
+	return app.NewAccess(queries, app.AccessRules(c.Access))
 }
 
 func newFeeds(c Config, b *backend, log app.Log, access *app.Access, queries *app.Queries) *feed.Hub {

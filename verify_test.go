@@ -39,7 +39,6 @@ func archivedBig(t *testing.T) (run archivedRun, big *archivedChat, config chatc
 	t.Helper()
 	client, namespace := shared(t), "run-"+uuid.NewString()
 	config = on(t, namespace, 2)
-	config.Limits.Caps = app.Caps{EmojisPerMessage: 1000, ReactionsPerUser: 1000}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	fillChats(t, core, twoSegments)
 	l := storedLog(t, client, namespace, nil)

@@ -50,12 +50,18 @@ func (f FormerMembers) Check() error {
 // A query that overlaps with the removal may be answered as before it.
 type Access struct {
 	queries *Queries
-	former  FormerMembers
+	rules   AccessRules
+}
+
+// AccessRules say what users may read.
+type AccessRules struct {
+	FormerMembers FormerMembers // what a former member of a chat may read of it
+	HideReads     bool          // nobody may read who has read a message
 }
 
 // NewAccess returns the access to what queries return.
-func NewAccess(queries *Queries, former FormerMembers) *Access {
-	return &Access{queries: queries, former: former}
+func NewAccess(queries *Queries, rules AccessRules) *Access {
+	return &Access{queries: queries, rules: rules}
 }
 
 // Grant is the part of a chat that a user may read.
@@ -147,7 +153,7 @@ func (a *Access) grant(chat domain.ChatID, user domain.UserID, loaded entity.Cha
 	switch {
 	case m.Current():
 		return Grant{Member: *m, Head: loaded.Head}, nil
-	case membership.Version == 0 || a.former == FormerMembersNothing:
+	case membership.Version == 0 || a.rules.FormerMembers == FormerMembersNothing:
 		return Grant{}, notReadable(chat, user)
 	}
 	// Invariant: the last event that moved the membership of a former member is the removal.

@@ -65,7 +65,7 @@ func TestAccess_TakesOneRoundTrip(t *testing.T) {
 	log := &countedLog{Log: memory.New(wireformat.New(), clock{}, nil)}
 	entities := entity.NewLoader(log, nil, 1<<20)
 	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
-	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.FormerMembersUntilRemoval)
+	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval})
 	ctx := t.Context()
 	create := domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob", "cem"}}
 	_, createErr := chats.Create(ctx, create)
@@ -103,7 +103,7 @@ func TestAccess_CheckAllTakesOneRoundTrip(t *testing.T) {
 	log := &countedLog{Log: memory.New(wireformat.New(), clock{}, nil)}
 	entities := entity.NewLoader(log, nil, 1<<20)
 	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
-	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.FormerMembersUntilRemoval)
+	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval})
 	var all []domain.ChatID
 	for i := range 60 {
 		c := domain.ChatID(fmt.Sprint("c", i))
@@ -137,7 +137,7 @@ func TestAccess_CheckAllGoesOnWithoutUnreadableChats(t *testing.T) {
 	}}
 	entities := entity.NewLoader(log, nil, 1<<20)
 	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
-	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.FormerMembersUntilRemoval)
+	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval})
 	var all []domain.ChatID
 	for i := range 64 {
 		all = append(all, domain.ChatID(fmt.Sprint("c", i)))
@@ -164,7 +164,7 @@ func TestAccess_CheckAllGoesOnWithoutUnreadableChats(t *testing.T) {
 // TestAccess_CountsRemovalsOfOtherProcesses checks memberships that another process has changed, and that this process has cached as they were.
 func TestAccess_CountsRemovalsOfOtherProcesses(t *testing.T) {
 	w, ctx := newWorld(2, 1<<20), t.Context()
-	here, there := app.NewAccess(w.queries[0], app.FormerMembersUntilRemoval), w.chats[1]
+	here, there := app.NewAccess(w.queries[0], app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval}), w.chats[1]
 	if _, err := w.chats[0].Create(ctx, domain.Create{Chat: "c", Actor: "ann"}); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestAccess_UnreadableMembership(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.seq = 2
-	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.FormerMembersUntilRemoval)
+	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval})
 	for user, want := range map[domain.UserID]error{"ann": nil, "bob": ports.ErrNewerVersion, "eve": domain.ErrChatNotFound} {
 		if _, err := access.Check(t.Context(), "c", user); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", user, err, want)
@@ -246,7 +246,7 @@ func TestAccess_OfRandomHistories(t *testing.T) {
 			}
 			_, _ = step(t.Context(), w.chats[rapid.IntRange(0, 1).Draw(t, "process")])
 			roles, removals := foldedMembers(t, w.log)
-			access := app.NewAccess(w.queries[rapid.IntRange(0, 1).Draw(t, "asked")], app.FormerMembersUntilRemoval)
+			access := app.NewAccess(w.queries[rapid.IntRange(0, 1).Draw(t, "asked")], app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval})
 			for _, user := range []domain.UserID{"ann", "bob", "cem", "eve"} {
 				grant, err := access.Check(t.Context(), "c", user)
 				all, allErr := access.CheckAll(t.Context(), user, "none", "c")
@@ -267,7 +267,7 @@ func TestAccess_OfRandomHistories(t *testing.T) {
 		}
 		plain := w.queries[0]
 		_, removals := foldedMembers(t, w.log)
-		access := app.NewAccess(w.queries[1], app.FormerMembersUntilRemoval)
+		access := app.NewAccess(w.queries[1], app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval})
 		for _, user := range []domain.UserID{"ann", "bob", "cem"} {
 			grant, err := access.Check(t.Context(), "c", user)
 			if err != nil {
@@ -358,7 +358,7 @@ func TestUserQueries_ChatListOfARemovedUser(t *testing.T) {
 	l.did(l.chats.Remove(ctx, domain.Remove{Chat: "left", Actor: "ann", User: "bob"}))
 	l.did(l.chats.Send(ctx, domain.Send{Chat: "left", Actor: "ann", Content: "secret"}))
 	for name, queries := range map[string]*app.Queries{"plain": l.plain, "cached": l.cached} {
-		own := app.NewUserView("bob", l.chats, app.NewAccess(queries, app.FormerMembersUntilRemoval), nil, nil).Queries
+		own := app.NewUserView("bob", l.chats, app.NewAccess(queries, app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval}), nil, nil).Queries
 		list, err := own.ChatList(ctx)
 		page, pageErr := own.ChatListPage(ctx, domain.Page{})
 		if err := errors.Join(err, pageErr); err != nil {
@@ -387,7 +387,7 @@ func TestUserQueries_AuditOfADemotedAdmin(t *testing.T) {
 	for range 2 * app.MaxEvents {
 		did(chats.Send(ctx, domain.Send{Chat: "c", Actor: "ann", Content: "x"}))
 	}
-	view := app.NewUserView("bob", chats, app.NewAccess(w.queries[0], app.FormerMembersUntilRemoval), nil, nil)
+	view := app.NewUserView("bob", chats, app.NewAccess(w.queries[0], app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval}), nil, nil)
 	n, last := 0, error(nil)
 	for _, err := range view.Queries.Audit(ctx, "c", domain.Audit{}) {
 		if err != nil {
@@ -416,7 +416,7 @@ func TestUserQueries_AuditOfADemotedAdmin(t *testing.T) {
 func TestUserView_Allocations(t *testing.T) {
 	w, ctx := newWorld(1, 1<<20), t.Context()
 	chats := w.chats[0]
-	access := app.NewAccess(w.queries[0], app.FormerMembersUntilRemoval)
+	access := app.NewAccess(w.queries[0], app.AccessRules{FormerMembers: app.FormerMembersUntilRemoval})
 	if _, err := chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann"}); err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,18 @@ const MaxMembersPerCommand = 1000
 
 var _ [ports.MaxAppend - 2 - MaxMembersPerCommand]struct{}
 
+// The highest caps on the reactions of a message.
+const (
+	MaxEmojisPerMessage = 200
+	MaxReactionsPerUser = 50
+)
+
 // Caps are bounds on one user, message or command. Commands that would exceed one fail with a [*domain.CapError]. The zero value of each field means
 // its default.
 type Caps struct {
-	// EmojisPerMessage is how many distinct emojis a message may have among its reactions. Defaults to 50.
+	// EmojisPerMessage is how many distinct emojis a message may have among its reactions; at most [MaxEmojisPerMessage]. Defaults to 50.
 	EmojisPerMessage int
-	// ReactionsPerUser is how many reactions one user may have on a message. Defaults to 20.
+	// ReactionsPerUser is how many reactions one user may have on a message; at most [MaxReactionsPerUser]. Defaults to 20.
 	ReactionsPerUser int
 	// ChatsPerUser is how many chats a user may be in. It is counted in the view of users' chats, a moment behind the log: users may exceed it by as many
 	// chats as they join at the same moment. Nothing is refused for it where no process keeps that view. Defaults to 10,000.
@@ -45,8 +51,8 @@ func (c Caps) Check() error {
 		field       string
 		value, most int
 	}{
-		{"Limits.Caps.EmojisPerMessage", c.EmojisPerMessage, math.MaxInt},
-		{"Limits.Caps.ReactionsPerUser", c.ReactionsPerUser, math.MaxInt},
+		{"Limits.Caps.EmojisPerMessage", c.EmojisPerMessage, MaxEmojisPerMessage},
+		{"Limits.Caps.ReactionsPerUser", c.ReactionsPerUser, MaxReactionsPerUser},
 		{"Limits.Caps.ChatsPerUser", c.ChatsPerUser, math.MaxInt},
 		{"Limits.Caps.MembersPerCommand", c.MembersPerCommand, MaxMembersPerCommand},
 		{"Limits.Caps.PinsPerChat", c.PinsPerChat, MaxPins},

@@ -121,7 +121,7 @@ func TestCaps_OfChats(t *testing.T) {
 }
 
 func TestCaps_Check(t *testing.T) {
-	if err := (app.Caps{EmojisPerMessage: 1, ReactionsPerUser: 1, ChatsPerUser: 1, MembersPerCommand: app.MaxMembersPerCommand, PinsPerChat: app.MaxPins}).Check(); err != nil {
+	if err := (app.Caps{EmojisPerMessage: app.MaxEmojisPerMessage, ReactionsPerUser: app.MaxReactionsPerUser, ChatsPerUser: 1, MembersPerCommand: app.MaxMembersPerCommand, PinsPerChat: app.MaxPins}).Check(); err != nil {
 		t.Error(err)
 	}
 	err := app.Caps{EmojisPerMessage: -1, ReactionsPerUser: -1, ChatsPerUser: -1, MembersPerCommand: app.MaxMembersPerCommand + 1, PinsPerChat: app.MaxPins + 1}.Check()
@@ -146,7 +146,7 @@ func TestCaps_Settings(t *testing.T) {
 		t.Errorf("caps of one's own become %+v", got)
 	}
 	for caps, text := range map[app.Caps]string{
-		{EmojisPerMessage: -1}: "a number from 0", {MembersPerCommand: -1}: "0 to ", {MembersPerCommand: app.MaxMembersPerCommand + 1}: "0 to ",
+		{ChatsPerUser: -1}: "a number from 0", {EmojisPerMessage: app.MaxEmojisPerMessage + 1}: "0 to 200", {ReactionsPerUser: app.MaxReactionsPerUser + 1}: "0 to 50", {MembersPerCommand: -1}: "0 to ", {MembersPerCommand: app.MaxMembersPerCommand + 1}: "0 to ",
 		{MetadataKeys: domain.MaxMetadataKeys + 1}: "0 to 256", {MetadataValue: domain.MaxMetadataValue + 1}: "0 to 16384", {MetadataBytes: domain.MaxMetadataBytes + 1}: "0 to 49152",
 	} {
 		if err := caps.Check(); !errors.Is(err, domain.ErrInvalid) || !strings.Contains(err.Error(), text) {

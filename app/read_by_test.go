@@ -41,6 +41,27 @@ func TestReadBy(t *testing.T) {
 				t.Errorf("%s is read by %v, error %v, want %v", m, got, err, want)
 			}
 		}
+		reply := func(by domain.UserID, id domain.MessageID, inChat bool) {
+			t.Helper()
+			if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: by, MessageID: id, Thread: "m1", InChat: inChat, Content: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reply("own", "r1", false)
+		reply("bob", "r2", false)
+		reply("own", "r3", false)
+		reply("own", "r4", true)
+		if _, err := chats.MarkThread(t.Context(), domain.MarkThread{Chat: "c", Actor: "ann", Thread: "m1", MessageID: "r3"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "dan", MessageID: "r4", AwaitRecorded: true}); err != nil {
+			t.Fatal(err)
+		}
+		for m, want := range map[domain.MessageID][]domain.UserID{"r1": {"ann", "bob"}, "r2": {"ann", "own"}, "r3": {"ann"}, "r4": {"dan"}} {
+			if got, err := queries.ReadBy(t.Context(), "c", m); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s is read by %v, error %v, want %v", m, got, err, want)
+			}
+		}
 		if got, err := queries.At(sent.Seq-1).ReadBy(t.Context(), "c", "m3"); err != nil || !slices.Equal(got, []domain.UserID{"ann", "cem"}) {
 			t.Errorf("as of before, m3 is read by %v, error %v", got, err)
 		}

@@ -280,11 +280,14 @@ func (u UserQueries) UnreadTotals(ctx context.Context, muted bool) (UnreadTotals
 	return u.own().UnreadTotals(ctx, u.user, muted)
 }
 
-// ReadBy is [Queries.ReadBy] of a chat that the user may read.
+// ReadBy is [Queries.ReadBy] of a chat that the user may read. It returns [domain.ErrForbidden] if the rules hide who has read a message.
 func (u UserQueries) ReadBy(ctx context.Context, chat domain.ChatID, id domain.MessageID) ([]domain.UserID, error) {
 	q, err := u.of(ctx, chat)
 	if err != nil {
 		return nil, err
+	}
+	if u.access.rules.HideReads {
+		return nil, &domain.Refusal{Reason: domain.ErrForbidden, Detail: "who has read a message is hidden from users"}
 	}
 	return q.ReadBy(ctx, chat, id)
 }

@@ -123,7 +123,11 @@ func (s *chatService) AddMembers(ctx context.Context, req *v1.AddMembersRequest)
 	result, err := command(in, func() (app.Done, error) {
 		added, err := s.core.Chats.AddMembers(ctx, cmd)
 		for _, u := range added.Users {
-			users = append(users, &v1.AddedMember{UserId: string(u.User), Admission: admissionOf(u.Admission)})
+			admission := admissionOf(u.Admission)
+			if s.config.HideBlocks && u.Admission == domain.BlocksActor {
+				admission = v1.Admission_ADMISSION_REFUSED
+			}
+			users = append(users, &v1.AddedMember{UserId: string(u.User), Admission: admission})
 		}
 		return added.Done, err
 	})

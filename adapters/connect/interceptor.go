@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -15,7 +14,7 @@ import (
 // errorInterceptor gives the errors of handlers their codes and details, returns the errors of requests that could not be decoded, and turns panics
 // into internal errors.
 type errorInterceptor struct {
-	logger *slog.Logger
+	config Config
 	rules  map[string]rule
 }
 
@@ -25,7 +24,7 @@ func (i *errorInterceptor) WrapUnary(next rpc.UnaryFunc) rpc.UnaryFunc {
 		m := i.methodOf(req.Spec())
 		defer i.recoverPanic(ctx, m, &err)
 		if err := decodeErrorOf(req.Any()); err != nil {
-			return nil, failureOf(ctx, i.logger, m, err).connectError()
+			return nil, failureOf(ctx, i.config.Logger, m, err).connectError()
 		}
 		res, err = next(ctx, req)
 		return res, i.mapped(ctx, m, err)
@@ -54,7 +53,7 @@ func (i *errorInterceptor) mapped(ctx context.Context, m method, err error) erro
 	if coded, ok := errors.AsType[*rpc.Error](err); ok {
 		return coded
 	}
-	return failureOf(ctx, i.logger, m, err).connectError()
+	return failureOf(ctx, i.config.Logger, m, i.config.told(err)).connectError()
 }
 
 // recoverPanic turns a panic into an internal error. The log has its stack.
@@ -64,7 +63,7 @@ func (i *errorInterceptor) recoverPanic(ctx context.Context, m method, err *erro
 	case http.ErrAbortHandler:
 		panic(r)
 	default:
-		*err = failureOf(ctx, i.logger, m, panicError(r)).connectError()
+		*err = failureOf(ctx, i.config.Logger, m, panicError(r)).connectError()
 	}
 }
 

@@ -18,7 +18,13 @@ import (
 // call calls a method as a service, over gRPC-Web.
 func call[Res proto.Message](t *testing.T, w *world, name string, req proto.Message) (Res, error) {
 	t.Helper()
-	responses, err := transports(t)[6].call(t.Context(), w.url, methodNamed(t, name), req, w.header(t, ""))
+	return callAs[Res](t, w, "", name, req)
+}
+
+// callAs is call by a user, or by a service if user is "".
+func callAs[Res proto.Message](t *testing.T, w *world, user, name string, req proto.Message) (Res, error) {
+	t.Helper()
+	responses, err := transports(t)[6].call(t.Context(), w.url, methodNamed(t, name), req, w.header(t, user))
 	var none Res
 	if err != nil {
 		return none, err

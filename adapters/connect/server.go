@@ -36,6 +36,10 @@ type Config struct {
 	// EventTypes are the types of custom events that RecordEvent records, each with the version of its data that is current, from 1. Defaults to none.
 	EventTypes map[domain.CustomType]int
 
+	// HideBlocks answers what a block in a direct chat refuses with failed_precondition and the reason not_deliverable, and AddMembers with
+	// ADMISSION_REFUSED, so that no user learns of a block. Defaults to false: the reason is blocked.
+	HideBlocks bool
+
 	// OpenReflection lets every caller ask for the descriptors of the API, for a server on loopback. Defaults to false: only authenticated callers may.
 	OpenReflection bool
 
@@ -176,7 +180,7 @@ func (c Config) unobserved() bool {
 
 // interceptors returns the interceptors of every method, the outermost first.
 func interceptors(config Config) ([]rpc.Interceptor, error) {
-	handlers := &errorInterceptor{logger: config.Logger, rules: rules()}
+	handlers := &errorInterceptor{config: config, rules: rules()}
 	if config.unobserved() {
 		return []rpc.Interceptor{handlers}, nil
 	}

@@ -165,9 +165,9 @@ func (c *Cache[K, T]) fallBack(
 	return result[T]{value: old, asOf: asOf, seen: own.seen, away: own.away}
 }
 
-// aside returns a context for the final steps, which are needed even without waiters.
+// aside returns a context for the final steps, which are needed even without waiters, and after the lease has ended: they keep versions from going back.
 func (c *Cache[K, T]) aside(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), c.kind.Lease)
+	return context.WithTimeout(context.WithoutCancel(ctx), c.kind.LoadTimeout)
 }
 
 // mostResting is how many loads that failed are remembered; one more would be tried again at once.

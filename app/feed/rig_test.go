@@ -325,7 +325,7 @@ func (r *rig) newHub(c feed.Config, former app.FormerMembers) *feed.Hub {
 	entities := entity.NewLoader(r.log, nil, 1<<20)
 	queries := app.NewQueries(r.log, entities, projection.Views{Log: r.log.ID(), Chats: r.view})
 	return feed.NewHub(feed.Dependencies{
-		Log: r.log, LogID: r.log.ID(), Tail: r.tail, Access: app.NewAccess(queries, former), Queries: queries, Logger: slog.New(errorCounter{&r.logs}),
+		Log: r.log, LogID: r.log.ID(), Tail: r.tail, Access: app.NewAccess(queries, app.AccessRules{FormerMembers: former}), Queries: queries, Logger: slog.New(errorCounter{&r.logs}),
 	}, c)
 }
 

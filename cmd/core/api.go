@@ -25,7 +25,7 @@ type apiSettings struct {
 	jwtAlgorithms                 string // with commas between them
 	jwtIssuer, jwtAudiences       string // audiences with commas between them
 	jwtUserClaim                  string
-	behindProxy, trustRemoteTrace bool
+	behindProxy, trustRemoteTrace, hideBlocks bool
 	eventTypes                    eventTypes
 }
 
@@ -41,6 +41,7 @@ func (b binder) api() {
 	b.local("jwt.audiences", &s.jwtAudiences, "`AUDIENCES` (aud) of JWTs, of which one must be named").means("none")
 	b.local("jwt.user-claim", &s.jwtUserClaim, "`CLAIM` of a JWT that has the user's id").means("sub")
 	b.local("behind-proxy", &s.behindProxy, "a proxy in front ends TLS and forwards requests of others: callers always need a token")
+	b.local("hide-blocks", &s.hideBlocks, "answer what a block in a direct chat refuses as not deliverable, so that no user learns of the block")
 	b.local("trust-remote-traces", &s.trustRemoteTrace, "make spans of calls children of the span that the caller names, instead of linking to it")
 	b.local("event-types", &s.eventTypes, "`TYPE=VERSION` of custom events that callers of the API may record, such as poll:created=1; may be given several times").means("none")
 }
@@ -126,7 +127,7 @@ func (s *service) openHandler(until context.Context, core *chatcore.Core) (http.
 		return nil, err
 	}
 	api, err := connect.New(core, connect.Config{
-		EventTypes: s.cli.settings.api.eventTypes.versions, OpenReflection: s.access.local, TrustRemoteTraces: s.cli.settings.api.trustRemoteTrace,
+		EventTypes: s.cli.settings.api.eventTypes.versions, OpenReflection: s.access.local, HideBlocks: s.cli.settings.api.hideBlocks, TrustRemoteTraces: s.cli.settings.api.trustRemoteTrace,
 		TracerProvider: s.telemetry.tracerProvider(), MeterProvider: s.telemetry.meterProvider(), Logger: s.logger,
 	})
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 )
 
 func (c *cli) history() *cobra.Command {
-	var raw, pins, changes bool
-	var readBy string
+	var raw, pins, changes, threads bool
+	var readBy, mentioned string
 	var before, after, at uint64
 	var limit int
 	cmd := &cobra.Command{
@@ -46,6 +46,8 @@ func (c *cli) history() *cobra.Command {
 					return h.ended("pinned messages", err)
 				case cmd.Flags().Changed("read-by"):
 					return h.printReaders(queries.ReadBy(cmd.Context(), h.chat, domain.MessageID(readBy)))
+				case cmd.Flags().Changed("mentions-of"):
+					return h.ended("messages", h.printMentioning(cmd.Context(), queries, domain.UserID(mentioned), threads))
 				case raw:
 					return h.ended("events", paged(cmd.Context(), &h, app.MaxEvents, queries.Events, eventSeq, h.printEvent))
 				}
@@ -57,12 +59,18 @@ func (c *cli) history() *cobra.Command {
 	cmd.Flags().BoolVar(&pins, "pins", false, "show the pinned messages alone, in the order in which they were pinned")
 	cmd.Flags().BoolVar(&changes, "changes", false, "show changes of the chat among the messages")
 	cmd.Flags().StringVar(&readBy, "read-by", "", "show the members that have read this `MESSAGE`, instead of messages")
+	cmd.Flags().StringVar(&mentioned, "mentions-of", "", "show the messages that mention this `USER`, or all members")
+	cmd.Flags().BoolVar(&threads, "in-threads", false, "with --mentions-of: those that are in threads alone")
+	_ = cmd.RegisterFlagCompletionFunc("mentions-of", c.completeUsers)
 	cmd.Flags().Uint64Var(&before, "before", 0, "only messages below this `SEQ`")
 	cmd.Flags().Uint64Var(&after, "after", 0, "only messages above this `SEQ`")
 	cmd.Flags().Uint64Var(&at, "at", 0, "show the chat as it was at this `SEQ`")
 	cmd.Flags().IntVar(&limit, "limit", 0, "`NUMBER` of messages or events at most; 0 is all")
 	cmd.MarkFlagsMutuallyExclusive("before", "after")
-	cmd.MarkFlagsMutuallyExclusive("raw", "pins", "changes", "read-by")
+	cmd.MarkFlagsMutuallyExclusive("raw", "pins", "changes", "read-by", "mentions-of")
+	for _, span := range []string{"before", "after"} {
+		cmd.MarkFlagsMutuallyExclusive(span, "mentions-of")
+	}
 	return c.takes(c.jsonFlag(cmd), chatArg)
 }
 
@@ -83,6 +91,27 @@ func (h *history) printReaders(readers []domain.UserID, err error) error {
 		}
 	}
 	return l.end()
+}
+
+// printMentioning shows the messages that mention a user, the oldest first, or as many of the last ones as the limit takes.
+func (h *history) printMentioning(ctx context.Context, queries *app.Queries, user domain.UserID, threads bool) error {
+	var found []app.MessageView
+	page := app.MentionPage{Threads: threads, Page: domain.Page{Limit: app.MaxMentionPage}}
+	for {
+		list, err := queries.MentionsOf(ctx, h.chat, user, page)
+		if err != nil {
+			return err
+		}
+		found = append(found, list.Items...)
+		if page.Cursor = list.Next; page.Cursor == "" || h.limit > 0 && len(found) >= h.limit {
+			break
+		}
+	}
+	if h.limit > 0 {
+		found = found[:min(len(found), h.limit)]
+	}
+	slices.Reverse(found)
+	return each(found, h.printMessage)
 }
 
 type history struct {

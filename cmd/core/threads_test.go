@@ -56,6 +56,20 @@ func TestThreadsOnTheCommandLine(t *testing.T) {
 	}
 	unread("ben", "3 1 0")
 	unread("cem", "1 1 0") // the reply has read the thread
+	mentioning := func(want string, args ...string) {
+		t.Helper()
+		messages := s.json(append([]string{"history", "c", "--mentions-of", "cem"}, args...)...)
+		if got := strings.Join(columns(messages, "messageId"), " "); got != want {
+			t.Errorf("%q: cem is mentioned in %q, want %q", args, got, want)
+		}
+	}
+	mentioning("m2")
+	s.do("send", "c", "cem?", "--as", "ada", "--id", "m9", "--mention", "cem")
+	mentioning("m2 m9")
+	mentioning("m9", "--limit", "1")
+	mentioning("r1", "--in-threads")
+	s.do("delete", "c", "m9", "--as", "ada")
+	mentioning("m2")
 	s.do("edit", "c", "m2", "all of us", "--as", "ada", "--no-broadcast", "--mention", "cem")
 	unread("ben", "3 0 0")
 	unread("cem", "1 1 0")

@@ -42,7 +42,8 @@ type Plan struct {
 	Unit      time.Duration
 	Processes int
 	Kind      cache.Config
-	Loads     []Load // of the first, second, … load; then from the beginning
+	Loads     []Load          // of the first, second, … load; then from the beginning
+	Store     []time.Duration // how long the first, second, … call of the store takes, half of it before the store does it; then from the beginning
 	Calls     []Call
 }
 
@@ -59,7 +60,7 @@ func Draw(t *rapid.T, versioned bool) Plan {
 		return unit * time.Duration(rapid.IntRange(0, most).Draw(t, name))
 	}
 	p := Plan{Versioned: versioned, Unit: unit, Processes: rapid.IntRange(1, 3).Draw(t, "processes")}
-	p.Kind = cache.Config{Prefix: "check:", TTL: time.Hour, LoadTimeout: time.Second, Lease: 10*unit + some("lease", 60)}
+	p.Kind = cache.Config{Prefix: "check:", TTL: time.Hour, LoadTimeout: time.Minute, Lease: 10*unit + some("lease", 60)}
 	if !versioned { // an expired value has no version any more
 		p.Kind.TTL = 10*unit + some("ttl", 60)
 		p.Kind.Soft = some("soft", 5)
@@ -67,6 +68,14 @@ func Draw(t *rapid.T, versioned bool) Plan {
 	}
 	for range rapid.IntRange(1, 5).Draw(t, "loads") {
 		p.Loads = append(p.Loads, Load{Before: some("before", 5), After: some("after", 30), Fails: rapid.IntRange(0, 4).Draw(t, "fails") == 0})
+	}
+	slow := rapid.IntRange(0, 2).Draw(t, "slow") == 0 // some calls of the store outlast a lease
+	for range rapid.IntRange(1, 7).Draw(t, "store calls") {
+		took := time.Duration(0)
+		if slow {
+			took = some("store call", 60)
+		}
+		p.Store = append(p.Store, took)
 	}
 	for range rapid.IntRange(2, 40).Draw(t, "calls") {
 		c := Call{At: some("at", 200), In: rapid.IntRange(0, p.Processes-1).Draw(t, "in"), What: "get"}
@@ -119,6 +128,7 @@ type run struct {
 	step    int
 	version uint64
 	loads   int
+	stored  int // calls of the store
 	gets    []span
 	changes []span
 	faults  []string
@@ -162,9 +172,65 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// slowStore is a store whose calls take as long as the plan says. A call whose context ends before the store does it is not done.
+type slowStore struct {
+	ports.CacheStore
+	run *run
+}
+
+// call does a call of the store. It returns the error of the context if that ends before the answer.
+func (s slowStore) call(ctx context.Context, do func() error) error {
+	s.run.mu.Lock()
+	took := s.run.Store[s.run.stored%len(s.run.Store)]
+	s.run.stored++
+	s.run.mu.Unlock()
+	if took == 0 {
+		return do()
+	}
+	pause(ctx, took/2)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := do()
+	pause(ctx, took/2)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (s slowStore) Get(ctx context.Context, key ports.CacheKey) (e ports.CacheEntry, err error) {
+	err = s.call(ctx, func() error {
+		e, err = s.CacheStore.Get(ctx, key)
+		return err
+	})
+	return e, err
+}
+
+func (s slowStore) Lease(ctx context.Context, key ports.CacheKey, seen ports.CacheEntry, token string, d time.Duration) (e ports.CacheEntry, state ports.LeaseState, err error) {
+	err = s.call(ctx, func() error {
+		e, state, err = s.CacheStore.Lease(ctx, key, seen, token, d)
+		return err
+	})
+	return e, state, err
+}
+
+func (s slowStore) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite) (e ports.CacheEntry, kept bool, err error) {
+	err = s.call(ctx, func() error {
+		e, kept, err = s.CacheStore.Put(ctx, key, w)
+		return err
+	})
+	return e, kept, err
+}
+
+func (s slowStore) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
+	return s.call(ctx, func() error { return s.CacheStore.Invalidate(ctx, version, remember, keys...) })
+}
+
 // Run runs a plan and returns the faults.
 func Run(ctx context.Context, p Plan, store ports.CacheStore, clock ports.Clock) []string {
 	r := &run{Plan: p, version: 1}
+	store = slowStore{store, r}
 	processes := make([]process, p.Processes)
 	key := func(id string) string { return id }
 	for i := range processes {

@@ -38,6 +38,8 @@ const (
 	Admission_ADMISSION_BANNED Admission = 3
 	// The user blocks the actor in their direct chat, and the server checks that.
 	Admission_ADMISSION_BLOCKED Admission = 4
+	// The user cannot be added, and the server does not tell why.
+	Admission_ADMISSION_REFUSED Admission = 5
 )
 
 // Enum value maps for Admission.
@@ -48,6 +50,7 @@ var (
 		2: "ADMISSION_MEMBER",
 		3: "ADMISSION_BANNED",
 		4: "ADMISSION_BLOCKED",
+		5: "ADMISSION_REFUSED",
 	}
 	Admission_value = map[string]int32{
 		"ADMISSION_UNSPECIFIED": 0,
@@ -55,6 +58,7 @@ var (
 		"ADMISSION_MEMBER":      2,
 		"ADMISSION_BANNED":      3,
 		"ADMISSION_BLOCKED":     4,
+		"ADMISSION_REFUSED":     5,
 	}
 )
 
@@ -4746,13 +4750,14 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\fsuccessor_id\x18\x02 \x01(\tR\vsuccessorId\x12\x16\n" +
 	"\x06closed\x18\x03 \x01(\bR\x06closed\x12\x18\n" +
 	"\afailure\x18\x04 \x01(\tR\afailure\x12\x18\n" +
-	"\aproblem\x18\x05 \x01(\tR\aproblem*~\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem*\x95\x01\n" +
 	"\tAdmission\x12\x19\n" +
 	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fADMISSION_ADDED\x10\x01\x12\x14\n" +
 	"\x10ADMISSION_MEMBER\x10\x02\x12\x14\n" +
 	"\x10ADMISSION_BANNED\x10\x03\x12\x15\n" +
-	"\x11ADMISSION_BLOCKED\x10\x042\xf4\x14\n" +
+	"\x11ADMISSION_BLOCKED\x10\x04\x12\x15\n" +
+	"\x11ADMISSION_REFUSED\x10\x052\xf4\x14\n" +
 	"\vChatService\x12M\n" +
 	"\n" +
 	"CreateChat\x12\x1e.chatcore.v1.CreateChatRequest\x1a\x1f.chatcore.v1.CreateChatResponse\x12M\n" +

@@ -3572,7 +3572,7 @@ type ListReadByRequest struct {
 	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
 	// Id of the user that asks. A service may leave it empty; a user leaves it empty or names itself.
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// Id of a message of the main timeline. Required.
+	// Id of the message. Required.
 	MessageId string `protobuf:"bytes,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// As of this seq. 0 for now.
 	AtSeq         uint32 `protobuf:"varint,4,opt,name=at_seq,json=atSeq,proto3" json:"at_seq,omitempty"`

@@ -58,16 +58,12 @@ if announcing ~= '' then
   end
 end
 
--- version_in returns the version in the entry of an entity, or nil if there is none or it is unreadable.
-local function version_in(entry)
-  return entry and (match(entry, '^%d+$') or match(entry, '^(%d+):%d+:%x+$'))
-end
-
--- holds reports whether an entity with this entry meets a condition.
+-- holds reports whether an entity with this entry meets a condition. It does not for an entry that is unreadable.
 local function holds(entry, expected)
-  if expected == '0' then return not entry or entry == '0' end
-  local version = version_in(entry)
-  return version == expected or version and expected == '!'
+  if entry == expected then return true end
+  if not entry then return expected == '0' end
+  local version = match(entry, '^(%d+):%d+:%x+$') or expected == '!' and match(entry, '^%d+$')
+  return version and (expected == '!' or version == expected)
 end
 
 -- moved returns the entry of an entity after the event at seq, and the event's link to the one before. It returns nil if append.lua has to do that.

@@ -156,7 +156,8 @@ type MessageServiceClient interface {
 	UnpinMessage(context.Context, *v1.UnpinMessageRequest) (*v1.UnpinMessageResponse, error)
 	// ListPins returns the pinned messages of a chat in their present state, in the order in which they were pinned, as of now or as of a seq.
 	ListPins(context.Context, *v1.ListPinsRequest) (*v1.ListPinsResponse, error)
-	// ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members.
+	// ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members,
+	// and permission_denied for users if the server hides who has read a message.
 	ListReadBy(context.Context, *v1.ListReadByRequest) (*v1.ListReadByResponse, error)
 	// GetUnreadTotals returns how many messages of others a user has not read in all chats together.
 	GetUnreadTotals(context.Context, *v1.GetUnreadTotalsRequest) (*v1.GetUnreadTotalsResponse, error)
@@ -626,7 +627,8 @@ type MessageServiceHandler interface {
 	UnpinMessage(context.Context, *v1.UnpinMessageRequest) (*v1.UnpinMessageResponse, error)
 	// ListPins returns the pinned messages of a chat in their present state, in the order in which they were pinned, as of now or as of a seq.
 	ListPins(context.Context, *v1.ListPinsRequest) (*v1.ListPinsResponse, error)
-	// ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members.
+	// ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members,
+	// and permission_denied for users if the server hides who has read a message.
 	ListReadBy(context.Context, *v1.ListReadByRequest) (*v1.ListReadByResponse, error)
 	// GetUnreadTotals returns how many messages of others a user has not read in all chats together.
 	GetUnreadTotals(context.Context, *v1.GetUnreadTotalsRequest) (*v1.GetUnreadTotalsResponse, error)

@@ -48,7 +48,8 @@ const (
 type ErasureServiceClient interface {
 	// Erase erases a message with all of its edits.
 	Erase(context.Context, *v1.EraseRequest) (*v1.EraseResponse, error)
-	// EraseUser erases messages that a user has sent, in all chats, and closes the sessions of the user. Call it again until done is set.
+	// EraseUser takes a user out of all chats, erases the messages that the user has sent there and in chats left before, and closes the user's sessions. Call
+	// it again until done is set.
 	EraseUser(context.Context, *v1.EraseUserRequest) (*v1.EraseUserResponse, error)
 	// VerifyErasure examines every place where the content of a message may be.
 	VerifyErasure(context.Context, *v1.VerifyErasureRequest) (*v1.VerifyErasureResponse, error)
@@ -127,7 +128,8 @@ func (c *erasureServiceClient) VerifyErasure(ctx context.Context, req *v1.Verify
 type ErasureServiceHandler interface {
 	// Erase erases a message with all of its edits.
 	Erase(context.Context, *v1.EraseRequest) (*v1.EraseResponse, error)
-	// EraseUser erases messages that a user has sent, in all chats, and closes the sessions of the user. Call it again until done is set.
+	// EraseUser takes a user out of all chats, erases the messages that the user has sent there and in chats left before, and closes the user's sessions. Call
+	// it again until done is set.
 	EraseUser(context.Context, *v1.EraseUserRequest) (*v1.EraseUserResponse, error)
 	// VerifyErasure examines every place where the content of a message may be.
 	VerifyErasure(context.Context, *v1.VerifyErasureRequest) (*v1.VerifyErasureResponse, error)

@@ -2354,6 +2354,13 @@ export enum Admission {
    * @generated from enum value: ADMISSION_BLOCKED = 4;
    */
   BLOCKED = 4,
+
+  /**
+   * The user cannot be added, and the server does not tell why.
+   *
+   * @generated from enum value: ADMISSION_REFUSED = 5;
+   */
+  REFUSED = 5,
 }
 
 /**

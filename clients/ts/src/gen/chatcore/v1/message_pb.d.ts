@@ -1923,7 +1923,7 @@ export declare type ListReadByRequest = Message<"chatcore.v1.ListReadByRequest">
   actorId: string;
 
   /**
-   * Id of a message of the main timeline. Required.
+   * Id of the message. Required.
    *
    * @generated from field: string message_id = 3;
    */
@@ -2251,7 +2251,8 @@ export declare const MessageService: GenService<{
     output: typeof ListPinsResponseSchema;
   },
   /**
-   * ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members.
+   * ListReadBy returns the members that have read a message, without its sender. It returns failed_precondition for a chat of more than 256 members,
+   * and permission_denied for users if the server hides who has read a message.
    *
    * @generated from rpc chatcore.v1.MessageService.ListReadBy
    */

@@ -301,7 +301,8 @@ export declare const ErasureService: GenService<{
     output: typeof EraseResponseSchema;
   },
   /**
-   * EraseUser erases messages that a user has sent, in all chats, and closes the sessions of the user. Call it again until done is set.
+   * EraseUser takes a user out of all chats, erases the messages that the user has sent there and in chats left before, and closes the user's sessions. Call
+   * it again until done is set.
    *
    * @generated from rpc chatcore.admin.v1.ErasureService.EraseUser
    */
