@@ -39,9 +39,9 @@ func TestHideBlocks(t *testing.T) {
 		_, err = call[*v1.StartTypingResponse](t, w, "chatcore.v1.PresenceService.StartTyping", &v1.StartTypingRequest{ChatId: direct, ActorId: actor})
 		notDeliverable("typing of "+actor, err)
 	}
-	_, err := call[*v1.AddMemberResponse](t, w, service+"AddMember", &v1.AddMemberRequest{ChatId: group, ActorId: "ada", UserId: "eve"})
+	_, err := call[*v1.AddMemberResponse](t, w, service+"AddMember", &v1.AddMemberRequest{CommandId: w.id("command"), ChatId: group, ActorId: "ada", UserId: "eve"})
 	notDeliverable("an addition", err)
-	added, err := call[*v1.AddMembersResponse](t, w, service+"AddMembers", &v1.AddMembersRequest{ChatId: group, ActorId: "ada", UserIds: []string{"eve", "dan"}})
+	added, err := call[*v1.AddMembersResponse](t, w, service+"AddMembers", &v1.AddMembersRequest{CommandId: w.id("command"), ChatId: group, ActorId: "ada", UserIds: []string{"eve", "dan"}})
 	if err != nil || len(added.GetUsers()) != 2 || added.GetUsers()[0].GetAdmission() != v1.Admission_ADMISSION_REFUSED || added.GetUsers()[1].GetAdmission() != v1.Admission_ADMISSION_ADDED {
 		t.Errorf("additions: %v %v", added, err)
 	}
