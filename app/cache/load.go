@@ -62,7 +62,7 @@ func (c *Cache[K, T]) load(flight context.Context, id K) loaded[T] {
 
 // keep stores the result of a load that began at the given time, under the lease if there is one, and completes the flight.
 func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g loadStart, began uint64, l loaded[T]) result[T] {
-	own := result[T]{value: l.value, err: l.err, asOf: began, seen: g.seen, away: g.token == ""}
+	own := result[T]{value: l.value, err: l.err, asOf: began, seen: g.seen, away: g.away}
 	if l.missing {
 		own.err = ErrNotFound
 	}

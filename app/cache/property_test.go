@@ -14,15 +14,17 @@ import (
 func TestWhatReadsMayGive(t *testing.T) {
 	for name, versioned := range map[string]bool{"no old values": false, "versions move forward": true} {
 		t.Run(name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				plan := cachecheck.Draw(rt, versioned)
-				synctest.Test(t, func(t *testing.T) {
-					store := memory.NewCache(clock{})
-					for _, fault := range cachecheck.Run(t.Context(), plan, store, clock{}) {
-						rt.Errorf("%s", fault)
-					}
+			for range 20 { // runs are short, and faults are rare
+				rapid.Check(t, func(rt *rapid.T) {
+					plan := cachecheck.Draw(rt, versioned)
+					synctest.Test(t, func(t *testing.T) {
+						store := memory.NewCache(clock{})
+						for _, fault := range cachecheck.Run(t.Context(), plan, store, clock{}) {
+							rt.Errorf("%s", fault)
+						}
+					})
 				})
-			})
+			}
 		})
 	}
 }
