@@ -124,6 +124,30 @@ func interactions() []interaction {
 		{"read", func(x context.Context, c c, chat id) error {
 			return failed(c.MarkRead(x, domain.MarkRead{Chat: chat, Actor: actor, MessageID: "m", AwaitRecorded: true}))
 		}, outside},
+		{"reply in a thread", func(x context.Context, c c, chat id) error {
+			return failed(c.Send(x, domain.Send{Chat: chat, Actor: actor, Content: "x", Thread: "m"}))
+		}, writes},
+		{"mention", func(x context.Context, c c, chat id) error {
+			return failed(c.Send(x, domain.Send{Chat: chat, Actor: actor, Content: "x", Mentions: []domain.UserID{"ann"}}))
+		}, writes},
+		{"follow a thread", func(x context.Context, c c, chat id) error {
+			return failed(c.MarkThread(x, domain.MarkThread{Chat: chat, Actor: actor, Thread: "m", Following: domain.Follow}))
+		}, outside},
+		{"unfollow a thread", func(x context.Context, c c, chat id) error {
+			return failed(c.MarkThread(x, domain.MarkThread{Chat: chat, Actor: actor, Thread: "m", Following: domain.Unfollow}))
+		}, outside},
+		{"pin", func(x context.Context, c c, chat id) error {
+			return failed(c.Pin(x, domain.Pin{Chat: chat, Actor: actor, MessageID: "m"}))
+		}, writes.and(outcomes{noMessage: domain.ErrMessageDeleted})},
+		{"unpin", func(x context.Context, c c, chat id) error {
+			return failed(c.Unpin(x, domain.Pin{Chat: chat, Actor: actor, MessageID: "m"}))
+		}, writes},
+		{"settings", func(x context.Context, c c, chat id) error {
+			return failed(c.SetSettings(x, domain.SetSettings{Chat: chat, Actor: actor, Settings: domain.SettingsChange{Favourite: new(true)}}))
+		}, outside},
+		{"mark as unread", func(x context.Context, c c, chat id) error {
+			return failed(c.SetSettings(x, domain.SetSettings{Chat: chat, Actor: actor, Settings: domain.SettingsChange{UnreadFrom: new(domain.MessageID("m"))}}))
+		}, outside},
 		{"record", func(x context.Context, c c, chat id) error {
 			return failed(c.Record(x, domain.Record{Chat: chat, Actor: actor, Event: custom{"{}"}}))
 		}, writes},
