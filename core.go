@@ -226,7 +226,7 @@ func newCore(
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Access: access, Sessions: sessions, Limits: limits, Feeds: feeds, Helpers: m.helpers.Client,
 		Users: users, Erasures: app.NewErasures(users),
-		deps:     m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
+		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	core.live = &liveListeners{core: core, tail: m.backend.tail}
 	var cached projection.CachedAnswers // nil without caches

@@ -26,7 +26,9 @@ type query struct {
 
 // queriesOfAChat returns every query of one chat, for each of its users and messages. Typing is in no log.
 func queriesOfAChat(chat domain.ChatID, users []domain.UserID, messages []domain.MessageID) (all []query) {
-	add := func(name string, ask func(ctx context.Context, q *app.Queries) (any, error)) { all = append(all, query{name, ask}) }
+	add := func(name string, ask func(ctx context.Context, q *app.Queries) (any, error)) {
+		all = append(all, query{name, ask})
+	}
 	type x = context.Context
 	type q = *app.Queries
 	add("chat", func(x x, q q) (any, error) { return q.Chat(x, chat) })

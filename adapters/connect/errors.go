@@ -30,7 +30,7 @@ var (
 	errEnding          = &callError{rpc.CodeUnavailable, "draining", "the server stops; call another one, or this one again later"}
 	errCredentialEnded = &callError{rpc.CodeUnauthenticated, "credential_ended", "the credential of the stream has ended: it has expired, or was closed, replaced or removed; begin again with another one"}
 	errClientGone      = &callError{rpc.CodeCanceled, "canceled", "the client does not take the messages of the stream"}
-	errNotDeliverable    = &callError{rpc.CodeFailedPrecondition, "not_deliverable", "cannot be delivered"}
+	errNotDeliverable  = &callError{rpc.CodeFailedPrecondition, "not_deliverable", "cannot be delivered"}
 	errDamagedCursor   = errors.New("damaged cursor") // never returned to a client
 )
 

@@ -21,12 +21,12 @@ import (
 type apiSettings struct {
 	tokensFile, tokens string
 
-	jwksURL, jwtKeyFile           string
-	jwtAlgorithms                 string // with commas between them
-	jwtIssuer, jwtAudiences       string // audiences with commas between them
-	jwtUserClaim                  string
+	jwksURL, jwtKeyFile                       string
+	jwtAlgorithms                             string // with commas between them
+	jwtIssuer, jwtAudiences                   string // audiences with commas between them
+	jwtUserClaim                              string
 	behindProxy, trustRemoteTrace, hideBlocks bool
-	eventTypes                    eventTypes
+	eventTypes                                eventTypes
 }
 
 // api defines the settings of the API of core serve.
