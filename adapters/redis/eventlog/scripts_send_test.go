@@ -79,6 +79,7 @@ func TestScript_Send(t *testing.T) {
 	add("conditions, and it moves more", met+" ·nt 1", more(ofAda("m"), "1 1 ·ubob ·nt 2")+" "+ofAda("n"), "3:2:4:3\n4:3:4:4", "HGET p:c:x ·nt = 3:2:1; LINDEX p:c:0 2 = n1p2{\x02n2:body-m; HGET p:c:x ·ubob = 2; HGET p:c:x n = 4")
 	add("in a thread alone", compact+"; HSET p:c:x ·tq 2 ·rada 2:1:0", more(inThread, "0 2 ·tq ·l"), "3:1:4:2",
 		"LINDEX p:c:0 2 = t2{\x02t1:body-m; HGETALL p:c:x = {m:3 ·:3:1:4:2 ·c:1 ·l:3 ·rada:2:1:0 ·tq:3:2:2 ·uada:1}; XLEN stream = 1")
+	add("in a thread alone, moving nothing", compact, more(inThread, "0 0"), "3:1:4:2", "HGETALL p:c:x = {m:3 ·:3:1:4:2 ·c:1 ·uada:1}; HEXISTS p:c:x '' = 0")
 	add("in a thread alone, JSON", compact+"; HSET p:c:x ·tq 2", strings.Replace(more(inThread, "0 1 ·tq"), "body-m", "''", 1), "3:1:4:2", "LINDEX p:c:0 2 = "+appendedJSON("t2", "e-m", 3, 1))
 	add("in a thread alone, with a pad", strings.Replace(sendable(127), "127:126 ·", "127:126:0:127 ·", 1)+"; EVAL return·redis.call('SET',KEYS[1],table.concat({'L',3,'1','h',''},string.char(59))) 1 p:id",
 		more(inThread, "0 1 ·tq"), "128:126:0:127", "HSTRLEN p:c:x ·#p = 65; HGET p:c:x ·tq = 128")
