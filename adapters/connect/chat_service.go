@@ -97,7 +97,7 @@ func (s *chatService) LeaveChat(ctx context.Context, req *v1.LeaveChatRequest) (
 func (s *chatService) PromoteMember(ctx context.Context, req *v1.PromoteMemberRequest) (*v1.PromoteMemberResponse, error) {
 	in := s.read(ctx)
 	cmd := domain.Promote{
-		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Role: in.role(req.GetRole()),
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Role: roles.required(in, "role", req.GetRole()),
 		Command: in.command(req.GetCommandId()),
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Promote(ctx, cmd) })
@@ -107,7 +107,7 @@ func (s *chatService) PromoteMember(ctx context.Context, req *v1.PromoteMemberRe
 func (s *chatService) DemoteMember(ctx context.Context, req *v1.DemoteMemberRequest) (*v1.DemoteMemberResponse, error) {
 	in := s.read(ctx)
 	cmd := domain.Demote{
-		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Role: in.role(req.GetRole()),
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Role: roles.required(in, "role", req.GetRole()),
 		Command: in.command(req.GetCommandId()),
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Demote(ctx, cmd) })
@@ -123,7 +123,7 @@ func (s *chatService) AddMembers(ctx context.Context, req *v1.AddMembersRequest)
 	result, err := command(in, func() (app.Done, error) {
 		added, err := s.core.Chats.AddMembers(ctx, cmd)
 		for _, u := range added.Users {
-			admission := admissionOf(u.Admission)
+			admission := admissions.of(u.Admission)
 			if s.config.HideBlocks && u.Admission == domain.BlocksActor {
 				admission = v1.Admission_ADMISSION_REFUSED
 			}
@@ -174,7 +174,7 @@ func (s *chatService) SetChatPolicy(ctx context.Context, req *v1.SetChatPolicyRe
 	in := s.read(ctx)
 	cmd := domain.SetPolicy{
 		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Command: in.command(req.GetCommandId()),
-		Policy: domain.PolicyChange{Visibility: in.visibility(req.GetVisibility()), Permissions: in.permissions(req.GetPermissions())},
+		Policy: domain.PolicyChange{Visibility: visibilities.optional(in, "visibility", req.GetVisibility()), Permissions: in.permissions(req.GetPermissions())},
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.SetPolicy(ctx, cmd) })
 	return &v1.SetChatPolicyResponse{Result: result}, err
@@ -204,7 +204,7 @@ func inSet(err error) error {
 func (s *chatService) RestrictMember(ctx context.Context, req *v1.RestrictMemberRequest) (*v1.RestrictMemberResponse, error) {
 	in := s.read(ctx)
 	cmd := domain.Restrict{
-		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Kind: in.restriction(req.GetRestriction()),
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Kind: groupRestrictions.required(in, "restriction", req.GetRestriction()),
 		Until: in.optionalTime("until", req.GetUntil()), Reason: req.GetReason(), Lift: req.GetLift(), Command: in.command(req.GetCommandId()),
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Restrict(ctx, cmd) })

@@ -3,8 +3,6 @@ package connect
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"chatcore/app"
 	"chatcore/domain"
@@ -33,7 +31,7 @@ func ofSettings(err error) error {
 
 // settings reads a change of settings.
 func (in *input) settings(req *v1.SetChatSettingsRequest) domain.SettingsChange {
-	change := domain.SettingsChange{Notify: in.notify(req.GetNotify()), Favourite: req.Favourite, Hidden: in.hiding(req.GetHidden())} //nolint:protogetter // whether it is set matters
+	change := domain.SettingsChange{Notify: notifyLevels.pointer(in, "notify", req.GetNotify()), Favourite: req.Favourite, Hidden: hidings.pointer(in, "hidden", req.GetHidden())} //nolint:protogetter // whether it is set matters
 	if req.GetMutedUntil() != nil {
 		change.MutedUntil = new(in.optionalTime("muted_until", req.GetMutedUntil()))
 	}
@@ -44,40 +42,6 @@ func (in *input) settings(req *v1.SetChatSettingsRequest) domain.SettingsChange 
 		}
 	}
 	return change
-}
-
-// notify reads a level; unspecified is nil.
-func (in *input) notify(n v1.NotifyLevel) *domain.NotifyLevel {
-	switch n {
-	case v1.NotifyLevel_NOTIFY_LEVEL_UNSPECIFIED:
-		return nil
-	case v1.NotifyLevel_NOTIFY_LEVEL_DEFAULT:
-		return new(domain.NotifyDefault)
-	case v1.NotifyLevel_NOTIFY_LEVEL_ALL:
-		return new(domain.NotifyAll)
-	case v1.NotifyLevel_NOTIFY_LEVEL_MENTIONS:
-		return new(domain.NotifyMentions)
-	case v1.NotifyLevel_NOTIFY_LEVEL_NONE:
-		return new(domain.NotifyNone)
-	}
-	in.keep(&domain.InvalidError{Field: "notify", Problem: fmt.Sprintf("is %d", n), Allowed: "unspecified, " + strings.Join(enumNames(n.Descriptor()), ", ")})
-	return nil
-}
-
-// hiding reads a hiding; unspecified is nil.
-func (in *input) hiding(h v1.Hiding) *domain.Hiding {
-	switch h {
-	case v1.Hiding_HIDING_UNSPECIFIED:
-		return nil
-	case v1.Hiding_HIDING_SHOWN:
-		return new(domain.Shown)
-	case v1.Hiding_HIDING_UNTIL_MESSAGE:
-		return new(domain.HiddenUntilMessage)
-	case v1.Hiding_HIDING_ALWAYS:
-		return new(domain.HiddenAlways)
-	}
-	in.keep(&domain.InvalidError{Field: "hidden", Problem: fmt.Sprintf("is %d", h), Allowed: "unspecified, " + strings.Join(enumNames(h.Descriptor()), ", ")})
-	return nil
 }
 
 func (s *chatService) GetChatSettings(ctx context.Context, req *v1.GetChatSettingsRequest) (*v1.GetChatSettingsResponse, error) {
@@ -92,7 +56,7 @@ func (s *chatService) GetChatSettings(ctx context.Context, req *v1.GetChatSettin
 	}
 	var out output
 	return answer(&out, &v1.GetChatSettingsResponse{Settings: &v1.UserChatSettings{
-		Notify: notifyOf(found.Notify), MutedUntil: timeOf(found.MutedUntil), Favourite: found.Favourite, Hidden: hidingOf(found.Hidden),
+		Notify: notifyLevels.of(found.Notify), MutedUntil: timeOf(found.MutedUntil), Favourite: found.Favourite, Hidden: hidings.of(found.Hidden),
 		HiddenSeq: out.seq(found.HiddenSeq), UnreadSeq: out.seq(found.UnreadSeq), UnreadAtSeq: out.seq(found.UnreadAt),
 	}})
 }

@@ -105,22 +105,10 @@ func resultsOf(settlements []pull.Settlement, statuses []pull.Status) []*consume
 	together := make([]consumerv1.SettleResult, len(statuses))
 	results := make([]*consumerv1.SettleResult, len(statuses))
 	for i, status := range statuses {
-		together[i].Token, together[i].Status = settlements[i].Token, settleStatusOf(status)
+		together[i].Token, together[i].Status = settlements[i].Token, settleStatuses.of(status)
 		results[i] = &together[i]
 	}
 	return results
-}
-
-func settleStatusOf(s pull.Status) consumerv1.SettleStatus {
-	switch s {
-	case pull.Done:
-		return consumerv1.SettleStatus_SETTLE_STATUS_DONE
-	case pull.Stale:
-		return consumerv1.SettleStatus_SETTLE_STATUS_STALE
-	case pull.Unanswered:
-		return consumerv1.SettleStatus_SETTLE_STATUS_UNANSWERED
-	}
-	return consumerv1.SettleStatus_SETTLE_STATUS_UNSPECIFIED
 }
 
 // creditOf returns a number of deliveries.

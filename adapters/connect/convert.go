@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	rpc "connectrpc.com/connect"
@@ -59,37 +58,6 @@ func texts[T ~string](list []T) []string {
 	return out
 }
 
-func roleOf(r domain.Role) v1.Role {
-	switch r {
-	case domain.RoleMember:
-		return v1.Role_ROLE_MEMBER
-	case domain.RoleAdmin:
-		return v1.Role_ROLE_ADMIN
-	case domain.RoleOwner:
-		return v1.Role_ROLE_OWNER
-	default:
-		return v1.Role_ROLE_UNSPECIFIED
-	}
-}
-
-// parseRole returns a role of the domain. Which roles a command accepts is decided by the domain.
-func parseRole(field string, r v1.Role) (domain.Role, error) {
-	switch r {
-	case v1.Role_ROLE_MEMBER:
-		return domain.RoleMember, nil
-	case v1.Role_ROLE_ADMIN:
-		return domain.RoleAdmin, nil
-	case v1.Role_ROLE_OWNER:
-		return domain.RoleOwner, nil
-	default:
-	}
-	problem := fmt.Sprintf("is %d", r)
-	if r == v1.Role_ROLE_UNSPECIFIED {
-		problem = "is not set"
-	}
-	return domain.NoRole, &domain.InvalidError{Field: field, Problem: problem, Allowed: strings.Join(enumNames(r.Descriptor()), ", ")}
-}
-
 func (o *output) result(done app.Done) *v1.CommandResult {
 	return &v1.CommandResult{Seq: o.seq(done.Seq), Changed: done.Changed, Duplicate: done.Duplicate}
 }
@@ -102,19 +70,19 @@ func chatOf(c domain.Chat) *v1.Chat {
 	slices.Sort(owners)
 	return &v1.Chat{
 		Id: string(c.ID), Title: string(c.Title), Archived: c.Archived, CreatedBy: string(c.CreatedBy), CreatedAt: timeOf(c.CreatedAt), OwnerIds: owners,
-		Kind: chatKindOf(c.Kind), ParticipantIds: participantsOf(c), Visibility: visibilityOf(max(c.Visibility, domain.Private)), Permissions: permissionsOf(c.Permissions),
+		Kind: chatKinds.of(c.Kind), ParticipantIds: participantsOf(c), Visibility: visibilities.of(max(c.Visibility, domain.Private)), Permissions: permissionsOf(c.Permissions),
 	}
 }
 
 func (o *output) member(m domain.Member) *v1.Member {
-	return &v1.Member{UserId: string(m.User), Role: roleOf(m.Role), SinceSeq: o.seq(m.Since), JoinedAt: timeOf(m.JoinedAt)}
+	return &v1.Member{UserId: string(m.User), Role: roles.of(m.Role), SinceSeq: o.seq(m.Since), JoinedAt: timeOf(m.JoinedAt)}
 }
 
 func (o *output) listedChat(c app.ListedChat) *v1.ListedChat {
 	listed := &v1.ListedChat{
-		Id: string(c.ID), Title: string(c.Title), Archived: c.Archived, Role: roleOf(c.Role), JoinedAt: timeOf(c.JoinedAt),
-		Unread: o.number("unread", uint64(c.Unread)), LastAt: timeOf(c.LastAt), Kind: chatKindOf(c.Kind), PeerId: string(c.Peer),
-		Favourite: c.Favourite, Hidden: c.Hidden, Notify: notifyOf(c.Notify), MutedUntil: timeOf(c.MutedUntil),
+		Id: string(c.ID), Title: string(c.Title), Archived: c.Archived, Role: roles.of(c.Role), JoinedAt: timeOf(c.JoinedAt),
+		Unread: o.number("unread", uint64(c.Unread)), LastAt: timeOf(c.LastAt), Kind: chatKinds.of(c.Kind), PeerId: string(c.Peer),
+		Favourite: c.Favourite, Hidden: c.Hidden, Notify: notifyLevels.of(c.Notify), MutedUntil: timeOf(c.MutedUntil),
 	}
 	if c.Last != nil {
 		listed.LastMessage = o.message(*c.Last)
@@ -128,7 +96,7 @@ func (o *output) message(m app.MessageView) *v1.Message {
 		ReplyTo: string(m.ReplyTo), ReplyDeleted: m.ReplyDeleted, Mentions: texts(m.Mentions), Attachments: attachmentsOf(m.Attachments),
 		ClientMeta: string(m.ClientMeta), SentAt: timeOf(m.SentAt), Revision: o.number("revision", uint64(m.Revision)), EditedAt: timeOf(m.EditedAt),
 		DeletedAt: timeOf(m.DeletedAt), DeletedBy: string(m.DeletedBy), DeleteReason: string(m.Reason), Unreadable: m.Unreadable != nil, Erased: m.Erased,
-		ThreadId: string(m.Thread), InChat: m.InChat, Broadcast: broadcastOf(m.Broadcast), Thread: o.threadSummary(m.Summary),
+		ThreadId: string(m.Thread), InChat: m.InChat, Broadcast: broadcasts.of(m.Broadcast), Thread: o.threadSummary(m.Summary),
 		PinnedAt: timeOf(m.PinnedAt), PinnedBy: string(m.PinnedBy),
 	}
 	for _, g := range m.Reactions {

@@ -38,10 +38,10 @@ func (o *output) event(r ports.Record) *v1.Event {
 		event.Event = &v1.Event_ReadReceipt{ReadReceipt: &v1.ReadReceipt{MessageId: string(e.Message), ReadSeq: o.seq(e.ReadSeq)}}
 	case domain.ChatUpdate:
 		event.Event = &v1.Event_ChatUpdate{ChatUpdate: &v1.ChatUpdate{
-			Change: changeOf(e.Change), Kind: createdKind(e), Title: string(e.Title), UserId: string(e.User), Role: roleOf(e.Role), PreviousRole: roleOf(e.Previous),
+			Change: changes.of(e.Change), Kind: createdKind(e), Title: string(e.Title), UserId: string(e.User), Role: roles.of(e.Role), PreviousRole: roles.of(e.Previous),
 		}}
 	case domain.ChatPolicy:
-		event.Event = &v1.Event_ChatPolicy{ChatPolicy: &v1.ChatPolicy{Visibility: visibilityOf(e.Visibility), Permissions: permissionsOf(e.Permissions)}}
+		event.Event = &v1.Event_ChatPolicy{ChatPolicy: &v1.ChatPolicy{Visibility: visibilities.of(e.Visibility), Permissions: permissionsOf(e.Permissions)}}
 	case domain.ChatMetadata:
 		event.Event = &v1.Event_ChatMetadata{ChatMetadata: &v1.ChatMetadata{Set: valuesOf(e.Set), Unset: e.Unset}}
 	case domain.ChatSettings:
@@ -50,11 +50,11 @@ func (o *output) event(r ports.Record) *v1.Event {
 		event.Event = &v1.Event_MessagePin{MessagePin: &v1.MessagePin{MessageId: string(e.Message), MessageSeq: o.seq(e.Sent), Pinned: e.Pinned}}
 	case domain.ThreadMark:
 		event.Event = &v1.Event_ThreadMark{ThreadMark: &v1.ThreadMark{
-			ThreadId: string(e.Thread), ReadSeq: o.seq(e.ReadSeq), MessageId: string(e.Message), Following: followingOf(e.Following),
+			ThreadId: string(e.Thread), ReadSeq: o.seq(e.ReadSeq), MessageId: string(e.Message), Following: followings.of(e.Following),
 		}}
 	case domain.MemberRestriction:
 		event.Event = &v1.Event_MemberRestriction{MemberRestriction: &v1.MemberRestriction{
-			UserId: string(e.User), Restriction: restrictionOf(e.Kind), Until: timeOf(e.Until), Lifted: e.Lifted, Reason: string(e.Reason),
+			UserId: string(e.User), Restriction: restrictions.of(e.Kind), Until: timeOf(e.Until), Lifted: e.Lifted, Reason: string(e.Reason),
 		}}
 	case domain.Custom:
 		event.Event = &v1.Event_Custom{Custom: &v1.CustomEvent{TypeVersion: o.version(e.Version), EntityId: string(e.Entity), Data: e.Data}}
@@ -67,7 +67,7 @@ func (o *output) event(r ports.Record) *v1.Event {
 func messageNewOf(e domain.MessageNew) *v1.MessageNew {
 	return &v1.MessageNew{
 		MessageId: string(e.Message), Content: string(e.Content), ReplyTo: string(e.ReplyTo), Mentions: texts(e.Mentions), Attachments: attachmentsOf(e.Attachments),
-		ClientMeta: string(e.ClientMeta), ThreadId: string(e.Thread), InChat: e.InChat, Broadcast: broadcastOf(e.Broadcast),
+		ClientMeta: string(e.ClientMeta), ThreadId: string(e.Thread), InChat: e.InChat, Broadcast: broadcasts.of(e.Broadcast),
 	}
 }
 
@@ -82,7 +82,7 @@ func (o *output) messageEdit(e domain.MessageEdit) *v1.MessageEdit {
 func (o *output) chatSettings(e domain.ChatSettings) *v1.ChatSettings {
 	changed := &v1.ChatSettings{Favourite: e.Favourite, HiddenSeq: o.seq(e.HiddenSeq)}
 	if e.Notify != nil {
-		changed.Notify = notifyOf(*e.Notify)
+		changed.Notify = notifyLevels.of(*e.Notify)
 	}
 	if e.MutedUntil != nil {
 		changed.MutedUntil = timestamppb.New(time.Unix(0, 0))
@@ -91,7 +91,7 @@ func (o *output) chatSettings(e domain.ChatSettings) *v1.ChatSettings {
 		}
 	}
 	if e.Hidden != nil {
-		changed.Hidden = hidingOf(*e.Hidden)
+		changed.Hidden = hidings.of(*e.Hidden)
 	}
 	if e.UnreadSeq != nil {
 		changed.UnreadSeq = new(o.seq(*e.UnreadSeq))
@@ -107,26 +107,5 @@ func createdKind(e domain.ChatUpdate) v1.ChatKind {
 	if e.Change != domain.Created {
 		return v1.ChatKind_CHAT_KIND_UNSPECIFIED
 	}
-	return chatKindOf(e.Kind)
-}
-
-// changeOf returns a change of a chat.
-func changeOf(change domain.Change) v1.ChatChange {
-	switch change {
-	case domain.Created:
-		return v1.ChatChange_CHAT_CHANGE_CREATED
-	case domain.Renamed:
-		return v1.ChatChange_CHAT_CHANGE_RENAMED
-	case domain.MemberAdded:
-		return v1.ChatChange_CHAT_CHANGE_MEMBER_ADDED
-	case domain.MemberRemoved:
-		return v1.ChatChange_CHAT_CHANGE_MEMBER_REMOVED
-	case domain.RoleChanged:
-		return v1.ChatChange_CHAT_CHANGE_ROLE_CHANGED
-	case domain.Archived:
-		return v1.ChatChange_CHAT_CHANGE_ARCHIVED
-	case domain.Unarchived:
-		return v1.ChatChange_CHAT_CHANGE_UNARCHIVED
-	}
-	return v1.ChatChange_CHAT_CHANGE_UNSPECIFIED
+	return chatKinds.of(e.Kind)
 }

@@ -83,7 +83,7 @@ func unset(t *testing.T, m protoreflect.Message, save func(protoreflect.FieldDes
 func TestEvent_ChangesOfMembers(t *testing.T) {
 	seen := make(map[v1.ChatChange]bool)
 	for change := domain.Created; change <= domain.Unarchived; change++ {
-		seen[changeOf(change)] = true
+		seen[changes.of(change)] = true
 	}
 	if len(seen) != len(v1.ChatChange_name)-1 || seen[v1.ChatChange_CHAT_CHANGE_UNSPECIFIED] {
 		t.Errorf("the changes are %v, of %v", seen, v1.ChatChange_name)

@@ -40,18 +40,6 @@ func redisServerOf(s chatcore.State) *adminv1.RedisServer {
 
 func findingOf(f chatcore.Finding) *adminv1.Finding {
 	return &adminv1.Finding{
-		Severity: severityOf(f.Severity), Code: f.Code, Server: f.Server, What: validText(f.What), Why: validText(f.Why), Remedy: validText(f.Remedy),
+		Severity: severities.of(f.Severity), Code: f.Code, Server: f.Server, What: validText(f.What), Why: validText(f.Why), Remedy: validText(f.Remedy),
 	}
-}
-
-func severityOf(s chatcore.Severity) adminv1.Severity {
-	switch s {
-	case chatcore.Danger:
-		return adminv1.Severity_SEVERITY_DANGER
-	case chatcore.Warning:
-		return adminv1.Severity_SEVERITY_WARNING
-	case chatcore.Note:
-		return adminv1.Severity_SEVERITY_NOTE
-	}
-	return adminv1.Severity_SEVERITY_UNSPECIFIED
 }

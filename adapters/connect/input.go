@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"chatcore/domain"
-	v1 "chatcore/gen/chatcore/v1"
 )
 
 // input reads the ids of a request, and keeps the first error. Its errors name fields as the protos do.
@@ -77,12 +76,6 @@ func (in *input) sendID(given string) domain.MessageID {
 	id, err := idOf(in.ctx, "message_id", given)
 	in.keep(err)
 	return domain.MessageID(id)
-}
-
-func (in *input) role(r v1.Role) domain.Role {
-	role, err := parseRole("role", r)
-	in.keep(err)
-	return role
 }
 
 // reader is [calls.reader].

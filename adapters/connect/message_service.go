@@ -40,7 +40,7 @@ func (in *input) send(req *v1.SendMessageRequest) domain.Send {
 	cmd := domain.Send{
 		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Content: req.GetContent(), Mentions: in.users("mentions", req.GetMentions()),
 		Attachments: parseAttachments(req.GetAttachments()), ClientMeta: req.GetClientMeta(),
-		InChat: req.GetInChat(), Broadcast: in.broadcast(req.GetBroadcast()),
+		InChat: req.GetInChat(), Broadcast: broadcasts.optional(in, "broadcast", req.GetBroadcast()),
 	}
 	if req.GetReplyTo() != "" {
 		cmd.ReplyTo = in.message("reply_to", req.GetReplyTo())

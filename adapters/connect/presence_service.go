@@ -3,7 +3,6 @@ package connect
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	rpc "connectrpc.com/connect"
 
@@ -47,7 +46,7 @@ func (in *input) connection(device, id string) domain.Connection {
 func (s *presenceService) SetStatus(ctx context.Context, req *v1.SetStatusRequest) (*v1.SetStatusResponse, error) {
 	in := s.read(ctx)
 	user := in.subject(req.GetUserId())
-	status, err := parseStatus(req.GetStatus())
+	status, err := statuses.parse("status", req.GetStatus())
 	in.keep(err)
 	if in.err != nil {
 		return nil, in.err
@@ -74,7 +73,7 @@ func (s *presenceService) GetStatuses(ctx context.Context, req *v1.GetStatusesRe
 }
 
 func userStatusOf(s domain.UserStatus) *v1.UserStatus {
-	return &v1.UserStatus{UserId: string(s.User), Status: statusOf(s.Status), LastSeenAt: timeOf(s.LastSeen)}
+	return &v1.UserStatus{UserId: string(s.User), Status: statuses.of(s.Status), LastSeenAt: timeOf(s.LastSeen)}
 }
 
 // StreamOnlineUsers reads presence as fast as the caller takes the messages. It ends with unavailable when the server begins to stop.
@@ -133,37 +132,4 @@ func (s *presenceService) ListTyping(ctx context.Context, req *v1.ListTypingRequ
 	}
 	users, err := reader.Typing(ctx, chat)
 	return &v1.ListTypingResponse{UserIds: texts(users)}, err
-}
-
-func statusOf(s domain.Status) v1.Status {
-	switch s {
-	case domain.Offline:
-		return v1.Status_STATUS_OFFLINE
-	case domain.Online:
-		return v1.Status_STATUS_ONLINE
-	case domain.Away:
-		return v1.Status_STATUS_AWAY
-	case domain.Busy:
-		return v1.Status_STATUS_BUSY
-	}
-	return v1.Status_STATUS_UNSPECIFIED
-}
-
-// parseStatus returns a status of the domain.
-func parseStatus(s v1.Status) (domain.Status, error) {
-	problem := fmt.Sprintf("is %d", s)
-	switch s {
-	case v1.Status_STATUS_OFFLINE:
-		return domain.Offline, nil
-	case v1.Status_STATUS_ONLINE:
-		return domain.Online, nil
-	case v1.Status_STATUS_AWAY:
-		return domain.Away, nil
-	case v1.Status_STATUS_BUSY:
-		return domain.Busy, nil
-	case v1.Status_STATUS_UNSPECIFIED:
-		problem = "is not set"
-	default: // a number of a client that knows more of them
-	}
-	return 0, &domain.InvalidError{Field: "status", Problem: problem, Allowed: strings.Join(enumNames(s.Descriptor()), ", ")}
 }

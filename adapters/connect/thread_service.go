@@ -2,9 +2,7 @@ package connect
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -16,7 +14,7 @@ import (
 func (s *messageService) MarkThread(ctx context.Context, req *v1.MarkThreadRequest) (*v1.MarkThreadResponse, error) {
 	in := s.read(ctx)
 	cmd := domain.MarkThread{
-		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Thread: in.message("thread_id", req.GetThreadId()), Following: in.following(req.GetFollowing()),
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Thread: in.message("thread_id", req.GetThreadId()), Following: followings.optional(in, "following", req.GetFollowing()),
 	}
 	if req.GetMessageId() != "" {
 		cmd.MessageID = in.message("message_id", req.GetMessageId())
@@ -110,36 +108,6 @@ func fittingPage[T any, M proto.Message](
 		}
 		return items, list.Next, out.err
 	}
-}
-
-// following reads a change of following.
-func (in *input) following(f v1.Following) domain.Following {
-	switch f {
-	case v1.Following_FOLLOWING_UNSPECIFIED:
-		return domain.FollowingUnchanged
-	case v1.Following_FOLLOWING_DEFAULT:
-		return domain.FollowingDefault
-	case v1.Following_FOLLOWING_FOLLOW:
-		return domain.Follow
-	case v1.Following_FOLLOWING_UNFOLLOW:
-		return domain.Unfollow
-	}
-	in.keep(&domain.InvalidError{Field: "following", Problem: fmt.Sprintf("is %d", f), Allowed: "unspecified, " + strings.Join(enumNames(f.Descriptor()), ", ")})
-	return domain.FollowingUnchanged
-}
-
-// broadcast reads a mention of a group of members.
-func (in *input) broadcast(b v1.Broadcast) domain.Broadcast {
-	switch b {
-	case v1.Broadcast_BROADCAST_UNSPECIFIED:
-		return domain.NoBroadcast
-	case v1.Broadcast_BROADCAST_ALL:
-		return domain.BroadcastAll
-	case v1.Broadcast_BROADCAST_HERE:
-		return domain.BroadcastHere
-	}
-	in.keep(&domain.InvalidError{Field: "broadcast", Problem: fmt.Sprintf("is %d", b), Allowed: "unspecified, " + strings.Join(enumNames(b.Descriptor()), ", ")})
-	return domain.NoBroadcast
 }
 
 func (o *output) thread(t app.ThreadView) *v1.Thread {
