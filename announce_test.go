@@ -60,7 +60,7 @@ func TestAnnounce_SelectsTheChannels(t *testing.T) {
 			if err := core.Presence.Heartbeat(ctx, "ada", "phone", "1"); err != nil {
 				t.Fatal(err)
 			}
-			// What is for one user alone is on no channel of a type.
+			// Events for one user alone are on no channel of a type.
 			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "r", Thread: "m", Content: "z"}))
 			must[app.Done](t)(core.Chats.SetSettings(ctx, domain.SetSettings{Chat: "c", Actor: "ada", Settings: domain.SettingsChange{Favourite: new(true)}}))
 			must[app.Marked](t)(core.Chats.MarkThread(ctx, domain.MarkThread{Chat: "c", Actor: "bob", Thread: "m", Following: domain.Follow}))

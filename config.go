@@ -234,7 +234,7 @@ type LimitsConfig struct {
 type AccessConfig struct {
 	// FormerMembers is what a former member of a chat may read of it. Defaults to app.FormerMembersUntilRemoval: the chat as of the removal.
 	FormerMembers app.FormerMembers
-	// HideReads refuses to tell users who has read a message ([app.UserQueries.ReadBy]). Receipts are still events of the chat. Defaults to false.
+	// HideReads refuses users the list of those who have read a message ([app.UserQueries.ReadBy]). Receipts are still events of the chat. Defaults to false.
 	HideReads bool
 }
 

@@ -34,8 +34,8 @@ var (
 	errDamagedCursor   = errors.New("damaged cursor") // never returned to a client
 )
 
-// told returns the error of a command as callers are told of it: a block may be hidden.
-func (c Config) told(err error) error {
+// shown returns the error of a command as its caller sees it: a block may be hidden.
+func (c Config) shown(err error) error {
 	if c.HideBlocks && errors.Is(err, domain.ErrBlocked) {
 		return errNotDeliverable
 	}

@@ -53,7 +53,7 @@ func (i *errorInterceptor) mapped(ctx context.Context, m method, err error) erro
 	if coded, ok := errors.AsType[*rpc.Error](err); ok {
 		return coded
 	}
-	return failureOf(ctx, i.config.Logger, m, i.config.told(err)).connectError()
+	return failureOf(ctx, i.config.Logger, m, i.config.shown(err)).connectError()
 }
 
 // recoverPanic turns a panic into an internal error. The log has its stack.

@@ -69,7 +69,7 @@ func (s *messageService) sendInOrder(ctx context.Context, messages []*v1.SendMes
 			results[i] = &v1.SendResult{Outcome: &v1.SendResult_Sent{Sent: sent}}
 			continue
 		}
-		f := failureOf(ctx, s.config.Logger, method{name: sendMessages}, s.config.told(err))
+		f := failureOf(ctx, s.config.Logger, method{name: sendMessages}, s.config.shown(err))
 		if errors.Is(err, errNotTried) { // also if the call has ended meanwhile
 			f = failureOf(context.WithoutCancel(ctx), s.config.Logger, method{name: sendMessages}, err)
 		}

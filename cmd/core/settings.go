@@ -201,7 +201,7 @@ func (b binder) bounds(c *chatcore.Config) {
 	b.add("caps.metadata-keys", &c.Limits.Caps.MetadataKeys, "keys of a chat's metadata")
 	b.add("caps.metadata-value", &c.Limits.Caps.MetadataValue, "bytes of a value of a chat's metadata")
 	b.add("caps.metadata-bytes", &c.Limits.Caps.MetadataBytes, "bytes of all keys and values of a chat's metadata")
-	b.add("access.hide-reads", &c.Access.HideReads, "refuse to tell users who has read a message")
+	b.add("access.hide-reads", &c.Access.HideReads, "refuse users the list of those who have read a message")
 	b.add("access.former-members", &formerMembers{&c.Access.FormerMembers}, "what former members of a chat may read of it: until-removal or nothing")
 	b.add("live-buffer", &c.Delivery.LiveBuffer, "messages that wait for a slow live listener")
 	b.add("feeds.max-chats", &c.Feeds.MaxChats, "chats that one feed follows")

@@ -38,7 +38,7 @@ const (
 	Admission_ADMISSION_BANNED Admission = 3
 	// The user blocks the actor in their direct chat, and the server checks that.
 	Admission_ADMISSION_BLOCKED Admission = 4
-	// The user cannot be added, and the server does not tell why.
+	// The user cannot be added, and the server does not say why.
 	Admission_ADMISSION_REFUSED Admission = 5
 )
 

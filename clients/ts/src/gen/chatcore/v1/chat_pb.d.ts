@@ -2356,7 +2356,7 @@ export enum Admission {
   BLOCKED = 4,
 
   /**
-   * The user cannot be added, and the server does not tell why.
+   * The user cannot be added, and the server does not say why.
    *
    * @generated from enum value: ADMISSION_REFUSED = 5;
    */
