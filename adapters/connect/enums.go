@@ -26,9 +26,12 @@ var (
 		{domain.Private, v1.Visibility_VISIBILITY_PRIVATE}, {domain.Public, v1.Visibility_VISIBILITY_PUBLIC},
 	}
 	changes = enum[domain.Change, v1.ChatChange]{
-		{domain.Created, v1.ChatChange_CHAT_CHANGE_CREATED}, {domain.Renamed, v1.ChatChange_CHAT_CHANGE_RENAMED},
-		{domain.MemberAdded, v1.ChatChange_CHAT_CHANGE_MEMBER_ADDED}, {domain.MemberRemoved, v1.ChatChange_CHAT_CHANGE_MEMBER_REMOVED},
-		{domain.RoleChanged, v1.ChatChange_CHAT_CHANGE_ROLE_CHANGED}, {domain.Archived, v1.ChatChange_CHAT_CHANGE_ARCHIVED},
+		{domain.Created, v1.ChatChange_CHAT_CHANGE_CREATED},
+		{domain.Renamed, v1.ChatChange_CHAT_CHANGE_RENAMED},
+		{domain.MemberAdded, v1.ChatChange_CHAT_CHANGE_MEMBER_ADDED},
+		{domain.MemberRemoved, v1.ChatChange_CHAT_CHANGE_MEMBER_REMOVED},
+		{domain.RoleChanged, v1.ChatChange_CHAT_CHANGE_ROLE_CHANGED},
+		{domain.Archived, v1.ChatChange_CHAT_CHANGE_ARCHIVED},
 		{domain.Unarchived, v1.ChatChange_CHAT_CHANGE_UNARCHIVED},
 	}
 	restrictions = enum[domain.RestrictionKind, v1.Restriction]{
@@ -37,13 +40,17 @@ var (
 	groupRestrictions = restrictions[:2] // without blocks, which are of direct chats
 
 	admissions = enum[domain.Admission, v1.Admission]{
-		{domain.Admitted, v1.Admission_ADMISSION_ADDED}, {domain.AlreadyMember, v1.Admission_ADMISSION_MEMBER},
-		{domain.NotAdmitted, v1.Admission_ADMISSION_BANNED}, {domain.BlocksActor, v1.Admission_ADMISSION_BLOCKED},
+		{domain.Admitted, v1.Admission_ADMISSION_ADDED},
+		{domain.AlreadyMember, v1.Admission_ADMISSION_MEMBER},
+		{domain.NotAdmitted, v1.Admission_ADMISSION_BANNED},
+		{domain.BlocksActor, v1.Admission_ADMISSION_BLOCKED},
 	}
 	broadcasts   = enum[domain.Broadcast, v1.Broadcast]{{domain.BroadcastAll, v1.Broadcast_BROADCAST_ALL}, {domain.BroadcastHere, v1.Broadcast_BROADCAST_HERE}}
 	notifyLevels = enum[domain.NotifyLevel, v1.NotifyLevel]{
-		{domain.NotifyDefault, v1.NotifyLevel_NOTIFY_LEVEL_DEFAULT}, {domain.NotifyAll, v1.NotifyLevel_NOTIFY_LEVEL_ALL},
-		{domain.NotifyMentions, v1.NotifyLevel_NOTIFY_LEVEL_MENTIONS}, {domain.NotifyNone, v1.NotifyLevel_NOTIFY_LEVEL_NONE},
+		{domain.NotifyDefault, v1.NotifyLevel_NOTIFY_LEVEL_DEFAULT},
+		{domain.NotifyAll, v1.NotifyLevel_NOTIFY_LEVEL_ALL},
+		{domain.NotifyMentions, v1.NotifyLevel_NOTIFY_LEVEL_MENTIONS},
+		{domain.NotifyNone, v1.NotifyLevel_NOTIFY_LEVEL_NONE},
 	}
 	hidings = enum[domain.Hiding, v1.Hiding]{
 		{domain.Shown, v1.Hiding_HIDING_SHOWN}, {domain.HiddenUntilMessage, v1.Hiding_HIDING_UNTIL_MESSAGE}, {domain.HiddenAlways, v1.Hiding_HIDING_ALWAYS},
@@ -58,7 +65,8 @@ var (
 		{chatcore.Danger, adminv1.Severity_SEVERITY_DANGER}, {chatcore.Warning, adminv1.Severity_SEVERITY_WARNING}, {chatcore.Note, adminv1.Severity_SEVERITY_NOTE},
 	}
 	settleStatuses = enum[pull.Status, consumerv1.SettleStatus]{
-		{pull.Done, consumerv1.SettleStatus_SETTLE_STATUS_DONE}, {pull.Stale, consumerv1.SettleStatus_SETTLE_STATUS_STALE},
+		{pull.Done, consumerv1.SettleStatus_SETTLE_STATUS_DONE},
+		{pull.Stale, consumerv1.SettleStatus_SETTLE_STATUS_STALE},
 		{pull.Unanswered, consumerv1.SettleStatus_SETTLE_STATUS_UNANSWERED},
 	}
 )
