@@ -124,18 +124,7 @@ func TestErase_LeavesNoByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait.Until(t, "the text is everywhere", func() bool {
-		for _, m := range messages { // into the caches
-			if _, err := core.Queries.Message(ctx, "c", m); err != nil {
-				t.Fatal(err)
-			}
-		}
-		letters := 0
-		for range core.Groups().DeadLetters(ctx, "fails") {
-			letters++
-		}
-		keys := keysWith(t, client, secret)
-		return letters == len(messages) && slices.Equal(filesWith(t, directory, secret), []string{"journal", "seg", "tails"}) && slices.Contains(keys, "message:late") &&
-			slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, ":c:s") })
+		return cached(t, core, client, secret, messages) && slices.Equal(filesWith(t, directory, secret), []string{"journal", "seg", "tails"})
 	})
 	if !dumpHas(t, server, client, secret) {
 		t.Fatal("the dump of Redis does not have the text before it is erased")
@@ -228,6 +217,23 @@ func plantText(t *testing.T, core *chatcore.Core, secret string) []domain.Messag
 	speak(t, core, "c", 1000)
 	send("late", "")
 	return []domain.MessageID{"early", "deleted", "reply", "late"} // the last one is in no sealed segment
+}
+
+// cached reads the messages, and reports whether caches, a snapshot and a dead letter of each message are in Redis.
+func cached(t *testing.T, core *chatcore.Core, client *goredis.Client, secret string, messages []domain.MessageID) bool {
+	t.Helper()
+	letters := 0
+	for _, err := range core.Groups().DeadLetters(t.Context(), "fails") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters++
+	}
+	for _, m := range messages {
+		must[app.MessageView](t)(core.Queries.Message(t.Context(), "c", m))
+	}
+	keys := keysWith(t, client, secret)
+	return letters == len(messages) && slices.Contains(keys, "message:late") && slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, ":c:s") })
 }
 
 func newEraser(t *testing.T, log string, vault ports.Vault, now func() time.Time) *erase.Eraser {

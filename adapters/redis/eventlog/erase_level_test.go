@@ -44,7 +44,7 @@ func eraseMessage(t *testing.T, log *eventlog.Log, chat domain.ChatID, m domain.
 	for _, event := range []domain.Durable{
 		domain.MessageDelete{Chat: chat, Message: m, By: by, Sent: sent, At: time.Now()}, domain.MessageErased{Chat: chat, Message: m, Sent: sent, By: by, At: time.Now()},
 	} {
-		e.Append.Events = append(e.Append.Events, ports.NewEvent{ID: domain.EventID(uuid.NewString()), Event: event, Moves: domain.Moves(event), Meta: meta})
+		e.Events = append(e.Events, ports.NewEvent{ID: domain.EventID(uuid.NewString()), Event: event, Moves: domain.Moves(event), Meta: meta})
 	}
 	if _, err := log.Erase(t.Context(), e); err != nil {
 		t.Fatal(err)
