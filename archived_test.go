@@ -53,6 +53,7 @@ type archivedLog struct {
 	vault      *memory.Vault
 	codec      *object.Codec
 	end        uint64
+	older      bool // journals are those of a program that journals no fingerprints
 }
 
 // firstMoment is the moment before all events.
@@ -189,7 +190,11 @@ func (l *archivedLog) journal(after uint64) {
 			b := object.Block{Partition: p}
 			for _, c := range l.chats {
 				for seq := c.head(at-1) + 1; c.partition == p && seq <= c.head(at); seq++ {
-					b.Entries = append(b.Entries, object.Entry{Appended: at, Chat: c.id, Seq: seq, Event: c.events[seq-1]})
+					entry := object.Entry{Appended: at, Chat: c.id, Seq: seq, Event: c.events[seq-1]}
+					if command := c.commandsIn(seq, seq); len(command) > 0 && !l.older {
+						entry.Fingerprint = command[0].Fingerprint
+					}
+					b.Entries = append(b.Entries, entry)
 				}
 			}
 			j.Blocks = append(j.Blocks, b)

@@ -18,7 +18,17 @@ const (
 	PlaceDeadLetters = "dead letters"
 	PlaceCaches      = "caches"
 	PlaceVault       = "vault"
+	PlaceRedisFiles  = "redis files" // and replicas' buffers: always [ports.ErasureUnreachable]
+	PlaceChat        = "chat"        // titles, metadata and custom events: always [ports.ErasureUnreachable]
 )
+
+// unreachable are the places that no erasure reaches.
+//
+//nolint:gochecknoglobals // never changes
+var unreachable = []ports.ErasurePlace{
+	{Place: PlaceRedisFiles, Status: ports.ErasureUnreachable, Detail: "append-only files and dumps of Redis have the content until they are written again (BGREWRITEAOF, BGSAVE); backups of them are the operator's"},
+	{Place: PlaceChat, Status: ports.ErasureUnreachable, Detail: "titles, metadata and custom events of the chat stay, and so do quotes and mentions in messages of others"},
+}
 
 // FinishErasure removes the entries of an erased message from its delivery stream and its cached copies now. The built-in subscribers do the same once they
 // handle the erasure. A message that is not erased is left as it is.
@@ -40,6 +50,7 @@ func (c *Core) FinishErasure(ctx context.Context, chat domain.ChatID, message do
 
 // VerifyErasure examines where the content of a message may be, and returns a row for each place. Only a place that was examined, and has none of the content,
 // is [ports.ErasureDone]. Of a process with a vault it also examines the objects of that. It reads the whole delivery stream of the chat's partition and all dead letters.
+// The last rows name the places that no erasure reaches.
 func (c *Core) VerifyErasure(ctx context.Context, chat domain.ChatID, message domain.MessageID) ([]ports.ErasurePlace, error) {
 	e, err := c.findErasure(ctx, chat, message)
 	if err != nil {
@@ -56,7 +67,7 @@ func (c *Core) VerifyErasure(ctx context.Context, chat domain.ChatID, message do
 		places = append(places, place)
 	}
 	vault, err := c.verifyVault(ctx, chat, message, e)
-	return append(places, vault...), err
+	return slices.Concat(places, vault, unreachable), err
 }
 
 // erasure is what the log has of the erasure of a message.

@@ -75,5 +75,7 @@ func (c *Core) verifyVault(ctx context.Context, chat domain.ChatID, message doma
 	if err != nil {
 		return nil, err
 	}
-	return c.eraser.Verify(ctx, object.Erasure{Chat: chat, By: e.at, Events: events}, cmp.Or(e.when, c.clock.Now()))
+	return c.eraser.Verify(ctx, erase.Subject{
+		Erasure: object.Erasure{Chat: chat, By: e.at, Events: events}, Message: message, At: cmp.Or(e.when, c.clock.Now()),
+	})
 }

@@ -26,7 +26,7 @@ type vaultRetention struct {
 	keep     time.Duration
 }
 
-// runVaultRetention runs it in the partitions that this process archives, until ctx ends.
+// runVaultRetention runs it in the partitions that this process archives, and deletes earlier generations of their segments, until ctx ends.
 func (c *Core) runVaultRetention(ctx context.Context) {
 	if c.vault == nil {
 		return
@@ -38,8 +38,8 @@ func (c *Core) runVaultRetention(ctx context.Context) {
 	v := c.newVaultRetention()
 	for ctx.Err() == nil {
 		for _, p := range c.vaultPartitions() {
-			if err := v.follow(ctx, p); err != nil && ctx.Err() == nil {
-				c.config.Logger.WarnContext(ctx, "the vault does not follow retention, trying again in an hour", "partition", p, "error", err)
+			if err := cmp.Or(v.follow(ctx, p), v.eraser.Collect(ctx, p)); err != nil && ctx.Err() == nil {
+				c.config.Logger.WarnContext(ctx, "the vault does not follow erasures, trying again in an hour", "partition", p, "error", err)
 			}
 		}
 		_ = systemClock{}.Sleep(ctx, time.Now().Add(vaultFollowEvery))

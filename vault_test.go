@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -202,16 +203,16 @@ func TestVault_HasTheLog(t *testing.T) {
 			}
 		}
 	}
-	if n := indexedCommands(t, v, "new"); n != len(ids) {
-		t.Errorf("the index has %d commands, want %d", n, len(ids))
+	if indexed, journaled := commandsIn(t, v, "new"); len(indexed) != len(ids) || !maps.Equal(indexed, journaled) {
+		t.Errorf("the index has the commands %v, and journals %v, want %d", indexed, journaled, len(ids))
 	}
 }
 
-// indexedCommands returns how many commands tails and segments have of a chat.
-func indexedCommands(t *testing.T, v ports.Vault, chat domain.ChatID) int {
+// commandsIn returns the fingerprints of a chat's commands by their last seqs: those in tails and segments, and those in journals.
+func commandsIn(t *testing.T, v ports.Vault, chat domain.ChatID) (found, journaled map[domain.Seq]uint64) {
 	t.Helper()
 	codec, _ := object.NewCodec()
-	found := make(map[domain.Seq]uint64)
+	found, journaled = make(map[domain.Seq]uint64), make(map[domain.Seq]uint64)
 	add := func(index []byte) {
 		commands, err := object.DecodeIndex(index)
 		if err != nil {
@@ -245,8 +246,18 @@ func indexedCommands(t *testing.T, v ports.Vault, chat domain.ChatID) int {
 			s, _ := codec.DecodeSegment(name, data)
 			add(s.Index)
 		}
+		if name.Kind == object.KindJournal {
+			j, _ := codec.DecodeJournal(name, data)
+			for _, b := range j.Blocks {
+				for _, e := range b.Entries {
+					if e.Chat == chat && e.Fingerprint != 0 {
+						journaled[e.Seq] = e.Fingerprint
+					}
+				}
+			}
+		}
 	}
-	return len(found)
+	return found, journaled
 }
 
 // TestVault_AwayStopsNothing has the vault refuse everything for a while: other groups go on, a finding names it, and then it has what came meanwhile.

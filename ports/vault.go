@@ -43,11 +43,14 @@ type Vault interface {
 	Delete(ctx context.Context, names ...string) error
 }
 
-// UnfinishedWrites is a vault that knows which bytes interrupted calls of Put have left.
+// UnfinishedWrites is a vault that knows which bytes interrupted writes have left, of this program or of others.
 type UnfinishedWrites interface {
 	// Unfinished returns when the oldest bytes were written that belong to no object, by the clock of the vault. It returns the zero time if there are none. A
 	// Put that runs may count.
 	Unfinished(ctx context.Context) (time.Time, error)
+	// RemoveUnfinished removes such bytes that were written before a time, by the clock of the vault. It does not touch objects. A Put that has begun before
+	// may fail with [ErrUnavailable].
+	RemoveUnfinished(ctx context.Context, before time.Time) error
 }
 
 // Object is an entry of a vault's list.

@@ -33,7 +33,7 @@ import (
 // up to the emoji.
 //
 // An event has the compact form only if the JSON can be rebuilt from it byte for byte: custom events, versions other than 1, ids of more than 255 bytes
-// and times outside of 48 bits stay JSON. So do erased forms and message:erased, which programs read that are older than they are.
+// and times outside of 48 bits stay JSON. Below level 4 of the log erased forms and message:erased stay JSON too: programs of level 3 do not read them otherwise.
 const (
 	compactStart = "{\x02"
 	checkBytes   = 2
@@ -52,14 +52,13 @@ const (
 	causationIsUUID
 	hasTraceParent
 	traceParentIsPacked
-	hasText // replyTo of a message:new, reason of a message:delete, title of a chat:update, or the removal of a message:reaction
+	hasText // replyTo of a message:new, reason of a message:delete or a message:erased, title of a chat:update, or the removal of a message:reaction
 	replyIsUUID
 	hasMentions
 	hasAttachments
 	hasClientMeta
 	hasPlace // of a message:new, message:edit or message:delete; see placeFlags
-
-	allFlags = hasPlace<<1 - 1
+	isErased // a message:new, message:edit or message:delete in its erased form
 )
 
 // Flags of the place of a message: one byte, which its fields follow in the order of the flags. The last two have a meaning for each type.
@@ -84,11 +83,12 @@ const (
 	letterReaction = 'x'
 	letterReceipt  = 'r'
 	letterUpdate   = 'c'
+	letterErased   = 'z'
 )
 
 // compactLetter returns the letter of a type that has a compact form, or 0.
 func compactLetter(typ string) byte {
-	for _, letter := range [...]byte{letterNew, letterEdit, letterDelete, letterReaction, letterReceipt, letterUpdate} {
+	for _, letter := range [...]byte{letterNew, letterEdit, letterDelete, letterReaction, letterReceipt, letterUpdate, letterErased} {
 		if compactType(letter) == typ {
 			return letter
 		}
@@ -111,6 +111,8 @@ func compactType(letter byte) string {
 		return TypeReadReceipt
 	case letterUpdate:
 		return TypeChatUpdate
+	case letterErased:
+		return TypeMessageErased
 	}
 	return ""
 }
@@ -120,7 +122,7 @@ func compactType(letter byte) string {
 func (c *Codec) AppendCompact(dst []byte, id domain.EventID, e domain.Durable, m ports.Meta) (buf []byte, ok bool) {
 	typ := Type(e)
 	letter, at := compactLetter(typ), domain.Instant(e.OccurredAt()).UnixMilli()
-	if _, foreign := e.(domain.Unknown); foreign || letter == 0 || domain.IsErased(e) || c.version(typ) != 1 || at != at<<16>>16 {
+	if _, foreign := e.(domain.Unknown); foreign || letter == 0 || c.version(typ) != 1 || at != at<<16>>16 {
 		return dst, false
 	}
 	if sent, is := e.(domain.MessageNew); is && !sent.InTimeline() {
@@ -133,6 +135,9 @@ func (c *Codec) AppendCompact(dst []byte, id domain.EventID, e domain.Durable, m
 	w.buf = append(w.buf, byte(at>>40), byte(at>>32), byte(at>>24), byte(at>>16), byte(at>>8), byte(at)) //nolint:gosec // each is one byte of six
 	w.flagsAt = len(w.buf)
 	w.buf = append(w.buf, 0, 0)
+	if domain.IsErased(e) {
+		w.flags = isErased
+	}
 	w.ids(id, e)
 	w.fields(e)
 	w.meta(m)
@@ -204,6 +209,8 @@ func (w *compactWriter) ids(event domain.EventID, e domain.Durable) {
 		pair(string(e.Message), string(e.Editor))
 	case domain.MessageDelete:
 		pair(string(e.Message), string(e.By))
+	case domain.MessageErased:
+		pair(string(e.Message), string(e.By))
 	case domain.MessageReaction:
 		pair(string(e.Message), string(e.User))
 		w.ok = w.ok && plain(string(e.User)) && plain(string(e.Emoji))
@@ -250,6 +257,10 @@ func (w *compactWriter) fields(e domain.Durable) {
 	case domain.MessageDelete:
 		w.flagged(string(e.Reason), hasText)
 		w.place(placeOf(e))
+	case domain.MessageErased:
+		w.ok = w.ok && e.Sent > 0 // readers of JSON require it
+		w.buf = binary.AppendUvarint(w.buf, uint64(e.Sent))
+		w.flagged(string(e.Reason), hasText)
 	case domain.MessageReaction:
 		if e.Action == domain.ReactionRemove {
 			w.flags |= hasText

@@ -86,6 +86,9 @@ func decodeCompact(chat domain.ChatID, seq domain.Seq, stored string) (ports.Rec
 	return record, r.error()
 }
 
+// erasable are the letters of types that have an erased form.
+const erasable = string(letterNew) + string(letterThread) + string(letterEdit) + string(letterDelete)
+
 // compactReader reads a body. It remembers the first problem.
 type compactReader struct {
 	rest    string
@@ -216,8 +219,8 @@ func (r *compactReader) record(chat domain.ChatID, record *ports.Record) {
 	if raw := r.take(2); raw != "" {
 		r.flags = uint16(raw[0])<<8 | uint16(raw[1])
 	}
-	if r.flags&^allFlags != 0 {
-		r.fail("has unknown flags")
+	if r.has(isErased) && strings.IndexByte(erasable, r.letter) < 0 {
+		r.fail("has the flag of an erased form")
 	}
 	r.growIDs()
 	record.Event = r.event(chat, at, readSeq, &record.ID)
@@ -292,6 +295,8 @@ func (r *compactReader) event(chat domain.ChatID, at time.Time, readSeq domain.S
 		return r.messageEdit(domain.MessageEdit{Chat: chat, Message: domain.MessageID(subject), Editor: domain.UserID(other), At: at})
 	case letterDelete:
 		return r.messageDelete(domain.MessageDelete{Chat: chat, Message: domain.MessageID(subject), By: domain.UserID(other), At: at})
+	case letterErased:
+		return r.messageErased(domain.MessageErased{Chat: chat, Message: domain.MessageID(subject), By: domain.UserID(other), At: at})
 	case letterReaction:
 		action := domain.ReactionAdd
 		if r.has(hasText) {
@@ -312,7 +317,7 @@ func (r *compactReader) flagged(flag uint16) string {
 }
 
 func (r *compactReader) messageNew(e domain.MessageNew) domain.MessageNew {
-	e.Content = domain.Content(r.text())
+	e.Content, e.Erased = domain.Content(r.text()), r.has(isErased)
 	if r.has(hasText) {
 		e.ReplyTo = domain.MessageID(r.named(replyIsUUID))
 	}
@@ -326,7 +331,7 @@ func (r *compactReader) messageNew(e domain.MessageNew) domain.MessageNew {
 }
 
 func (r *compactReader) messageEdit(e domain.MessageEdit) domain.MessageEdit {
-	e.Content = domain.Content(r.text())
+	e.Content, e.Erased = domain.Content(r.text()), r.has(isErased)
 	e.Mentions, e.Attachments = r.mentions(), r.attachments()
 	e.Revision = int(r.varint())
 	r.place(letterEdit).ofEdit(&e)
@@ -334,8 +339,16 @@ func (r *compactReader) messageEdit(e domain.MessageEdit) domain.MessageEdit {
 }
 
 func (r *compactReader) messageDelete(e domain.MessageDelete) domain.MessageDelete {
-	e.Reason = domain.Reason(r.flagged(hasText))
+	e.Reason, e.Erased = domain.Reason(r.flagged(hasText)), r.has(isErased)
 	r.place(letterDelete).ofDelete(&e)
+	return e
+}
+
+func (r *compactReader) messageErased(e domain.MessageErased) domain.MessageErased {
+	if e.Sent = domain.Seq(r.uvarint()); e.Sent == 0 {
+		r.fail("has no messageSeq")
+	}
+	e.Reason = domain.Reason(r.flagged(hasText))
 	return e
 }
 

@@ -9,24 +9,42 @@ import (
 	"golang.org/x/term"
 
 	"chatcore"
+	"chatcore/adapters/vault/archive"
 )
 
-// copyProgress shows how far a log was copied or compared, on standard error: a bar on a terminal, otherwise a line now and then.
-func (c *cli) copyProgress(doing string) func(chatcore.CopyProgress) error {
+// bar returns a progress bar on standard error, for a number of things or -1 if that is unknown. It returns nil unless standard error is a terminal.
+func (c *cli) bar(most int, things string) *progressbar.ProgressBar {
 	errs, isFile := c.errs.(*os.File)
-	if isFile && term.IsTerminal(int(errs.Fd())) { //nolint:gosec // a file descriptor
-		bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(errs), progressbar.OptionSetDescription(doing), progressbar.OptionSetItsString("events"), progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
-		return func(p chatcore.CopyProgress) error {
-			bar.Describe(fmt.Sprintf("%s, partition %d of %d", doing, p.Partition+1, p.Partitions))
-			return bar.Set(p.Events)
-		}
-	}
-	shown := time.Now()
-	return func(p chatcore.CopyProgress) error {
-		if time.Since(shown) >= rewriteEvery {
-			shown = time.Now()
-			fmt.Fprintf(c.errs, "%s: partition %d of %d, %s, %s\n", doing, p.Partition+1, p.Partitions, count(p.Chats, "chat"), count(p.Events, "event"))
-		}
+	if !isFile || !term.IsTerminal(int(errs.Fd())) { //nolint:gosec // a file descriptor
 		return nil
+	}
+	return progressbar.NewOptions(most, progressbar.OptionSetWriter(errs), progressbar.OptionSetItsString(things), progressbar.OptionShowIts(), progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetSpinnerChangeInterval(0)) // without a goroutine
+}
+
+// copyProgress shows how far a log was copied or compared, on a terminal.
+func (c *cli) copyProgress(doing string) func(chatcore.CopyProgress) error {
+	bar := c.bar(-1, "events")
+	if bar == nil {
+		return nil
+	}
+	return func(p chatcore.CopyProgress) error {
+		bar.Describe(fmt.Sprintf("%s, partition %d of %d", doing, p.Partition+1, p.Partitions))
+		return bar.Set(p.Events)
+	}
+}
+
+// backupProgress shows the steps of a backup on a terminal: a bar for each.
+func (c *cli) backupProgress() func(step archive.BackupStep, done, of int) {
+	var bar *progressbar.ProgressBar
+	var present archive.BackupStep
+	return func(step archive.BackupStep, done, of int) {
+		if bar == nil || step != present {
+			if bar, present = c.bar(of, "partitions"), step; bar == nil {
+				return
+			}
+			bar.Describe(step.String())
+		}
+		_ = bar.Set(done) // a terminal that is gone stops no backup
 	}
 }

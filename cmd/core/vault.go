@@ -223,7 +223,7 @@ func (c *cli) backUp(ctx context.Context, core *chatcore.Core, final bool) error
 	if err := core.Start(running); err != nil {
 		return err
 	}
-	err := core.Vault().Backup(ctx, c.backupProgress)
+	err := core.Vault().Backup(ctx, c.backupProgress())
 	if err == nil && final {
 		err = core.Vault().Close(ctx)
 	}
@@ -234,13 +234,6 @@ func (c *cli) backUp(ctx context.Context, core *chatcore.Core, final bool) error
 	s := core.Vault().Stats()
 	v := backupView{LogID: core.LogID(), Final: final, Events: s.Events, Objects: s.Objects, Bytes: s.Bytes}
 	return c.print(v, fmt.Sprintf("the vault has the log %s; %d objects with %d bytes were stored now", v.LogID, v.Objects, v.Bytes))
-}
-
-// backupProgress shows the steps of a backup on standard error.
-func (c *cli) backupProgress(step archive.BackupStep, done, of int) {
-	if !c.json {
-		fmt.Fprintf(c.errs, "%v: %d of %d partitions\n", step, done, of)
-	}
 }
 
 // vaultFindings returns what is wrong with the store of a vault.

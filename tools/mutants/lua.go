@@ -91,7 +91,7 @@ var focus = map[string]map[string]string{
 		"release":          "TestScript_RebuildAndRelease|TestStores",
 		"commit":           "TestScript_Commit.*|TestStores",
 		"resolve":          "TestScript_Resolve.*|TestStores",
-		"erase":            "TestScript_Erase",
+		"erase":            "TestScript_Erase.*",
 		"trim":             "TestScript_Trim|TestStores",
 		"create":           "TestScript_CreateAndSeed|TestStores|TestCreate_.*",
 		"seed_checkpoints": "TestScript_CreateAndSeed|TestStores",

@@ -14,7 +14,8 @@ const searchTogether = 500
 
 // EraseEntries removes the entries of erased events of a chat from the stream of its partition, with all entries before them. Groups that have not passed
 // these read them from the log: without the erased content. It reports false if the entries have to wait until every group has passed them, because other
-// programs add entries to the stream, which no log has. It takes one round trip for each 500 entries that are newer than the erased ones.
+// programs add entries to the stream, which no log has. It takes one round trip for each 500 entries that are newer than the erased ones. If at most 500 entries are
+// left, Redis has no byte of the removed ones afterwards; otherwise they go with the next 100 entries that are trimmed.
 func (g *Groups) EraseEntries(ctx context.Context, partition int, chat domain.ChatID, seqs []domain.Seq) (done bool, err error) {
 	at := slices.IndexFunc(g.partitions, func(p Partition) bool { return p.Number == partition })
 	if at < 0 || partition < 0 {
@@ -38,7 +39,7 @@ func (g *Groups) EraseEntries(ctx context.Context, partition int, chat domain.Ch
 	for status := int64(2); status == 2; {
 		err = s.guarded(ctx, p.bare(), func(log string) (int64, error) {
 			args[0] = log
-			reply, err := g.scripts.erase.Run(ctx, g.commands, []string{keys.id, p.Stream, keys.groups}, args...).Slice()
+			reply, err := g.scripts.erase.Run(ctx, g.commands, []string{keys.id, p.Stream, keys.groups, p.Base + "g:erase"}, args...).Slice()
 			if err != nil {
 				return 0, rediscmd.Unavailable(ctx, err)
 			}

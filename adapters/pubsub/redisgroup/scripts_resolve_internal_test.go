@@ -101,10 +101,11 @@ func TestScript_Erase(t *testing.T) {
 	stream := "XADD $stream 1-0 payload x chat c seq 7;XADD $stream 2-0 payload x chat d seq 8;XADD $stream 2-5 payload x chat c seq 8;XADD $stream 4-0 payload x chat c seq 9"
 	full := strings.Split(stream, ";")
 	with := func(more ...string) []string { return append(append([]string{log}, full...), more...) }
-	checkScript(t, func(s scripts) *goredis.Script { return s.erase }, "id stream groups", []scriptCase{
+	checkScript(t, func(s scripts) *goredis.Script { return s.erase }, "id stream groups copy", []scriptCase{
 		{"another log", append([]string{"SET $id M"}, full...), "L $g '' '' 10 c 8", "[-1]", ""},
 		{"no stream", given(log), "L $g '' '' 10 c 8", "[0]", ""},
-		{"the newest of two", with(), "L $g '' '' 10 c 7 8", "[1 3]", "stream=4-0"},
+		{"the newest of two", with(), "L $g '' '' 10 c 7 8", "[1 3]", "stream=4-0 copy=-"},
+		{"the newest of two, and groups of other programs", with("XGROUP CREATE $stream other 1-0"), "L $g '' '' 10 c 7 8", "[1 3]", "stream=4-0 copy=-"},
 		{"the last entry", with(), "L $g '' '' 10 c 9", "[1 4]", "stream=-"},
 		{"the first entry", with(), "L $g '' '' 10 c 7", "[1 1]", "stream=2-0,2-5,4-0"},
 		{"an event that has left the stream", with(), "L $g '' '' 10 c 3", "[0]", "stream=1-0,2-0,2-5,4-0"},
@@ -155,4 +156,43 @@ func TestScript_Trim(t *testing.T) {
 		{"more than the bound, and nothing that Redis gives back", given(log, full, groups+"a", at("a", "0-0")), "L $g 950", "[0]", "ga.walk='' ga.revision=3"},
 		{"at the bound", given(log, full, groups+"a", at("a", "0-0")), "L $g 1000", "[0]", "ga.walk='' ga.revision=3"},
 	})
+}
+
+// TestScript_EraseLeavesNoByte reads the dump of a stream. A short one has no byte of the removed entries, and the same ids and counts as before; one with more entries, or
+// with consumer groups of other programs, keeps its nodes.
+func TestScript_EraseLeavesNoByte(t *testing.T) {
+	for name, test := range map[string]struct {
+		left  int
+		group bool
+		whole bool
+	}{
+		"a short stream": {1, false, true}, "the longest short one": {500, false, true}, "a longer one": {501, false, false}, "groups of other programs": {1, true, false},
+	} {
+		s := newScripted(t, name)
+		ctx, stream := t.Context(), s.prefix+"stream"
+		add := func(seq int, text string) {
+			t.Helper()
+			if err := s.client.XAdd(ctx, &goredis.XAddArgs{Stream: stream, ID: fmt.Sprintf("%d-0", seq), Values: []any{"payload", text, "chat", "c", "seq", seq}}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		add(1, "hunted")
+		for i := range test.left {
+			add(i+2, "x")
+		}
+		if test.group {
+			if err := s.client.XGroupCreate(ctx, stream, "other", "1-0").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.check(newScripts().erase, "id stream groups copy", scriptCase{name, []string{"CONFIG SET rdbcompression no", "SET $id L"}, "L $g '' '' 1000 c 1", "[1 1]", "copy=-"})
+		dump, err := s.client.Dump(ctx, stream).Result()
+		info := s.client.XInfoStream(ctx, stream).Val()
+		if err != nil || strings.Contains(dump, "hunted") == test.whole {
+			t.Errorf("%s: the text is in the dump: %t, error %v", name, !test.whole, err)
+		}
+		if want := fmt.Sprintf("%d-0", test.left+1); info.Length != int64(test.left) || info.EntriesAdded != int64(test.left)+1 || info.LastGeneratedID != want || info.FirstEntry.ID != "2-0" {
+			t.Errorf("%s: the stream is %+v", name, info)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha1" //nolint:gosec // Redis has no other digest; it detects changes and is no signature
@@ -23,7 +24,7 @@ type erasing struct {
 type erasedEntry struct {
 	seq    domain.Seq
 	digest string // of the event as it is stored, without its links
-	json   string // of its erased form
+	event  string // its erased form, as it is stored
 }
 
 // Erase implements [ports.Eraser] in two round trips, and one more for each 256 events of the message beyond the first. The append compares each entry
@@ -45,7 +46,7 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) 
 	if found.Version == 0 {
 		return ports.Erased{}, fmt.Errorf("%w: chat %q has no message %q", ports.ErrConflict, e.Chat, e.Message)
 	}
-	entries, err := erasedEntries(e.Chat, ld.entries)
+	entries, err := l.erasedEntries(e.Chat, ld.entries)
 	if err != nil {
 		return ports.Erased{}, err
 	}
@@ -62,8 +63,9 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) 
 }
 
 // erasedEntries returns the replacements of entries that are not erased yet, in the order of their seqs.
-func erasedEntries(chat domain.ChatID, stored map[domain.Seq]string) ([]erasedEntry, error) {
+func (l *Log) erasedEntries(chat domain.ChatID, stored map[domain.Seq]string) ([]erasedEntry, error) {
 	var entries []erasedEntry
+	level := l.levelOf(l.keys.Partition(chat))
 	for seq, entry := range stored {
 		event, err := eventIn(entry)
 		if err != nil {
@@ -77,11 +79,11 @@ func erasedEntries(chat domain.ChatID, stored map[domain.Seq]string) ([]erasedEn
 		if err != nil {
 			return nil, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
 		}
-		if string(erased) == event {
+		if bytes.Equal(erased, json) {
 			continue
 		}
 		digest := sha1.Sum([]byte(event)) //nolint:gosec // see the import
-		entries = append(entries, erasedEntry{seq, hex.EncodeToString(digest[:]), string(erased)})
+		entries = append(entries, erasedEntry{seq, hex.EncodeToString(digest[:]), compacted(l.codec, level, chat, seq, string(erased))})
 	}
 	slices.SortFunc(entries, func(a, b erasedEntry) int { return cmp.Compare(a.seq, b.seq) })
 	return entries, nil

@@ -19,13 +19,14 @@ import (
 //	1  partitions carry the log id alone; names are not compared
 //	2  partitions carry the whole identity
 //	3  lists have events in the compact form; heads, read marks and messages have more parts, see docs/wire.md
-//	4  chats may be direct, and have policies, restrictions, threads and pins, whose rules every program must apply; events name the mentions that they change
+//	4  chats may be direct, and have policies, restrictions, threads and pins, whose rules every program must apply; events name the mentions that they change;
+//	   erased forms and message:erased have the compact form too
 const Level = 4
 
 const (
 	bareLevel    = 1 // of a partition that carries the log id alone
 	compactLevel = 3 // from which on events are stored in the compact form
-	rulesLevel   = 4 // from which on chats may have all that domain has
+	rulesLevel   = 4 // from which on chats may have all that domain has, and erasures the compact form
 	identityEnd  = ";"
 )
 
@@ -70,6 +71,12 @@ func atLevel(level int, e ports.NewEvent) ports.NewEvent {
 	}
 	e.Moves = slices.DeleteFunc(slices.Clone(e.Moves), func(m domain.Entity) bool { return m.Kind == domain.KindMentions })
 	return e
+}
+
+// compactAt reports whether lists have the compact form of an event at a level, if the event has one.
+func compactAt(level int, e domain.Durable) bool {
+	_, erasure := e.(domain.MessageErased)
+	return level >= rulesLevel || level >= compactLevel && !erasure && !domain.IsErased(e)
 }
 
 // levelOf returns the level of a partition, as far as this process knows.

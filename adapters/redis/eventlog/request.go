@@ -174,7 +174,7 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 	r.buf = buf
 	r.ends = append(r.ends, tail, len(buf))
 	r.writeEffect(e.Event)
-	if l.levelOf(r.partition) >= compactLevel {
+	if compactAt(l.levelOf(r.partition), e.Event) {
 		r.buf, _ = l.codec.AppendCompact(r.buf, e.ID, e.Event, e.Meta)
 	}
 	r.end()
@@ -186,7 +186,7 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 		for _, entry := range r.erasing.entries {
 			r.number(uint64(entry.seq))
 			r.text(entry.digest)
-			r.text(entry.json)
+			r.text(entry.event)
 		}
 	}
 	return nil

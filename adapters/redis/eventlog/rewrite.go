@@ -60,7 +60,7 @@ func Rewrite(ctx context.Context, client goredis.UniversalClient, all keyspace.K
 	}
 	random := make([]byte, 8)
 	_, _ = rand.Read(random) // never fails since Go 1.24
-	r := &rewrite{client: client, keys: keys, identity: found.String(), codec: wireformat.New(), name: "rewrite:t" + hex.EncodeToString(random), script: goredis.NewScript(rewriteSource)}
+	r := &rewrite{client: client, keys: keys, identity: found.String(), codec: wireformat.New(), name: "rewrite:t" + hex.EncodeToString(random), script: goredis.NewScript(rewriteSource), level: level}
 	for p := range keys.PartitionCount() {
 		step := func(cursor uint64) ([]string, uint64, error) {
 			return client.SScan(ctx, keys.Chats(p), cursor, "", rediscmd.ScanCount).Result()
@@ -85,6 +85,7 @@ type rewrite struct {
 	client   goredis.UniversalClient
 	keys     keyspace.Log
 	identity string
+	level    int // of the log when the rewrite began
 	codec    *wireformat.Codec
 	name     string // of the key for the new entries, in each partition
 	script   *goredis.Script
@@ -145,7 +146,7 @@ func (r *rewrite) segment(ctx context.Context, partition int, chat domain.ChatID
 		digest := sha1.Sum([]byte(strings.Join(stored, ""))) //nolint:gosec // see the import
 		digests = append(digests, hex.EncodeToString(digest[:]))
 		for i, entry := range stored {
-			compact := compacted(r.codec, chat, domain.Seq(segment*segmentSize+uint64(from)+uint64(i)+1), entry) //nolint:gosec // indexes
+			compact := compacted(r.codec, r.level, chat, domain.Seq(segment*segmentSize+uint64(from)+uint64(i)+1), entry) //nolint:gosec // indexes
 			if compact != entry {
 				changed++
 				saved += len(entry) - len(compact)
@@ -198,14 +199,15 @@ func (r *rewrite) replace(ctx context.Context, partition int, chat domain.ChatID
 	return n > 0, err
 }
 
-// compacted returns an entry with its event in the compact form, or the entry itself if the event has that form or its JSON could not be rebuilt.
-func compacted(codec *wireformat.Codec, chat domain.ChatID, seq domain.Seq, entry string) string {
+// compacted returns an entry of a log at a level with its event in the compact form, or the entry itself if the event has that form, has none at the level, or its
+// JSON could not be rebuilt.
+func compacted(codec *wireformat.Codec, level int, chat domain.ChatID, seq domain.Seq, entry string) string {
 	at := strings.IndexByte(entry, '{')
 	if at < 0 || wireformat.IsCompact(entry[at:]) {
 		return entry
 	}
 	record, err := codec.Decode([]byte(entry[at:]))
-	if err != nil || record.Event.ChatID() != chat || record.Seq != seq {
+	if err != nil || record.Event.ChatID() != chat || record.Seq != seq || !compactAt(level, record.Event) {
 		return entry
 	}
 	compact, ok := compactForm(codec, record, entry[at:])

@@ -80,6 +80,10 @@ func TestScript_SnapshotOfErasedMessage(t *testing.T) {
 	add("before the erasure", erased, "L c m1 2 state $HISTORY 0", "0", "")
 	add("of the erasure", erased, "L c m1 3 state $HISTORY 0", "1", "HGETALL p:c:s = {=m1:state m1:3}")
 	add("of an entity that is no message", erased, "L c ·m1 2 state $HISTORY 0", "1", "HGETALL p:c:s = {=·m1:state ·m1:2}")
+	compact := stored("3:1:1:2", "c1", "{2}", "m2{\x02z1:body") + "; HSET p:c:x m1 3:2:2"
+	add("before the erasure, in the compact form", compact, "L c m1 2 state $HISTORY 0", "0", "")
+	add("of the erasure, in the compact form", compact, "L c m1 3 state $HISTORY 0", "1", "HGETALL p:c:s = {=m1:state m1:3}")
+	add("before an edit in the compact form", stored("3:1:0:2", "c1", "{2}", "m2{\x02e1:z{\x02z1:body")+"; HSET p:c:x m1 3:2:2", "L c m1 2 state $HISTORY 0", "1", "HGETALL p:c:s = {=m1:state m1:2}")
 	add("before an edit", stored("3:1", "c1", "{2}", `m2{"eventId":"e3","type":"message:edit","v":1,"seq":3}`)+"; HSET p:c:x m1 3:2:2", "L c m1 2 state $HISTORY 0", "1", "HGETALL p:c:s = {=m1:state m1:2}")
 	rig.RunScript(t, eventlog.Sources()["snapshot"], cases)
 }

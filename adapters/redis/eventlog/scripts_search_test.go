@@ -154,6 +154,11 @@ func TestScript_SearchTombstones(t *testing.T) {
 	rig.RunScript(t, eventlog.Sources()["search"], cases)
 }
 
+// compactErasure is the compact form of the erasure of a message, up to its ids.
+func compactErasure(message, by string) string {
+	return fmt.Sprintf("{\x02z0:%s%c%s%c%s", strings.Repeat("\x00", 8), len(message), message, len(by), by)
+}
+
 func TestScript_SearchUser(t *testing.T) {
 	by := func(seq int, kind, fields string) string { return entry("", kind, seq, 0, fields) }
 	entries := []string{
@@ -177,7 +182,7 @@ func TestScript_SearchUser(t *testing.T) {
 		}
 		return b.String()
 	}
-	const known = ` ada "ada" chat:update 1 message:new 1 message:edit 1 message:delete 1`
+	const known = ` ada "ada" chat:update 1 message:new 1 message:edit 1 message:delete 1 message:erased 1`
 	var cases []rig.ScriptCase
 	for name, c := range map[string]struct{ setup, args, reply string }{
 		"all":                      {chat, "0 '' 0 99", "[11 0" + want(1, 2, 4, 6, 7, 8, 9, 10) + "]"},
@@ -188,6 +193,9 @@ func TestScript_SearchUser(t *testing.T) {
 		"an event of another seq":  {chat + "; LSET p:c:0 3 " + entries[8], "0 '' 0 99", "[-2 4 the·entry·is·not·that·of·this·seq]"},
 		"no event":                 {chat + "; LSET p:c:0 3 x", "0 '' 0 99", "[-2 4 the·entry·is·not·that·of·this·seq]"},
 		"a segment that is short":  {chat + "; RPOP p:c:0", "0 '' 0 99", "[-2 1 segment·0·has·10·entries,·by·the·head·11]"},
+		"compact erasures": {
+			stored("3:0:0:0", compactErasure("ada", "ben"), compactErasure("m", "ada"), compactErasure("m", "ben")), "0 '' 0 99", "[3 0 2 " + compactErasure("m", "ada") + "]",
+		},
 	} {
 		cases = append(cases, rig.ScriptCase{Name: name, Setup: c.setup, Keys: "p:id", Args: "L c user " + c.args + known, Reply: c.reply})
 	}

@@ -111,6 +111,7 @@ var required = []right{
 	{"xrange", "K - +"},
 	{"xread", "COUNT 1 STREAMS K 0"},
 	{"xrevrange", "K + -"},
+	{"xsetid", "K 1-1"},
 	{"xtrim", "K MAXLEN 1"},
 	// Channels.
 	{"publish", "C v"},

@@ -18,8 +18,8 @@ import (
 type Log interface {
 	ports.Backlog
 	ports.VaultNotes
-	// Load is that of [ports.EventLog].
-	Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error)
+	// LoadChats is that of [ports.BulkReader].
+	LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error)
 }
 
 // Config configures an [Archiver]. All fields without another comment are required.

@@ -145,8 +145,8 @@ func (l *fakeLog) CompareHeads(context.Context, int, string, uint64, int) (ports
 	panic("no archiver compares heads")
 }
 
-// Load implements [archive.Log]: no event of the log has a command.
-func (l *fakeLog) Load(context.Context, domain.ChatID, ...ports.LoadRequest) (ports.Loaded, error) {
+// LoadChats implements [archive.Log]: no event of the log has a command.
+func (l *fakeLog) LoadChats(context.Context, ...ports.ChatLoad) ([]ports.Loaded, error) {
 	panic("there are no commands")
 }
 

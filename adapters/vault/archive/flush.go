@@ -48,13 +48,23 @@ func (a *Archiver) flush(ctx context.Context, batches []*ports.ChatBatch) error 
 			}
 			n++
 		}
-		if err := a.journal.write(ctx, blocksOf(batches[:n], history)); err != nil {
+		if err := a.writeJournal(ctx, blocksOf(batches[:n], history)); err != nil {
 			return err
 		}
 		a.stored(batches[:n])
 		batches = batches[n:]
 	}
 	return nil
+}
+
+// writeJournal stores the blocks as the next journal object, with the fingerprints of their commands.
+func (a *Archiver) writeJournal(ctx context.Context, blocks []object.Block) error {
+	for _, b := range blocks {
+		if err := a.addFingerprints(ctx, b.Entries); err != nil {
+			return err
+		}
+	}
+	return a.journal.write(ctx, blocks)
 }
 
 // partitionsOf returns the partitions of batches that are ordered by them.

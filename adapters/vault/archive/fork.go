@@ -100,7 +100,7 @@ func (c *comparison) journalAgain(ctx context.Context, chats []object.ForkedChat
 		if len(block.Entries) == 0 {
 			return nil
 		}
-		err := c.archiver.journal.write(ctx, []object.Block{block})
+		err := c.archiver.writeJournal(ctx, []object.Block{block})
 		block.Entries, size = nil, 0
 		return err
 	}

@@ -259,8 +259,27 @@ func (e *Eraser) supersede(names []object.Name) {
 	}
 }
 
-// Sweep deletes the generations whose grace has ended, as far as this eraser has met them. It is called by Erase; the archiver calls it now and then. A new
-// process meets a generation again when the erasure is repeated or verified, and its grace begins anew.
+// Collect finds the earlier generations of all segments of a partition, also those that another process has left, and deletes those whose grace has ended. The grace of
+// one that this eraser has not met before begins now. It lists the segments; errors are those of the vault.
+func (e *Eraser) Collect(ctx context.Context, partition int) error {
+	var last object.Name
+	for found, err := range e.c.Vault.List(ctx, object.Segments(e.c.Log, partition), "") {
+		if err != nil {
+			return err
+		}
+		name, err := object.ParseName(found.Name)
+		if err != nil {
+			return err
+		}
+		if last.Chat == name.Chat && last.Number == name.Number && last.Log != "" {
+			e.supersede([]object.Name{last})
+		}
+		last = name
+	}
+	return e.Sweep(ctx)
+}
+
+// Sweep deletes the generations whose grace has ended, as far as this eraser has met them.
 func (e *Eraser) Sweep(ctx context.Context) error {
 	e.mu.Lock()
 	var due []string

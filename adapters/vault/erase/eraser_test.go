@@ -161,7 +161,7 @@ func TestEraser_RewritesSegments(t *testing.T) {
 			t.Errorf("segment %d has %d events with content, want %d", number, n, object.SegmentEvents-gone)
 		}
 	}
-	places, err := e.Verify(t.Context(), erased, r.now)
+	places, err := e.Verify(t.Context(), erase.Subject{Erasure: erased, At: r.now})
 	if got := statuses(places); err != nil || got[erase.PlaceSegments] != ports.ErasurePending || got[erase.PlaceLists] != ports.ErasureDone || got[erase.PlaceUnfinished] != ports.ErasureUnreachable {
 		t.Errorf("during the grace: %+v, error %v", places, err)
 	}
@@ -172,7 +172,7 @@ func TestEraser_RewritesSegments(t *testing.T) {
 	if names := r.names("log/seg/"); len(names) != 2 {
 		t.Errorf("after the grace there are %q", names)
 	}
-	if places, err = e.Verify(t.Context(), erased, r.now); err != nil || statuses(places)[erase.PlaceSegments] != ports.ErasureDone {
+	if places, err = e.Verify(t.Context(), erase.Subject{Erasure: erased, At: r.now}); err != nil || statuses(places)[erase.PlaceSegments] != ports.ErasureDone {
 		t.Errorf("after the grace: %+v, error %v", places, err)
 	}
 	if err := e.Erase(t.Context(), r.erasure(3001, 8)); err != nil || len(r.left(0)) != object.SegmentEvents-3 {
@@ -189,7 +189,7 @@ func TestEraser_Verify(t *testing.T) {
 	data, err := r.codec.EncodeJournal(journal)
 	r.put(journal.Name, data, err)
 	r.put(object.Tail(log, 0, uint64(at.UnixMilli()), 0), nil, nil) //nolint:gosec // a time
-	places, err := e.Verify(t.Context(), erased, at)
+	places, err := e.Verify(t.Context(), erase.Subject{Erasure: erased, At: at})
 	want := map[string]ports.ErasureStatus{
 		erase.PlaceLists: ports.ErasurePending, erase.PlaceSegments: ports.ErasurePending, erase.PlaceForks: ports.ErasureDone, erase.PlaceJournals: ports.ErasurePending,
 		erase.PlaceTails: ports.ErasurePending, erase.PlaceUnfinished: ports.ErasureUnreachable,
@@ -203,8 +203,52 @@ func TestEraser_Verify(t *testing.T) {
 		}
 	}
 	before := at.Add(-2 * time.Hour) // an erasure that all journals and tails are later than
-	if places, err = e.Verify(t.Context(), erased, before); err != nil || statuses(places)[erase.PlaceJournals] != ports.ErasureDone || statuses(places)[erase.PlaceTails] != ports.ErasureDone {
+	if places, err = e.Verify(t.Context(), erase.Subject{Erasure: erased, At: before}); err != nil || statuses(places)[erase.PlaceJournals] != ports.ErasureDone || statuses(places)[erase.PlaceTails] != ports.ErasureDone {
 		t.Errorf("of an earlier erasure: %+v, error %v", places, err)
+	}
+}
+
+// TestEraser_VerifyForks finds an event of the message that the log has lost, which no erasure names. Other events of the chat do not count, and neither do those without
+// content.
+func TestEraser_VerifyForks(t *testing.T) {
+	for name, test := range map[string]struct {
+		lost object.Event
+		want ports.ErasureStatus
+	}{
+		"of the message":      {newRig(t).event(7), ports.ErasurePending},
+		"of another message":  {newRig(t).event(8), ports.ErasureDone},
+		"of a later program":  {object.Event{ID: "e", JSON: []byte(`{"eventId":"e","type":"message:new","v":9,"seq":7}`)}, ports.ErasurePending},
+		"without any content": {object.Event{ID: "e", JSON: []byte(`{"eventId":"e","type":"read:receipt","v":1,"seq":7}`)}, ports.ErasureDone},
+	} {
+		r := newRig(t)
+		fork := &object.ForkObject{Name: object.Fork(log, 0, 0), At: 1, History: "b", Superseded: []string{"a"}, Chats: []object.ForkedChat{{Chat: "room", Head: 6, Lost: []object.Event{test.lost}}}}
+		data, err := r.codec.EncodeFork(fork)
+		r.put(fork.Name, data, err)
+		places, err := r.eraser(r.vault).Verify(t.Context(), erase.Subject{Erasure: object.Erasure{Chat: "room", By: 9}, Message: "m7", At: r.now})
+		if got := statuses(places)[erase.PlaceForks]; err != nil || got != test.want {
+			t.Errorf("%s: %v, error %v, want %v", name, got, err, test.want)
+		}
+	}
+}
+
+// TestEraser_Collect deletes generations that a process has left which has ended, after a grace of their own.
+func TestEraser_Collect(t *testing.T) {
+	r := newRig(t)
+	if err := r.eraser(r.vault).Erase(t.Context(), r.erasure(3000, 7)); err != nil {
+		t.Fatal(err)
+	}
+	next := r.eraser(r.vault)
+	for _, want := range []int{3, 3, 2} {
+		if err := next.Collect(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if names := r.names("log/seg/"); len(names) != want {
+			t.Errorf("there are the generations %v, want %d", names, want)
+		}
+		r.now = r.now.Add(erase.DefaultGrace / 2)
+	}
+	if n := len(r.left(0)); n != object.SegmentEvents-1 {
+		t.Errorf("%d events of the last generation have content", n)
 	}
 }
 

@@ -83,21 +83,31 @@ func TestEraser_Follow(t *testing.T) {
 type withUnfinished struct {
 	ports.Vault
 	oldest time.Time
+	err    error // of both methods
 }
 
-func (w withUnfinished) Unfinished(context.Context) (time.Time, error) { return w.oldest, nil }
+func (w *withUnfinished) Unfinished(context.Context) (time.Time, error) { return w.oldest, w.err }
 
-// TestEraser_VerifyUnfinished examines a vault that knows what interrupted writes have left.
+func (w *withUnfinished) RemoveUnfinished(_ context.Context, before time.Time) error {
+	if w.oldest.Before(before) {
+		w.oldest = time.Time{}
+	}
+	return w.err
+}
+
+// TestEraser_VerifyUnfinished examines a vault that knows what interrupted writes have left, and removes it when it is an hour old.
 func TestEraser_VerifyUnfinished(t *testing.T) {
 	r := newRig(t)
 	for name, test := range map[string]struct {
 		oldest time.Time
+		err    error
 		want   ports.ErasureStatus
 	}{
-		"none": {time.Time{}, ports.ErasureDone}, "before": {r.now.Add(-time.Hour), ports.ErasurePending}, "right after": {r.now.Add(time.Minute), ports.ErasurePending},
-		"an hour later": {r.now.Add(time.Hour), ports.ErasureDone},
+		"none": {time.Time{}, nil, ports.ErasureDone}, "before": {r.now.Add(-time.Hour), nil, ports.ErasurePending}, "right after": {r.now.Add(time.Minute), nil, ports.ErasurePending},
+		"an hour later": {r.now.Add(time.Hour), nil, ports.ErasureDone}, "long before": {r.now.Add(-time.Hour - time.Second), nil, ports.ErasureDone},
+		"denied": {r.now, ports.ErrVaultDenied, ports.ErasureUnreachable},
 	} {
-		places, err := r.eraser(withUnfinished{r.vault, test.oldest}).Verify(t.Context(), r.erasure(3000, 7), r.now)
+		places, err := r.eraser(&withUnfinished{r.vault, test.oldest, test.err}).Verify(t.Context(), erase.Subject{Erasure: r.erasure(3000, 7), At: r.now})
 		if got := statuses(places)[erase.PlaceUnfinished]; err != nil || got != test.want {
 			t.Errorf("%s: %v, %v, want %v", name, got, err, test.want)
 		}

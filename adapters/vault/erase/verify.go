@@ -1,12 +1,15 @@
 package erase
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"chatcore/adapters/vault/object"
+	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -21,17 +24,24 @@ const (
 	PlaceUnfinished = "vault unfinished writes"
 )
 
+// Subject is what an examination looks for: the events that were erased of a message, when they were, by the clock of the log, and the message.
+type Subject struct {
+	object.Erasure
+	Message domain.MessageID
+	At      time.Time
+}
+
 // lag is how late the archiver may write events to a journal that it has read before they were erased.
 const lag = time.Hour
 
-// Verify examines the vault for the content of erased events, and returns a row for each place. at is when they were erased, by the clock of the log. Journals
-// and tails are judged by their age: their content is not read. Errors are those of Erase.
-func (e *Eraser) Verify(ctx context.Context, erasure object.Erasure, at time.Time) ([]ports.ErasurePlace, error) {
+// Verify examines the vault for the content of erased events, and returns a row for each place. Journals and tails are judged by their age: their content is not read.
+// Errors are those of Erase.
+func (e *Eraser) Verify(ctx context.Context, s Subject) ([]ports.ErasurePlace, error) {
 	var places []ports.ErasurePlace
-	for _, examine := range []func(context.Context, object.Erasure, time.Time) (ports.ErasurePlace, error){
+	for _, examine := range []func(context.Context, Subject) (ports.ErasurePlace, error){
 		e.verifyLists, e.verifySegments, e.verifyForks, e.verifyJournals, e.verifyTails, e.verifyUnfinished,
 	} {
-		place, err := examine(ctx, erasure, at)
+		place, err := examine(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -40,23 +50,23 @@ func (e *Eraser) Verify(ctx context.Context, erasure object.Erasure, at time.Tim
 	return places, nil
 }
 
-func (e *Eraser) verifyLists(ctx context.Context, erasure object.Erasure, _ time.Time) (ports.ErasurePlace, error) {
+func (e *Eraser) verifyLists(ctx context.Context, s Subject) (ports.ErasurePlace, error) {
 	place := ports.ErasurePlace{Place: PlaceLists, Status: ports.ErasureDone}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.readLists(ctx); err != nil {
 		return place, err
 	}
-	if _, listed := e.listed[key{erasure.Chat, erasure.By}]; !listed {
+	if _, listed := e.listed[key{s.Chat, s.By}]; !listed {
 		place.Status, place.Detail = ports.ErasurePending, "no list has the erasure: a restore would revive the content"
 	}
 	return place, nil
 }
 
-func (e *Eraser) verifySegments(ctx context.Context, erasure object.Erasure, _ time.Time) (ports.ErasurePlace, error) {
+func (e *Eraser) verifySegments(ctx context.Context, s Subject) (ports.ErasurePlace, error) {
 	place := ports.ErasurePlace{Place: PlaceSegments, Status: ports.ErasureDone}
-	for number, events := range bySegment(erasure.Events) {
-		names, err := e.generations(ctx, erasure.Chat, number)
+	for number, events := range bySegment(s.Events) {
+		names, err := e.generations(ctx, s.Chat, number)
 		if err != nil {
 			return place, err
 		}
@@ -89,14 +99,10 @@ func (e *Eraser) due(name object.Name) time.Time {
 	return e.superseded[name.String()]
 }
 
-// verifyForks reads all forks of the partition: they are few. Events of the message that the log has lost have other ids, and are not found.
-func (e *Eraser) verifyForks(ctx context.Context, erasure object.Erasure, _ time.Time) (ports.ErasurePlace, error) {
+// verifyForks reads all forks of the partition: they are few. They may have further events of the message, which the log has lost.
+func (e *Eraser) verifyForks(ctx context.Context, s Subject) (ports.ErasurePlace, error) {
 	place := ports.ErasurePlace{Place: PlaceForks, Status: ports.ErasureDone}
-	ids := make(map[domain.EventID]struct{})
-	for _, event := range erasure.Events {
-		ids[event.ID] = struct{}{}
-	}
-	for found, err := range e.c.Vault.List(ctx, object.Fork(e.c.Log, e.c.Partition(erasure.Chat), 0).Siblings(), "") {
+	for found, err := range e.c.Vault.List(ctx, object.Fork(e.c.Log, e.c.Partition(s.Chat), 0).Siblings(), "") {
 		if err != nil {
 			return place, err
 		}
@@ -113,16 +119,26 @@ func (e *Eraser) verifyForks(ctx context.Context, erasure object.Erasure, _ time
 			return place, err
 		}
 		for _, chat := range fork.Chats {
-			if slices.ContainsFunc(chat.Lost, func(lost object.Event) bool { _, erased := ids[lost.ID]; return erased }) {
-				place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("%s has an erased event; delete it once it is not needed as evidence", name)
+			if chat.Chat == s.Chat && slices.ContainsFunc(chat.Lost, s.has) {
+				place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("%s has an event of the message; delete it once it is not needed as evidence", name)
 			}
 		}
 	}
 	return place, nil
 }
 
+// has reports whether an event that the log has lost may have content of the message. It does if this program cannot read the event.
+func (s Subject) has(lost object.Event) bool {
+	erased, err := wireformat.Erased(lost.JSON)
+	if err == nil && bytes.Equal(erased, lost.JSON) {
+		return false
+	}
+	r, err := wireformat.New().Decode(lost.JSON)
+	return err != nil || slices.Contains(domain.Moves(r.Event), domain.MessageEntity(s.Message))
+}
+
 // verifyJournals reads the oldest object of each archiver.
-func (e *Eraser) verifyJournals(ctx context.Context, _ object.Erasure, at time.Time) (ports.ErasurePlace, error) {
+func (e *Eraser) verifyJournals(ctx context.Context, s Subject) (ports.ErasurePlace, error) {
 	place := ports.ErasurePlace{Place: PlaceJournals, Status: ports.ErasureDone}
 	epoch, first := uint64(0), true
 	for found, err := range e.c.Vault.List(ctx, object.Journal(e.c.Log, 0, 0).Siblings(), "") {
@@ -145,8 +161,8 @@ func (e *Eraser) verifyJournals(ctx context.Context, _ object.Erasure, at time.T
 		if err != nil {
 			return place, err
 		}
-		if milliseconds(journal.Flushed).Before(at.Add(lag)) {
-			place.Status, place.Until, place.Detail = ports.ErasurePending, at.Add(lag+e.c.Journals), "journals are kept for "+e.c.Journals.String()
+		if milliseconds(journal.Flushed).Before(s.At.Add(lag)) {
+			place.Status, place.Until, place.Detail = ports.ErasurePending, s.At.Add(lag+e.c.Journals), "journals are kept for "+e.c.Journals.String()
 			break
 		}
 	}
@@ -154,9 +170,9 @@ func (e *Eraser) verifyJournals(ctx context.Context, _ object.Erasure, at time.T
 }
 
 // verifyTails compares the time of each tail: one that began after the erasure was read from a log without the content.
-func (e *Eraser) verifyTails(ctx context.Context, erasure object.Erasure, at time.Time) (ports.ErasurePlace, error) {
+func (e *Eraser) verifyTails(ctx context.Context, s Subject) (ports.ErasurePlace, error) {
 	place := ports.ErasurePlace{Place: PlaceTails, Status: ports.ErasureDone}
-	for found, err := range e.c.Vault.List(ctx, object.Tail(e.c.Log, e.c.Partition(erasure.Chat), 0, 0).Siblings(), "") {
+	for found, err := range e.c.Vault.List(ctx, object.Tail(e.c.Log, e.c.Partition(s.Chat), 0, 0).Siblings(), "") {
 		if err != nil {
 			return place, err
 		}
@@ -164,28 +180,39 @@ func (e *Eraser) verifyTails(ctx context.Context, erasure object.Erasure, at tim
 		if err != nil {
 			return place, err
 		}
-		if !milliseconds(name.Time).After(at) {
-			place.Status, place.Until, place.Detail = ports.ErasurePending, at.Add(e.c.Tails), "tails are kept for up to "+e.c.Tails.String()
+		if !milliseconds(name.Time).After(s.At) {
+			place.Status, place.Until, place.Detail = ports.ErasurePending, s.At.Add(e.c.Tails), "tails are kept for up to "+e.c.Tails.String()
 			break
 		}
 	}
 	return place, nil
 }
 
-// verifyUnfinished asks the vault for what interrupted writes have left. Bytes that were written after the erasure were read from a log without the content.
-func (e *Eraser) verifyUnfinished(ctx context.Context, _ object.Erasure, at time.Time) (ports.ErasurePlace, error) {
+// abandoned is the age at which an unfinished write belongs to no running process.
+const abandoned = time.Hour
+
+// verifyUnfinished removes what interrupted writes have left more than an hour ago, and asks the vault for what is left of others. Bytes that were written after the
+// erasure were read from a log without the content.
+func (e *Eraser) verifyUnfinished(ctx context.Context, s Subject) (ports.ErasurePlace, error) {
 	place := ports.ErasurePlace{Place: PlaceUnfinished, Status: ports.ErasureDone}
 	vault, knows := e.c.Vault.(ports.UnfinishedWrites)
 	if !knows {
 		place.Status, place.Detail = ports.ErasureUnreachable, "the vault does not list what interrupted writes have left"
 		return place, nil
 	}
-	oldest, err := vault.Unfinished(ctx)
-	if err != nil {
-		return place, err
+	err := vault.RemoveUnfinished(ctx, e.c.Now().Add(-abandoned))
+	var oldest time.Time
+	if err == nil {
+		oldest, err = vault.Unfinished(ctx)
 	}
-	if !oldest.IsZero() && oldest.Before(at.Add(lag)) {
-		place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("an interrupted write of %s has left a file, which a process removes when it opens the vault an hour later", oldest.UTC().Format(time.RFC3339))
+	switch {
+	case errors.Is(err, ports.ErrVaultDenied):
+		place.Status, place.Detail = ports.ErasureUnreachable, "the vault does not list or remove what interrupted writes have left: "+err.Error()
+	case err != nil:
+		return place, err
+	case !oldest.IsZero() && oldest.Before(s.At.Add(lag)):
+		place.Status, place.Until = ports.ErasurePending, oldest.Add(abandoned)
+		place.Detail = fmt.Sprintf("a write of %s was interrupted or is running; an examination an hour later removes it", oldest.UTC().Format(time.RFC3339))
 	}
 	return place, nil
 }

@@ -57,18 +57,25 @@ func Open(directory string) (*Vault, error) {
 			break
 		}
 	}
-	return v, v.clean(time.Now())
+	return v, v.removeUnfinished(time.Now().Add(-abandoned))
 }
 
-// clean removes abandoned files.
-func (v *Vault) clean(now time.Time) error {
+// RemoveUnfinished implements [ports.UnfinishedWrites].
+func (v *Vault) RemoveUnfinished(ctx context.Context, before time.Time) error {
+	if err := enter(ctx); err != nil {
+		return err
+	}
+	return v.removeUnfinished(before)
+}
+
+func (v *Vault) removeUnfinished(before time.Time) error {
 	entries, err := os.ReadDir(v.path(unfinished))
 	if err != nil {
 		return failure(err)
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err == nil && now.Sub(info.ModTime()) > abandoned {
+		if err == nil && info.ModTime().Before(before) {
 			err = os.Remove(v.path(unfinished + "/" + e.Name()))
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -260,8 +260,17 @@ func TestVault_Unfinished(t *testing.T) {
 	if at, err := v.Unfinished(t.Context()); err != nil || !at.Equal(old) {
 		t.Errorf("with three files: %s, %v, want %s", at, err, old)
 	}
+	if err := v.RemoveUnfinished(t.Context(), old.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := v.Unfinished(t.Context()); err != nil || !at.Equal(old.Add(time.Hour)) {
+		t.Errorf("after the oldest file was removed: %s, %v", at, err)
+	}
 	if err := os.RemoveAll(filepath.Join(dir, unfinished)); err != nil {
 		t.Fatal(err)
+	}
+	if err := v.RemoveUnfinished(t.Context(), old); !errors.Is(err, ports.ErrVaultDenied) {
+		t.Errorf("removing in a vault that is gone: %v", err)
 	}
 	if _, err := v.Unfinished(t.Context()); !errors.Is(err, ports.ErrVaultDenied) {
 		t.Errorf("of a vault that is gone: %v", err)

@@ -96,7 +96,7 @@ func TestOpen_RefusesBadObjects(t *testing.T) {
 			return data
 		}},
 		"of a newer format": {object.ErrNewerFormat, func(_ string, data []byte) []byte {
-			return resealed(data, func(data []byte) { data[8] = object.Format + 1 })
+			return resealed(data, func(data []byte) { data[8]++ })
 		}},
 		"of another log": {object.ErrOtherLog, func(_ string, data []byte) []byte {
 			return resealed(data, func(data []byte) { copy(data[bytes.Index(data, []byte(worldLog)):], "fedcba98") })

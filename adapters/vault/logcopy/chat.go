@@ -130,10 +130,24 @@ func (p *Partition) openPart(chat domain.ChatID, first, head domain.Seq) (Part, 
 		}
 		part.Events = append(part.Events, e)
 	}
-	for _, c := range p.tails[chat].commands {
-		if c.Last >= first && c.Last <= last {
-			part.Commands = append(part.Commands, c)
+	part.Commands = p.openCommands(chat, first, last)
+	return part, nil
+}
+
+// openCommands returns the commands of a chat whose last event is from first to last: those of journals, and those of the tail.
+func (p *Partition) openCommands(chat domain.ChatID, first, last domain.Seq) (commands []object.Command) {
+	tailed, entries := p.tails[chat].commands, p.entries[chat]
+	for seq := first; seq <= last; seq++ {
+		for len(tailed) > 0 && tailed[0].Last < seq {
+			tailed = tailed[1:]
+		}
+		fingerprint := entries[seq].fingerprint
+		if fingerprint == 0 && len(tailed) > 0 && tailed[0].Last == seq {
+			fingerprint = tailed[0].Fingerprint
+		}
+		if fingerprint != 0 {
+			commands = append(commands, object.Command{Last: seq, Fingerprint: fingerprint})
 		}
 	}
-	return part, nil
+	return commands
 }

@@ -42,8 +42,9 @@ type epoch struct {
 // entry is an event that is in no sealed segment.
 type entry struct {
 	object.Event
-	history string // of the log when it was read
-	at      uint64 // of its append; 0 if it is from a tail
+	fingerprint uint64 // of the command whose last event it is; 0 if none is known
+	history     string // of the log when it was read
+	at          uint64 // of its append; 0 if it is from a tail
 }
 
 func (l *Copy) listJournals(ctx context.Context) (*journals, error) {
@@ -166,7 +167,7 @@ func (j *journals) load(ctx context.Context) error {
 				continue
 			}
 			for _, e := range b.Entries {
-				if err := j.copy.add(j.entries[b.Partition], forks[b.Partition], e.Chat, e.Seq, entry{e.Event, b.History, max(e.Appended, 1)}); err != nil {
+				if err := j.copy.add(j.entries[b.Partition], forks[b.Partition], e.Chat, e.Seq, entry{e.Event, e.Fingerprint, b.History, max(e.Appended, 1)}); err != nil {
 					return err
 				}
 			}
@@ -224,7 +225,7 @@ func (l *Copy) add(chats map[domain.ChatID]map[domain.Seq]entry, f forks, chat d
 	switch {
 	case !twice:
 	case same(e.Event, other.Event):
-		e.at = min(e.at, other.at)
+		e.at, e.fingerprint = min(e.at, other.at), max(e.fingerprint, other.fingerprint) // an older program journals none
 	case f.newer(other.history, e.history):
 		return nil
 	case !f.newer(e.history, other.history):

@@ -57,11 +57,8 @@ func (p *Partition) Groups() []object.TailGroup { return p.groups }
 
 // listSegments finds the sealed segments, and the generation of each that holds.
 func (p *Partition) listSegments(ctx context.Context) error {
-	prefix := object.Tail(p.copy.manifest.Log, p.number, 0, 0) // of the same partition
-	prefix.Kind, prefix.Chat = object.KindSegment, "x"
-	folder := prefix.Siblings()
 	var gap error
-	err := p.copy.list(ctx, folder[:len(folder)-len("x/")], func(name object.Name, _ int64) {
+	err := p.copy.list(ctx, object.Segments(p.copy.manifest.Log, p.number), func(name object.Name, _ int64) {
 		generations := p.sealed[name.Chat]
 		switch n := uint64(len(generations)); {
 		case name.Number == n:
@@ -129,12 +126,16 @@ func (p *Partition) compareCopies(f forks) error {
 			case !twice, same(e.Event, event):
 			case f.newer(e.history, t.history):
 				t.events[i] = e.Event
+				t.commands = slices.DeleteFunc(t.commands, func(command object.Command) bool { return command.Last == seq })
 			case f.newer(t.history, e.history):
-				e.Event = event
+				e.Event, e.fingerprint = event, 0
 				entries[seq] = e
 			default:
 				return corrupt(chat, seq, "a tail has event %s and a journal event %s, with other bytes", event.ID, e.ID)
 			}
+		}
+		if len(t.events) > 0 {
+			p.tails[chat] = t
 		}
 	}
 	return nil

@@ -134,7 +134,11 @@ func (w *world) flush(a *journalWriter, history string, froms map[*worldChat]int
 			for i := from; i < len(c.events); i++ {
 				e := &c.events[i]
 				e.stored = true
-				b.Entries = append(b.Entries, object.Entry{Appended: e.at, Chat: c.id, Seq: domain.Seq(i + 1), Event: e.Event})
+				entry := object.Entry{Appended: e.at, Chat: c.id, Seq: domain.Seq(i + 1), Event: e.Event}
+				if command := commandsIn(c.commands, entry.Seq, entry.Seq); len(command) > 0 {
+					entry.Fingerprint = command[0].Fingerprint
+				}
+				b.Entries = append(b.Entries, entry)
 			}
 		}
 		if len(b.Entries) > 0 {

@@ -13,6 +13,9 @@ type Command struct {
 	Fingerprint uint64     // of the command's name and arguments
 }
 
+// fingerprintBytes is the size of a fingerprint.
+const fingerprintBytes = 8
+
 // EncodeIndex returns the index of a segment or of a chat in a tail. The commands are ordered by Last. All else in the index of a chat follows from its events.
 func EncodeIndex(commands []Command) []byte {
 	var w writer
@@ -32,7 +35,7 @@ func DecodeIndex(index []byte) ([]Command, error) {
 	last := uint64(0)
 	for len(r.rest) > 0 {
 		last = r.step(last)
-		fingerprint := r.take(8)
+		fingerprint := r.take(fingerprintBytes)
 		if r.wrong != "" {
 			return nil, &domain.InvalidError{Field: "index", Problem: "is damaged: " + r.wrong, Allowed: "the bytes of EncodeIndex"}
 		}

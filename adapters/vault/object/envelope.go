@@ -8,9 +8,14 @@ import (
 	"strings"
 )
 
-// Format is the format that this program writes, and the newest that it reads. The envelope is the same in all formats: the magic, the format, the length and
-// the sum stay where they are.
-const Format = 1
+// formatOf returns the format that this program writes for a kind of object, which is the newest that it reads. It reads all earlier ones. The envelope is the same
+// in all formats: the magic, the format, the kind, the length and the sum stay where they are.
+func formatOf(kind Kind) byte {
+	if kind == KindJournal {
+		return 2 // from which on entries have the fingerprints of commands
+	}
+	return 1
+}
 
 const magic = "ccvault\n"
 
@@ -47,7 +52,7 @@ func seal(kind Kind, name Name, body ...[]byte) []byte {
 	}
 	b := make([]byte, 0, length)
 	b = append(b, magic...)
-	b = append(b, Format, byte(kind))
+	b = append(b, formatOf(kind), byte(kind))
 	b = binary.BigEndian.AppendUint64(b, uint64(length))    //nolint:gosec // a length
 	b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // at most MaxObjectName
 	b = append(b, text...)
@@ -80,8 +85,8 @@ func unseal(kind Kind, name Name, data []byte) ([]byte, error) {
 	if sum := sha256.Sum256(data[:end]); !bytes.Equal(sum[:], data[end:]) {
 		return refuse(ErrDamaged, "its sum does not match")
 	}
-	if format := data[atFormat]; format > Format {
-		return refuse(ErrNewerFormat, "format %d, this program knows up to %d; upgrade it", format, Format)
+	if format, newest := data[atFormat], formatOf(Kind(data[atKind])); format > newest {
+		return refuse(ErrNewerFormat, "format %d, this program knows up to %d; upgrade it", format, newest)
 	}
 	nameEnd := atName + 2 + int(binary.BigEndian.Uint16(data[atName:]))
 	if data[atFormat] == 0 || nameEnd > end {

@@ -180,7 +180,7 @@ func drawJournal(t *rapid.T) *JournalObject {
 		for _, e := range drawEvents(t) {
 			chat := domain.ChatID(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "chat"))
 			last[chat] += domain.Seq(rapid.Uint64Range(1, 1<<40).Draw(t, "step"))
-			b.Entries = append(b.Entries, Entry{Appended: rapid.Uint64().Draw(t, "appended"), Chat: chat, Seq: last[chat], Event: e})
+			b.Entries = append(b.Entries, Entry{Appended: rapid.Uint64().Draw(t, "appended"), Chat: chat, Seq: last[chat], Event: e, Fingerprint: rapid.SampledFrom([]uint64{0, 0, 1, 1<<63 + 7}).Draw(t, "fingerprint")})
 		}
 		j.Blocks = append(j.Blocks, b)
 	}

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 
@@ -34,6 +35,7 @@ type Entry struct {
 	Chat     domain.ChatID
 	Seq      domain.Seq
 	Event
+	Fingerprint uint64 // of the command whose last event it is; 0 for none, or if that is unknown
 }
 
 // check returns why a journal object is none, "" if it is one.
@@ -110,6 +112,22 @@ func (w *writer) block(b Block) {
 		events[i] = e.Event
 	}
 	w.events(events, func(i int) domain.Seq { return b.Entries[i].Seq })
+	w.fingerprints(b.Entries)
+}
+
+// fingerprints appends those of the entries that have one: how many places the entry is after the one before, and the fingerprint.
+func (w *writer) fingerprints(entries []Entry) {
+	var some writer
+	n, before := 0, -1
+	for i, e := range entries {
+		if e.Fingerprint != 0 {
+			some.count(i - before)
+			some.b = binary.BigEndian.AppendUint64(some.b, e.Fingerprint)
+			n, before = n+1, i
+		}
+	}
+	w.count(n)
+	w.b = append(w.b, some.b...)
 }
 
 // DecodeJournal decodes a journal object. The events share memory.
@@ -131,7 +149,11 @@ func (c *Codec) DecodeJournal(name Name, data []byte) (*JournalObject, error) {
 	}
 	j.Flushed = r.number()
 	for range r.count() {
-		j.Blocks = append(j.Blocks, r.block())
+		b := r.block()
+		if data[atFormat] > 1 {
+			r.fingerprints(b.Entries)
+		}
+		j.Blocks = append(j.Blocks, b)
 	}
 	if problem := j.check(); r.wrong == "" && problem != "" {
 		r.fail("%s", problem)
@@ -170,6 +192,25 @@ func (r *reader) block() (b Block) {
 		b.Entries[i].Event = e
 	}
 	return b
+}
+
+// fingerprints reads those of the entries that have one.
+func (r *reader) fingerprints(entries []Entry) {
+	place := -1
+	for range r.count() {
+		step := r.number()
+		if step == 0 || step >= uint64(len(entries)-place) { //nolint:gosec // positive
+			r.fail("a fingerprint of entry %d after %d of %d", step, place, len(entries))
+			return
+		}
+		place += int(step) //nolint:gosec // checked
+		if raw := r.take(fingerprintBytes); raw != nil {
+			entries[place].Fingerprint = binary.BigEndian.Uint64(raw)
+		}
+		if entries[place].Fingerprint == 0 {
+			r.fail("entry %d has no fingerprint", place)
+		}
+	}
 }
 
 // CheckLink returns an error if a journal object does not follow another one: [ErrDamaged] if that has other bytes than those it followed, [ErrSwapped] if it

@@ -129,6 +129,9 @@ func (n Name) String() string {
 	return text
 }
 
+// Segments returns the prefix of the names of all segments of a partition. Those of one chat follow each other, and so do the generations of one segment.
+func Segments(log string, partition int) string { return fmt.Sprintf("%s/seg/%04d/", log, partition) }
+
 // Siblings returns the prefix of the names of all objects of the same kind, log, partition and chat.
 func (n Name) Siblings() string {
 	switch n.Kind {
@@ -137,7 +140,7 @@ func (n Name) Siblings() string {
 	case KindJournal:
 		return n.Log + "/journal/"
 	case KindSegment:
-		return fmt.Sprintf("%s/seg/%04d/%s/", n.Log, n.Partition, escape(string(n.Chat)))
+		return Segments(n.Log, n.Partition) + escape(string(n.Chat)) + "/"
 	case KindTail:
 		return fmt.Sprintf("%s/tails/%04d/", n.Log, n.Partition)
 	case KindErasures:

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -132,7 +136,7 @@ func TestObjects_OtherNames(t *testing.T) {
 func TestObjects_NewerFormat(t *testing.T) {
 	for kind, s := range samples(t) {
 		newer := bytes.Clone(s.data)
-		newer[atFormat] = Format + 1
+		newer[atFormat]++
 		newer = resealed(newer)
 		if _, err := s.decode(s.name, newer); !refused(err, ErrNewerFormat) {
 			t.Errorf("%s: %v, want %v", kind, err, ErrNewerFormat)
@@ -379,6 +383,36 @@ func TestCodec_Bound(t *testing.T) {
 	}
 	if _, err := openCodec(t).DecodeTail(tail.Name, data); err != nil {
 		t.Errorf("decode below the bound: %v", err)
+	}
+}
+
+// TestJournal_Format1 decodes a journal object of a program that knew no fingerprints. Stored bytes never change.
+func TestJournal_Format1(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "journal_format1.hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const id = "018c3c5e-7b1a-7000-8000-0123456789ab"
+	want := &JournalObject{Name: Journal("log", 3, 7), Flushed: 1_700_000_000_010, Before: Link{Name: "log/journal/6"}, Blocks: []Block{{Partition: 2, History: "h", Entries: []Entry{
+		{Appended: 1_700_000_000_000, Chat: "room", Seq: 5, Event: Event{ID: "e5", Ordinal: 3, JSON: []byte(`{"eventId":"e5","seq":5,"ordinal":3}`)}},
+		{Appended: 1_700_000_000_001, Chat: "hall", Seq: 1, Event: Event{ID: id, JSON: []byte(`{"eventId":"` + id + `","seq":1,"ordinal":0}`)}},
+	}}}}
+	c := openCodec(t)
+	if got, err := c.DecodeJournal(want.Name, data); err != nil || !equal(got, want) {
+		t.Errorf("%+v, error %v", got, err)
+	}
+	want.Blocks[0].Entries[1].Fingerprint = 1 << 63
+	now, err := c.EncodeJournal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now[atFormat] = 1 // a program of format 1 refuses it, and does not leave out what it cannot read
+	if _, err := c.DecodeJournal(want.Name, resealed(now)); !refused(err, ErrDamaged) {
+		t.Errorf("an object of format 2 is read as one of format 1: %v", err)
 	}
 }
 

@@ -38,6 +38,8 @@ type Vault struct {
 var (
 	_ ports.Vault        = (*Vault)(nil)
 	_ ports.VaultChecker = (*Vault)(nil)
+
+	_ ports.UnfinishedWrites = (*Vault)(nil)
 )
 
 // Close closes idle connections. Calls may go on and follow.

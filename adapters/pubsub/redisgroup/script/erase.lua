@@ -1,7 +1,10 @@
 -- Removes the entries of erased events from a stream, with all entries before them: groups behind them read from the log. It never deletes entries in
 -- the middle, because commits need them.
 --
--- KEYS  id of the log, stream, the partition's groups
+-- Redis keeps the bytes of a removed entry until all entries of its node are gone, about 100. So the entries that are left are written into a new stream, unless
+-- they are many, or consumer groups of other programs read the stream: then the bytes go when the stream is trimmed further.
+--
+-- KEYS  id of the log, stream, the partition's groups, a key for the new stream
 -- ARGV  log id, prefix of a group's key, '1' if other programs add entries to the stream, id below which the search continues or '', maximum number of
 --       entries to search, chat, seqs of the erased events in ascending order
 -- Reply {0} if the stream has none of them; {1, entries removed}; {2, id} if the search is to continue below that id; {3} if they wait, because a group
@@ -9,7 +12,8 @@
 --
 -- The search begins with the newest entry, because most erased events are either new or have left the stream.
 
-local id, stream, groups = KEYS[1], KEYS[2], KEYS[3]
+local MOST = 500 -- entries that are written anew: about a millisecond
+local id, stream, groups, copy = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local log_id, prefix, shared, below, most, chat, first = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 if redis.call('GET', id) ~= log_id then return {-1} end
 
@@ -58,5 +62,19 @@ local removed = redis.call('XTRIM', stream, 'MINID', ms .. '-' .. string.format(
 for _, name in ipairs(behind) do
   redis.call('HSET', prefix .. name, 'walk', '0', 'position', last)
   redis.call('HINCRBY', prefix .. name, 'revision', '1')
+end
+
+local left = redis.call('XLEN', stream)
+if left > 0 and left <= MOST and #redis.call('XINFO', 'GROUPS', stream) == 0 then
+  local state, about = {}, redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #about, 2 do state[about[i]] = about[i + 1] end
+  redis.call('DEL', copy)
+  for i, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do
+    redis.call('XADD', copy, entry[1], unpack(entry[2]))
+    if i == 1 then redis.call('EXPIRE', copy, 60) end -- a call without the rights to the end leaves nothing behind
+  end
+  redis.call('PERSIST', copy) -- before it becomes the stream
+  redis.call('XSETID', copy, state['last-generated-id'], 'ENTRIESADDED', state['entries-added'], 'MAXDELETEDID', state['max-deleted-entry-id'])
+  redis.call('RENAME', copy, stream)
 end
 return {1, removed}

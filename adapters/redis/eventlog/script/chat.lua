@@ -11,6 +11,7 @@ end
 -- The types of compact entries by their letters, see docs/wire.md.
 local TYPES = {
   n = 'message:new', t = 'message:new', e = 'message:edit', d = 'message:delete', x = 'message:reaction', r = 'read:receipt', c = 'chat:update',
+  z = 'message:erased',
 }
 
 -- in_thread reports whether the JSON of a message:new says that the message is in a thread alone. threadId and the fields after it, which have no braces,

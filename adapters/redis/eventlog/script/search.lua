@@ -252,7 +252,7 @@ local function events_of_user()
       placed(seq, entry)
       if wrong then return true end
       local _, subject, other = ids_of(entry) -- of which one or both are users
-      if reads and not (subject == id and find('nrct', letter, 1, true) or other == id and find('edxc', letter, 1, true)) then return end
+      if reads and not (subject == id and find('nrct', letter, 1, true) or other == id and find('edxcz', letter, 1, true)) then return end
       take(seq, entry)
       return count == limit
     end

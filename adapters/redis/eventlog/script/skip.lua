@@ -29,7 +29,7 @@ local function named(entry, field, id)
 end
 
 -- LETTERS holds, by kind, the letters of compact entries whose subject is the entity.
-local LETTERS = {m = '[ed]', x = 'x', r = '[rn]', v = 'r', u = 'c'}
+local LETTERS = {m = '[edz]', x = 'x', r = '[rn]', v = 'r', u = 'c'}
 
 -- moves reports whether an entry is one that moved an entity. It may miss some, and never takes another entry for one. Only an entry with a link of the kind
 -- counts, and the chat is the only entity of its kind.

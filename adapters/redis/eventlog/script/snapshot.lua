@@ -23,7 +23,7 @@ local function erased_after(base, field, version)
   local last = tonumber(string.match(redis.call('HGET', base .. ':x', field) or '0', '^%d+'))
   if last <= version then return false end
   local entry = redis.call('LINDEX', base .. ':' .. math.floor((last - 1) / 1024), (last - 1) % 1024) or ''
-  return string.find(entry, '^[^{]*{"eventId":".-","type":"message:erased",') ~= nil
+  return (string.find(entry, '^[^{]*{\2z') or string.find(entry, '^[^{]*{"eventId":".-","type":"message:erased",')) ~= nil
 end
 
 local base = string.sub(KEYS[1], 1, -3) .. chat

@@ -1,0 +1,275 @@
+package chatcore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/vault/erase"
+	"chatcore/adapters/vault/file"
+	"chatcore/adapters/vault/object"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
+)
+
+// dumpHas reports whether the dump that a server writes to its disk has a text.
+func dumpHas(t *testing.T, server *redistest.Server, client *goredis.Client, text string) bool {
+	t.Helper()
+	if err := errors.Join(client.ConfigSet(t.Context(), "rdbcompression", "no").Err(), client.Save(t.Context()).Err()); err != nil {
+		t.Fatal(err)
+	}
+	dump, err := os.ReadFile(filepath.Join(server.Dir, "dump.rdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Contains(dump, []byte(text))
+}
+
+// filesWith returns the first folders of the files below a directory that have a text in their bytes, or in a zstd frame that begins at any of them.
+func filesWith(t *testing.T, directory, text string) (folders []string) {
+	t.Helper()
+	err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path) //nolint:gosec // of the test
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // a process has deleted it
+			}
+			return err
+		}
+		if hasText(t, data, text) {
+			name, _ := filepath.Rel(directory, path)
+			parts := strings.Split(filepath.ToSlash(name), "/")
+			folders = append(folders, parts[min(1, len(parts)-2)])
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders)
+}
+
+func hasText(t *testing.T, data []byte, text string) bool {
+	t.Helper()
+	if bytes.Contains(data, []byte(text)) {
+		return true
+	}
+	magic := []byte{0x28, 0xb5, 0x2f, 0xfd}
+	for at := bytes.Index(data, magic); at >= 0; {
+		frame, err := zstd.NewReader(bytes.NewReader(data[at:]), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, _ := io.ReadAll(frame) // up to the end of the frame: what follows may be none
+		frame.Close()
+		if bytes.Contains(plain, []byte(text)) {
+			return true
+		}
+		next := bytes.Index(data[at+1:], magic)
+		if next < 0 {
+			return false
+		}
+		at += 1 + next
+	}
+	return false
+}
+
+// TestErase_LeavesNoByte plants a text in messages, edits, reasons, attachments, snapshots, dead letters and cached previews, archives all, and erases the user. Neither a
+// dump of Redis nor any file of the vault has the text once the times have passed for which the vault keeps objects. A title is not erased: the report says so.
+func TestErase_LeavesNoByte(t *testing.T) {
+	const secret, title = "hunted-4c1f", "titled-4c1f"
+	server := redistest.Start(t, redistest.NewClock(t).Arg())
+	client, directory, ctx := server.Client(t), t.TempDir(), t.Context()
+	vault, err := file.Open(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := quick(chatcore.Config{
+		Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}, Vault: chatcore.VaultConfig{Store: vault, Flush: 100 * time.Millisecond},
+	})
+	core := opened(t)(chatcore.New(ctx, config))
+	if err := errors.Join(core.SubscribeBuiltins(), core.Subscribe("fails", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+		if d.Event.Sender == "eve" {
+			return chatcore.Permanent(errors.New("broken"))
+		}
+		return nil
+	}))); err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, core)
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: title, Members: []domain.UserID{"ben", "eve"}}))
+	messages := plantText(t, core, secret)
+	if err := core.Vault().Backup(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	wait.Until(t, "the text is everywhere", func() bool {
+		return cached(t, core, client, secret, messages) && slices.Equal(filesWith(t, directory, secret), []string{"journal", "seg", "tails"})
+	})
+	if !dumpHas(t, server, client, secret) {
+		t.Fatal("the dump of Redis does not have the text before it is erased")
+	}
+	crashed := filepath.Join(directory, ".unfinished", "crashed")
+	if err := os.WriteFile(crashed, []byte("an object with "+secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	if erased, err := core.Erasures.EraseUser(ctx, app.EraseUser{User: "eve", Actor: "ops"}, nil); err != nil || erased.Erased != len(messages) {
+		t.Fatalf("%+v, error %v", erased, err)
+	}
+	wait.Until(t, "Redis loses the text", func() bool { return !dumpHas(t, server, client, secret) })
+	if !dumpHas(t, server, client, title) {
+		t.Error("the title is gone from Redis: the report need not name it any more")
+	}
+	verifyPlaces(t, core, messages[:3], map[string]ports.ErasureStatus{
+		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
+		chatcore.PlaceCaches: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasurePending, erase.PlaceForks: ports.ErasureDone,
+		erase.PlaceJournals: ports.ErasurePending, erase.PlaceTails: ports.ErasurePending, erase.PlaceUnfinished: ports.ErasurePending,
+		chatcore.PlaceRedisFiles: ports.ErasureUnreachable, chatcore.PlaceChat: ports.ErasureUnreachable,
+	})
+	stop()
+
+	const later = 16 * 24 * time.Hour
+	next := core
+	for _, shift := range []time.Duration{later / 2, later} { // a full tail that is older than the time for which journals are kept, but later than the erasure
+		server.ShiftClock(t, shift)
+		next = opened(t)(chatcore.New(ctx, config))
+		if err := next.SubscribeBuiltins(); err != nil {
+			t.Fatal(err)
+		}
+		stop = start(t, next)
+		if err := next.Vault().Backup(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		if shift < later {
+			stop()
+		}
+	}
+	wait.Until(t, "journals and tails expire", func() bool { return slices.Equal(filesWith(t, directory, secret), []string{".unfinished", "seg"}) })
+	now := time.Now().Add(later)
+	eraser := newEraser(t, core.LogID(), vault, func() time.Time { return now })
+	for range 2 { // finds earlier generations, and removes them when their grace has ended
+		for partition := range 2 {
+			if err := eraser.Collect(ctx, partition); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(2 * time.Hour)
+	}
+	if err := os.Chtimes(crashed, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	verifyPlaces(t, next, messages, map[string]ports.ErasureStatus{
+		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
+		chatcore.PlaceCaches: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasureDone, erase.PlaceForks: ports.ErasureDone,
+		erase.PlaceJournals: ports.ErasureDone, erase.PlaceTails: ports.ErasureDone, erase.PlaceUnfinished: ports.ErasureDone,
+		chatcore.PlaceRedisFiles: ports.ErasureUnreachable, chatcore.PlaceChat: ports.ErasureUnreachable,
+	})
+	if left := filesWith(t, directory, secret); len(left) > 0 {
+		t.Errorf("the vault has the text in %v", left)
+	}
+	if dumpHas(t, server, client, secret) {
+		t.Error("Redis has the text again")
+	}
+	if left := filesWith(t, directory, title); !slices.Contains(left, "seg") {
+		t.Errorf("the vault has the title in %v: the report need not name it any more", left)
+	}
+}
+
+// plantText writes a text to everything that an erasure of the user eve removes, and fills a segment. It returns the messages.
+func plantText(t *testing.T, core *chatcore.Core, secret string) []domain.MessageID {
+	t.Helper()
+	ctx := t.Context()
+	send := func(m domain.MessageID, thread domain.MessageID) {
+		t.Helper()
+		must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{
+			Chat: "c", Actor: "eve", MessageID: m, Thread: thread, Content: "sent " + secret, ClientMeta: `{"` + secret + `":1}`,
+			Attachments: []domain.Attachment{{Name: secret, URL: "https://example.org/" + secret}},
+		}))
+	}
+	send("early", "")
+	for i := range 260 { // a snapshot
+		must[app.Done](t)(core.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "eve", MessageID: "early", Content: fmt.Sprint(secret, i)}))
+	}
+	send("deleted", "")
+	must[app.Done](t)(core.Chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "eve", MessageID: "deleted", Reason: "because " + secret}))
+	send("reply", "early")
+	speak(t, core, "c", 1000)
+	send("late", "")
+	return []domain.MessageID{"early", "deleted", "reply", "late"} // the last one is in no sealed segment
+}
+
+// cached reads the messages, and reports whether caches, a snapshot and a dead letter of each message are in Redis.
+func cached(t *testing.T, core *chatcore.Core, client *goredis.Client, secret string, messages []domain.MessageID) bool {
+	t.Helper()
+	letters := 0
+	for _, err := range core.Groups().DeadLetters(t.Context(), "fails") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters++
+	}
+	for _, m := range messages {
+		must[app.MessageView](t)(core.Queries.Message(t.Context(), "c", m))
+	}
+	keys := keysWith(t, client, secret)
+	return letters == len(messages) && slices.Contains(keys, "message:late") && slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, ":c:s") })
+}
+
+func newEraser(t *testing.T, log string, vault ports.Vault, now func() time.Time) *erase.Eraser {
+	t.Helper()
+	codec, err := object.NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyspace.New("", 2, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return erase.New(erase.Config{Vault: vault, Codec: codec, Log: log, Partition: keys.Partition, Now: now})
+}
+
+// verifyPlaces waits until the report of each message is the wanted one.
+func verifyPlaces(t *testing.T, core *chatcore.Core, messages []domain.MessageID, want map[string]ports.ErasureStatus) {
+	t.Helper()
+	for _, m := range messages {
+		var last string
+		wait.Until(t, "the report of "+string(m), func() bool {
+			places, err := core.VerifyErasure(t.Context(), "c", m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrong := len(places) != len(want)
+			report := ""
+			for _, p := range places {
+				report += fmt.Sprintf("%s: %v %s\n", p.Place, p.Status, p.Detail)
+				wrong = wrong || want[p.Place] != p.Status
+			}
+			if report != last {
+				t.Logf("message %s:\n%s", m, report)
+			}
+			last = report
+			return !wrong
+		})
+	}
+}
