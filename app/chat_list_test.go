@@ -36,7 +36,7 @@ func newListing(t *testing.T) *listing {
 	entities := entity.NewLoader(log, log, 1<<20)
 	l := &listing{t: t, log: log, seen: map[domain.ChatID]domain.Seq{}}
 	l.chats = app.NewChats(log, entities, silent{}, log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
-	views := projection.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView()}
+	views := projection.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView(), Preview: 4}
 	l.plain, l.cached = app.NewQueries(log, entity.NewLoader(log, nil, 0), views), app.NewQueries(log, entities, views)
 	day := func(prefix string) cache.Config {
 		return cache.Config{Prefix: prefix, TTL: 24 * time.Hour}
