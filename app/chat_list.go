@@ -21,9 +21,10 @@ type ListedChat struct {
 	LastAt   time.Time      // when the last message was sent, or the user joined if there is none, or the join is later
 	Last     *MessageView   // the last message, also a deleted one; nil if there is none. A page of a filter has it only with ChatFilter.Messages
 
+	Preview ports.LastPreview // the last message as lists show it; zero if there is none. Preview.Preview is empty if no text is kept
+
 	// The fields below are those of pages.
-	Preview    ports.LastPreview // the last message as it is shown in a list; zero if there is none. Preview.Preview is empty if no text is kept
-	Mentions   int               // unread messages of the main timeline that mention the user: see [UnreadMentions]
+	Mentions   int // unread messages of the main timeline that mention the user: see [UnreadMentions]
 	Metadata   map[string]domain.JSON
 	Kind       domain.ChatKind
 	Peer       domain.UserID // the other participant of a direct chat
@@ -117,7 +118,7 @@ func (q *Queries) chatList(ctx context.Context, user domain.UserID, memberships 
 			}
 		}
 		if last != nil {
-			list[i].Last, list[i].LastAt = last, later(domain.Instant(last.SentAt), list[i].JoinedAt)
+			list[i].Last, list[i].Preview, list[i].LastAt = last, q.models.PreviewOf(last.Message), later(domain.Instant(last.SentAt), list[i].JoinedAt)
 		}
 	})
 	if err != nil {

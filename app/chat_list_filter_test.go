@@ -74,7 +74,7 @@ func TestFilteredChatList(t *testing.T) {
 	}
 	list, err := l.plain.FilteredChatList(ctx, "ann", app.ChatFilter{Favourite: true}, domain.Page{})
 	l.did(nil, err)
-	if c := list.Items[0]; !c.Favourite || c.Hidden || c.Notify != domain.NotifyMentions || !c.MutedUntil.Equal(until) || c.Kind != domain.Group || c.Preview.Preview != "hä" {
+	if c := list.Items[0]; !c.Favourite || c.Hidden || c.Notify != domain.NotifyMentions || !c.MutedUntil.Equal(until) || c.Kind != domain.Group || c.Preview.Preview != "häu" {
 		t.Errorf("a favourite is %+v", c)
 	}
 	list, err = l.plain.FilteredChatList(ctx, "ann", app.ChatFilter{Kinds: []domain.ChatKind{domain.Direct}}, domain.Page{})

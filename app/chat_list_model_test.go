@@ -21,8 +21,8 @@ import (
 	"chatcore/ports"
 )
 
-// modelPreview is the most bytes of a preview in the lists of the model.
-const modelPreview = 8
+// listedBytes is the most bytes of a preview in the lists of the model.
+const listedBytes = 8
 
 // listModel is chats as lists of events: each list is counted from the beginning.
 type listModel struct {
@@ -46,7 +46,7 @@ func newListModel(t *rapid.T) *listModel {
 	entities := entity.NewLoader(m.log, m.log, 1<<20)
 	m.chats = app.NewChats(m.log, entities, silent{}, m.log.Typing(), m.clock, ids{}, nil, app.Policy{}, nil)
 	views := projection.Views{
-		Log: m.log.ID(), Chats: memory.NewUserView(), Favourites: memory.NewUserView(), Hidden: memory.NewUserView(), Preview: modelPreview,
+		Log: m.log.ID(), Chats: memory.NewUserView(), Favourites: memory.NewUserView(), Hidden: memory.NewUserView(), Preview: listedBytes,
 	}
 	plain := entity.NewLoader(m.log, nil, 0)
 	m.queries = []*app.Queries{app.NewQueries(m.log, entities, views), app.NewQueries(m.log, plain, views)}
@@ -131,30 +131,30 @@ func (m *listModel) deliver(chat domain.ChatID, from domain.Seq) {
 	}
 }
 
-// modelChat is a chat as a plain fold of its events shows it to a user.
-type modelChat struct {
+// listedChat is a chat as a plain fold of its events shows it to a user.
+type listedChat struct {
 	app.ListedChat
 	since, read domain.Seq
 	creator     domain.UserID
 	hiding      domain.Hiding
 	hiddenSeq   domain.Seq
-	messages    map[domain.MessageID]*modelMessage
-	last        *modelMessage
+	messages    map[domain.MessageID]*listedMessage
+	last        *listedMessage
 }
 
-type modelMessage struct {
+type listedMessage struct {
 	ports.LastPreview
 	users  []domain.UserID
 	thread bool // in a thread alone
 }
 
 // fold folds the events of a chat for a user.
-func (m *listModel) fold(chat domain.ChatID, user domain.UserID) modelChat {
+func (m *listModel) fold(chat domain.ChatID, user domain.UserID) listedChat {
 	page, err := m.log.Read(m.t.Context(), chat, ports.Range{Limit: ports.MaxPage})
 	if err != nil || page.Head > domain.Seq(len(page.Records)) { //nolint:gosec // small
 		m.t.Fatalf("%d of %d events, error %v", len(page.Records), page.Head, err)
 	}
-	c := modelChat{ListedChat: app.ListedChat{ID: chat}, messages: map[domain.MessageID]*modelMessage{}}
+	c := listedChat{ListedChat: app.ListedChat{ID: chat}, messages: map[domain.MessageID]*listedMessage{}}
 	for _, r := range page.Records {
 		switch e := r.Event.(type) {
 		case domain.ChatUpdate:
@@ -183,7 +183,7 @@ func (m *listModel) fold(chat domain.ChatID, user domain.UserID) modelChat {
 	return c
 }
 
-func (c *modelChat) change(seq domain.Seq, e domain.ChatUpdate, user domain.UserID) {
+func (c *listedChat) change(seq domain.Seq, e domain.ChatUpdate, user domain.UserID) {
 	joins := e.Change == domain.MemberAdded && e.User == user || e.Change == domain.Created && e.Actor == user
 	switch {
 	case joins:
@@ -208,7 +208,7 @@ func (c *modelChat) change(seq domain.Seq, e domain.ChatUpdate, user domain.User
 	}
 }
 
-func (c *modelChat) set(e domain.ChatSettings, user domain.UserID) {
+func (c *listedChat) set(e domain.ChatSettings, user domain.UserID) {
 	if e.User != user {
 		return
 	}
@@ -223,8 +223,8 @@ func (c *modelChat) set(e domain.ChatSettings, user domain.UserID) {
 	}
 }
 
-func (c *modelChat) send(seq domain.Seq, e domain.MessageNew, user domain.UserID) {
-	sent := &modelMessage{users: e.Mentions, thread: e.Thread != "" && !e.InChat, LastPreview: ports.LastPreview{
+func (c *listedChat) send(seq domain.Seq, e domain.MessageNew, user domain.UserID) {
+	sent := &listedMessage{users: e.Mentions, thread: e.Thread != "" && !e.InChat, LastPreview: ports.LastPreview{
 		Message: e.Message, Seq: seq, Sender: e.Sender, At: e.At, Preview: begin(string(e.Content)), Attachments: len(e.Attachments),
 	}}
 	c.messages[e.Message] = sent
@@ -238,7 +238,7 @@ func (c *modelChat) send(seq domain.Seq, e domain.MessageNew, user domain.UserID
 }
 
 // sum sets what follows from the messages.
-func (c *modelChat) sum(user domain.UserID) {
+func (c *listedChat) sum(user domain.UserID) {
 	base := max(c.since, c.read)
 	for _, sent := range c.messages {
 		if sent.thread || sent.Deleted || sent.Seq <= base {
@@ -261,7 +261,7 @@ func (c *modelChat) sum(user domain.UserID) {
 }
 
 func begin(text string) string {
-	for len(text) > modelPreview || !strings.HasPrefix(text, strings.ToValidUTF8(text, "")) {
+	for len(text) > listedBytes || text != strings.ToValidUTF8(text, "") {
 		text = text[:len(text)-1]
 	}
 	return text

@@ -19,10 +19,10 @@ type Stores struct {
 
 	Favourites UserView // the favourites of each user, with the number 1
 	Hidden     UserView // the chats that each user has hidden, with the last seq of the chat at that time, or [HiddenAlways]
-	Values    KeyValues
-	Counters  Counters
-	Sets      Sets
-	FeedState FeedState // tickets and cursors of feeds
+	Values     KeyValues
+	Counters   Counters
+	Sets       Sets
+	FeedState  FeedState // tickets and cursors of feeds
 
 	WebhookAttempts WebhookAttempts // the last requests to the endpoints of webhooks
 }

@@ -133,7 +133,6 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 	return replyOf(chat, reply, err)
 }
 
-
 // replyOf returns a script's reply about a chat, or the error that the reply reports.
 func replyOf(chat domain.ChatID, reply []any, err error) ([]any, error) {
 	var refused goredis.Error

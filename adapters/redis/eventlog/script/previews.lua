@@ -16,9 +16,9 @@ for i = 2, #ARGV, 5 do
   local index = prefix .. ARGV[i] .. ':x'
   local known = redis.pcall('HMGET', index, ' ', packed(ARGV[i + 3]))
   if not known.err and known[1] and known[2] then
-    local _, _, _, last = parse_head(known[1])
+    local _, messages, _, last = parse_head(known[1])
     local there = string.match(known[2], '^%d+')
-    if (not last or last == 0 or last == tonumber(ARGV[i + 1])) and there == ARGV[i + 2] then
+    if messages and messages > 0 and (not last or last == 0 or last == tonumber(ARGV[i + 1])) and there == ARGV[i + 2] then
       written[#written + 1], written[#written + 2] = ARGV[i], ARGV[i + 4]
     end
   end
