@@ -12,6 +12,7 @@ import (
 
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 	v1 "chatcore/gen/chatcore/v1"
 )
 
