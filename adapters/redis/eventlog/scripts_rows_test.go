@@ -28,6 +28,7 @@ func TestScript_Previews(t *testing.T) {
 		{Name: "a message with a UUID", Setup: "SET p:id L; HSET p:c:x · 9:2:0:5 " + uuid + " 7", Keys: keys, Args: "L c 5 7 " + uuid + " e", Reply: "[0]"},
 		{Name: "a view of another type", Setup: chat + "SET p:previews x", Keys: keys, Args: "L c 5 7 m e", Reply: "[1]", After: "HGETALL p:previews = {c:e}"},
 		{Name: "no right", Setup: chat, Keys: keys, Args: "L c 5 7 m e", Without: "hset", Reply: rig.NoRight},
+		{Name: "no right to read", Setup: chat, Keys: keys, Args: "L c 5 7 m e", Without: "hmget", Reply: rig.NoRight},
 	})
 }
 

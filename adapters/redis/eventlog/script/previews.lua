@@ -15,7 +15,8 @@ local written = {}
 for i = 2, #ARGV, 5 do
   local index = prefix .. ARGV[i] .. ':x'
   local known = redis.pcall('HMGET', index, ' ', packed(ARGV[i + 3]))
-  if not known.err and known[1] and known[2] then
+  if known.err and not string.find(known.err, 'WRONGTYPE', 1, true) then return known end
+  if known[1] and known[2] then
     local _, messages, _, last = parse_head(known[1])
     local there = string.match(known[2], '^%d+')
     if messages and messages > 0 and (not last or last == 0 or last == tonumber(ARGV[i + 1])) and there == ARGV[i + 2] then
