@@ -40,10 +40,10 @@ type ChatFilter struct {
 // check returns an error if the filter is not valid.
 func (f ChatFilter) check() error {
 	if len(f.Metadata) > MaxListedKeys {
-		return &domain.InvalidError{Field: "metadata", Problem: fmt.Sprintf("has %d keys", len(f.Metadata)), Allowed: fmt.Sprintf("at most %d", MaxListedKeys)}
+		return &domain.InvalidError{Field: "metadataKeys", Problem: fmt.Sprintf("has %d keys", len(f.Metadata)), Allowed: fmt.Sprintf("at most %d", MaxListedKeys)}
 	}
 	for _, key := range f.Metadata {
-		if err := domain.CheckMetadataKey(key); err != nil {
+		if err := domain.CheckMetadataKey("metadataKeys", key); err != nil {
 			return err
 		}
 	}
