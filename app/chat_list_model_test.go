@@ -35,7 +35,7 @@ type listModel struct {
 	ids      []domain.ChatID
 	users    []domain.UserID
 	handled  map[domain.ChatID]domain.Seq
-	messages int
+	sends    []domain.Send
 }
 
 func newListModel(t *rapid.T) *listModel {
@@ -69,34 +69,33 @@ func (m *listModel) step() {
 	ctx, t := m.t.Context(), m.t
 	chat := rapid.SampledFrom(m.ids).Draw(t, "chat")
 	by := rapid.SampledFrom(m.users).Draw(t, "by")
-	message := domain.MessageID(fmt.Sprint("m", rapid.IntRange(max(m.messages-3, 0), m.messages).Draw(t, "message")))
+	id, of := domain.MessageID(fmt.Sprint("m", len(m.sends))), domain.Send{Chat: chat, Actor: by, MessageID: "none"}
+	if len(m.sends) > 0 {
+		of = m.sends[rapid.IntRange(max(len(m.sends)-5, 0), len(m.sends)-1).Draw(t, "message")]
+	}
 	content := strings.Repeat("aö", rapid.IntRange(1, 5).Draw(t, "content"))
 	named := rapid.SliceOfNDistinct(rapid.SampledFrom(m.users), 0, 2, rapid.ID).Draw(t, "mentions")
 	switch what := rapid.SampledFrom([]string{"send", "send", "reply", "edit", "delete", "erase", "pin", "react", "read", "favourite", "hide", "notify", "leave", "add", "archive"}).Draw(t, "what"); what {
 	case "send":
-		m.messages++
-		send := domain.Send{Chat: chat, Actor: by, MessageID: domain.MessageID(fmt.Sprint("m", m.messages)), Content: content, Mentions: named}
+		send := domain.Send{Chat: chat, Actor: by, MessageID: id, Content: content, Mentions: named}
 		if rapid.Bool().Draw(t, "attached") {
 			send.Attachments = []domain.Attachment{{Name: "n", URL: "u"}}
 		}
-		m.done(m.chats.Send(ctx, send))
+		m.send(send)
 	case "reply":
-		m.messages++
-		m.done(m.chats.Send(ctx, domain.Send{
-			Chat: chat, Actor: by, MessageID: domain.MessageID(fmt.Sprint("m", m.messages)), Content: content, Thread: message, InChat: rapid.Bool().Draw(t, "in chat"),
-		}))
+		m.send(domain.Send{Chat: of.Chat, Actor: by, MessageID: id, Content: content, Thread: of.MessageID, InChat: rapid.Bool().Draw(t, "in chat")})
 	case "edit":
-		m.done(m.chats.Edit(ctx, domain.Edit{Chat: chat, Actor: by, MessageID: message, Content: content, Mentions: named}))
+		m.done(m.chats.Edit(ctx, domain.Edit{Chat: of.Chat, Actor: of.Actor, MessageID: of.MessageID, Content: content, Mentions: named}))
 	case "delete":
-		m.done(m.chats.Delete(ctx, domain.Delete{Chat: chat, Actor: by, MessageID: message}))
+		m.done(m.chats.Delete(ctx, domain.Delete{Chat: of.Chat, Actor: of.Actor, MessageID: of.MessageID}))
 	case "erase":
-		m.done(m.chats.Erase(ctx, domain.Erase{Chat: chat, Actor: by, MessageID: message}))
+		m.done(m.chats.Erase(ctx, domain.Erase{Chat: of.Chat, Actor: of.Actor, MessageID: of.MessageID}))
 	case "pin":
-		m.done(m.chats.Pin(ctx, domain.Pin{Chat: chat, Actor: by, MessageID: message}))
+		m.done(m.chats.Pin(ctx, domain.Pin{Chat: of.Chat, Actor: "own", MessageID: of.MessageID}))
 	case "react":
-		m.done(m.chats.React(ctx, domain.React{Chat: chat, Actor: by, MessageID: message, Emoji: "👍"}))
+		m.done(m.chats.React(ctx, domain.React{Chat: of.Chat, Actor: by, MessageID: of.MessageID, Emoji: "👍"}))
 	case "read":
-		m.done(m.chats.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: by, MessageID: message, AwaitRecorded: true}))
+		m.done(m.chats.MarkRead(ctx, domain.MarkRead{Chat: of.Chat, Actor: by, MessageID: of.MessageID, AwaitRecorded: true}))
 	case "favourite", "hide", "notify":
 		change := domain.SettingsChange{Notify: new(domain.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "level")))} //nolint:gosec // small
 		if what == "favourite" {
@@ -111,6 +110,14 @@ func (m *listModel) step() {
 		m.done(m.chats.Add(ctx, domain.Add{Chat: chat, Actor: "own", User: by}))
 	case "archive":
 		m.done(m.chats.Archive(ctx, domain.Archive{Chat: chat, Actor: "own"}))
+	}
+}
+
+func (m *listModel) send(send domain.Send) {
+	m.t.Helper()
+	_, err := m.chats.Send(m.t.Context(), send)
+	if m.done(nil, err); err == nil {
+		m.sends = append(m.sends, send)
 	}
 }
 
@@ -295,6 +302,20 @@ func (m *listModel) check() {
 	}
 }
 
+// checkItems compares what lists say of the chats that they have, while the built-in group is behind.
+func (m *listModel) checkItems() {
+	m.t.Helper()
+	for i, q := range m.queries {
+		for _, user := range m.users {
+			for _, c := range slices.Concat(m.pages(q, user, app.ChatFilter{}, 10), m.pages(q, user, app.ChatFilter{Hidden: true}, 10)) {
+				if want := m.fold(c.ID, user).ListedChat; !reflect.DeepEqual(c, want) {
+					m.t.Fatalf("the list of %s, queries %d, has\n%+v, want\n%+v", user, i, c, want)
+				}
+			}
+		}
+	}
+}
+
 // pages returns all pages of a list.
 func (m *listModel) pages(q *app.Queries, user domain.UserID, filter app.ChatFilter, limit int) (all []app.ListedChat) {
 	for page := (domain.Page{Limit: limit}); ; {
@@ -341,6 +362,7 @@ func TestChatList_Model(t *testing.T) {
 				}
 				m.check()
 			}
+			m.checkItems()
 		}
 		for _, chat := range m.ids {
 			m.deliver(chat, m.handled[chat]+1)

@@ -76,7 +76,7 @@ func (q *Queries) setJoinTimes(ctx context.Context, user domain.UserID, order []
 		return err
 	}
 	for i, place := range unknown {
-		set(place, loads[i].Entities) // not if the user has left or joined again meanwhile: the row tells
+		set(place, loads[i].Entities) // not if the user has left or joined again meanwhile: the row has it
 	}
 	return nil
 }

@@ -62,9 +62,9 @@ const filteredRows = 4
 // FilteredChatList returns a page of the chats that a user is in and that a filter selects: the chat with the latest message of the main timeline first. A chat
 // without messages, or with a later join of the user, has the time of the join. Chats of the same time are ordered by their ids.
 //
-// The set of chats, favourites, hidden chats and the page of each chat are as far as the built-in subscribers have come, a moment behind the log. What the items
-// say is as of now, and the items of a page are ordered by it. A chat that the user has left is not listed, so a page may have fewer items than its limit. No
-// chat is on two pages unless it was hidden or left in between. A chat that gets a message meanwhile moves to the first page, and may be missing from a later one.
+// The set of chats, favourites, hidden chats and the page of each chat are as far as the built-in subscribers have come, a moment behind the log. The
+// items are as of now, and those of a page are ordered by their present times. A chat that the user has left is not listed, so a page may have fewer items than its
+// limit. No chat is on two pages. A chat that gets a message meanwhile moves to the first page, and may be missing from a later one.
 //
 // A page takes three round trips: the user's chats, about 60 bytes each; when they had their last messages, 24 bytes each; and the rows, about 600 bytes each
 // (of a log that is a [ports.ChatView]; a custom log takes more). Further ones follow for last messages that the view has not got yet, for joins after the last
