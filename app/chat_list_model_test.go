@@ -75,7 +75,7 @@ func (m *listModel) step() {
 	}
 	content := strings.Repeat("aö", rapid.IntRange(1, 5).Draw(t, "content"))
 	named := rapid.SliceOfNDistinct(rapid.SampledFrom(m.users), 0, 2, rapid.ID).Draw(t, "mentions")
-	switch what := rapid.SampledFrom([]string{"send", "send", "reply", "edit", "delete", "erase", "pin", "react", "read", "favourite", "hide", "notify", "leave", "add", "archive"}).Draw(t, "what"); what {
+	switch rapid.SampledFrom([]string{"send", "send", "reply", "edit", "delete", "erase", "pin", "react", "read", "favourite", "hide", "notify", "leave", "add", "archive"}).Draw(t, "what") {
 	case "send":
 		send := domain.Send{Chat: chat, Actor: by, MessageID: id, Content: content, Mentions: named}
 		if rapid.Bool().Draw(t, "attached") {
@@ -96,14 +96,12 @@ func (m *listModel) step() {
 		m.done(m.chats.React(ctx, domain.React{Chat: of.Chat, Actor: by, MessageID: of.MessageID, Emoji: "👍"}))
 	case "read":
 		m.done(m.chats.MarkRead(ctx, domain.MarkRead{Chat: of.Chat, Actor: by, MessageID: of.MessageID, AwaitRecorded: true}))
-	case "favourite", "hide", "notify":
-		change := domain.SettingsChange{Notify: new(domain.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "level")))} //nolint:gosec // small
-		if what == "favourite" {
-			change = domain.SettingsChange{Favourite: new(rapid.Bool().Draw(t, "favourite"))}
-		} else if what == "hide" {
-			change = domain.SettingsChange{Hidden: new(domain.Hiding(rapid.IntRange(0, 2).Draw(t, "hiding")))} //nolint:gosec // small
-		}
-		m.done(m.chats.SetSettings(ctx, domain.SetSettings{Chat: chat, Actor: by, Settings: change}))
+	case "favourite":
+		m.set(chat, by, domain.SettingsChange{Favourite: new(rapid.Bool().Draw(t, "favourite"))})
+	case "hide":
+		m.set(chat, by, domain.SettingsChange{Hidden: new(domain.Hiding(rapid.IntRange(0, 2).Draw(t, "hiding")))}) //nolint:gosec // small
+	case "notify":
+		m.set(chat, by, domain.SettingsChange{Notify: new(domain.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "level")))}) //nolint:gosec // small
 	case "leave":
 		m.done(m.chats.Leave(ctx, domain.Leave{Chat: chat, Actor: by}))
 	case "add":
@@ -111,6 +109,11 @@ func (m *listModel) step() {
 	case "archive":
 		m.done(m.chats.Archive(ctx, domain.Archive{Chat: chat, Actor: "own"}))
 	}
+}
+
+func (m *listModel) set(chat domain.ChatID, by domain.UserID, change domain.SettingsChange) {
+	m.t.Helper()
+	m.done(m.chats.SetSettings(m.t.Context(), domain.SetSettings{Chat: chat, Actor: by, Settings: change}))
 }
 
 func (m *listModel) send(send domain.Send) {
