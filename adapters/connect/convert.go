@@ -12,8 +12,8 @@ import (
 
 	"chatcore/app"
 	"chatcore/domain"
-	"chatcore/ports"
 	v1 "chatcore/gen/chatcore/v1"
+	"chatcore/ports"
 )
 
 // output converts results to messages of the API. It keeps the first error: a number that the API cannot show.
