@@ -67,8 +67,9 @@ const filteredRows = 4
 // limit. No chat is on two pages. A chat that gets a message meanwhile moves to the first page, and may be missing from a later one.
 //
 // A page takes three round trips: the user's chats, about 60 bytes each; when they had their last messages, 24 bytes each; and the rows, about 600 bytes each
-// (of a log that is a [ports.ChatView]; a custom log takes more). Further ones follow for last messages that the view has not got yet, for joins after the last
-// message that the process has not seen, for unread mentions that it has not seen, and for each 64 chats beyond 64. A page of kinds, unread or archived chats, or of
+// (of a log that is a [ports.ChatView]; a custom log takes more). Further ones follow for last messages that the view has not got yet: those of the last moments, of
+// the last minute in chats of more than 256 members, and those from before the view existed. They follow also for joins after the last message and for unread
+// mentions that the process has not seen, and for each 64 chats beyond 64. A page of kinds, unread or archived chats, or of
 // chats whose settings no view has, may load up to four times as many chats, and may have fewer items than its limit, or none, although more follow.
 func (q *Queries) FilteredChatList(ctx context.Context, user domain.UserID, filter ChatFilter, page domain.Page) (List[ListedChat], error) {
 	page, err := checkPage(page)
