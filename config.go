@@ -228,6 +228,9 @@ type LimitsConfig struct {
 	// CheckBlocks has nobody become a member by a command of a user whom they block in their direct chat: Create and Add are refused, and AddMembers leaves the
 	// user out. It costs a read of the direct chats before the command; a block at the same moment may come too late. Defaults to false.
 	CheckBlocks bool
+	// PreviewBytes is how many bytes of its content the last message of a chat has in lists of chats ([app.Queries.FilteredChatList]). They are kept in Redis beside
+	// the log until the message is deleted, erased, or no more the last one. At most 256; below 0 no text is kept. Defaults to 200.
+	PreviewBytes int
 }
 
 // AccessConfig says what users may read through [Core.As] and [Core.Access].

@@ -18,6 +18,7 @@ func (c Config) WithDefaults() Config {
 	c.Redis, c.Log, c.Delivery = c.Redis.withDefaults(), c.Log.withDefaults(), c.Delivery.withDefaults()
 	c.Presence, c.Sessions, c.Caches = c.Presence.withDefaults(), c.Sessions.withDefaults(), c.Caches.withDefaults()
 	c.Limits.Caps, c.Feeds = c.Limits.Caps.WithDefaults(), c.Feeds.withDefaults()
+	setDefault(&c.Limits.PreviewBytes, 200)
 	c.Vault, c.Retention = c.Vault.withDefaults(), c.Retention.withDefaults()
 	setDefault(&c.StopTimeout, 25*time.Second)
 	if c.Logger == nil {

@@ -44,7 +44,7 @@ func TestConfig_ValidateNamesThePath(t *testing.T) {
 		field.SetInt(0)
 		var invalid *domain.InvalidError
 		switch {
-		case path == "Log.EntityCache": // below 0 nothing is cached
+		case path == "Log.EntityCache" || path == "Limits.PreviewBytes": // below 0 nothing is cached, and there is no preview
 			if err != nil {
 				t.Errorf("%s below 0: %v", path, err)
 			}

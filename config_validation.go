@@ -11,6 +11,7 @@ import (
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Validate returns an error that names every invalid setting, by its path such as Redis.PoolSize, and what is allowed.
@@ -136,6 +137,9 @@ func (c Config) checkRanges(v *validation) {
 	}
 	if c.Delivery.BuiltinPace > maxBuiltinPace {
 		v.refuse("Delivery.BuiltinPace", c.Delivery.BuiltinPace, "at most "+maxBuiltinPace.String())
+	}
+	if n := c.Limits.PreviewBytes; n > ports.MaxPreview {
+		v.refuse("Limits.PreviewBytes", n, "at most "+strconv.Itoa(ports.MaxPreview))
 	}
 	if n := c.Sessions.PerUser; n < 0 || n > domain.MaxSessionsPerUser {
 		v.refuse("Sessions.PerUser", n, "1 to "+strconv.Itoa(domain.MaxSessionsPerUser))

@@ -17,6 +17,7 @@ const (
 	PlaceStreams     = "streams"
 	PlaceDeadLetters = "dead letters"
 	PlaceCaches      = "caches"
+	PlaceLists       = "chat lists"
 	PlaceVault       = "vault"
 	PlaceRedisFiles  = "redis files" // and replicas' buffers: always [ports.ErasureUnreachable]
 	PlaceChat        = "chat"        // titles, metadata and custom events: always [ports.ErasureUnreachable]
@@ -58,7 +59,7 @@ func (c *Core) VerifyErasure(ctx context.Context, chat domain.ChatID, message do
 	}
 	places := []ports.ErasurePlace{e.log()}
 	for _, examine := range []func(context.Context, domain.ChatID, domain.MessageID, erasure) (ports.ErasurePlace, error){
-		c.verifySnapshots, c.verifyStreams, c.verifyDeadLetters, c.verifyCaches,
+		c.verifySnapshots, c.verifyStreams, c.verifyDeadLetters, c.verifyCaches, c.verifyLists,
 	} {
 		place, err := examine(ctx, chat, message, e)
 		if err != nil {
@@ -156,6 +157,21 @@ func (c *Core) verifyDeadLetters(ctx context.Context, chat domain.ChatID, _ doma
 		}
 	}
 	return place, nil
+}
+
+// verifyLists examines the last message that chat lists show. The step that erases a message in the log removes it.
+func (c *Core) verifyLists(ctx context.Context, chat domain.ChatID, message domain.MessageID, e erasure) (ports.ErasurePlace, error) {
+	place := ports.ErasurePlace{Place: PlaceLists, Status: ports.ErasureDone}
+	r := c.backend.redis
+	if r == nil {
+		place.Status, place.Detail = ports.ErasureUnreachable, "the log is not on Redis"
+		return place, nil
+	}
+	kept, err := r.log.ListedLastMessages(ctx, chat)
+	if err == nil && kept[0].Message == message && (e.at == 0 || kept[0].Version < e.at) {
+		place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("the list has the message of version %d", kept[0].Version)
+	}
+	return place, err
 }
 
 // verifyCaches invalidates cached copies of earlier versions, which is what an examination would ask for.

@@ -142,7 +142,7 @@ func TestErase_LeavesNoCopyInRedis(t *testing.T) {
 	}
 	want := map[string]ports.ErasureStatus{
 		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone,
-		chatcore.PlaceDeadLetters: ports.ErasureDone, chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceVault: ports.ErasureUnreachable,
+		chatcore.PlaceDeadLetters: ports.ErasureDone, chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceLists: ports.ErasureDone, chatcore.PlaceVault: ports.ErasureUnreachable,
 		chatcore.PlaceRedisFiles: ports.ErasureUnreachable, chatcore.PlaceChat: ports.ErasureUnreachable,
 	}
 	if after := status(); !maps.Equal(after, want) {

@@ -64,10 +64,10 @@ func TestFsck_FindsAndRepairsEveryDamage(t *testing.T) {
 			field := strings.TrimPrefix(damage, "HDEL "+key+" ")
 			unmoved := strings.HasPrefix(d.client.HGet(d.t.Context(), key, field).Val(), "0:")
 			inflict()
-			// Nothing follows from a snapshot, from the index of last messages, from the number of a user's unread counts, or from where a former member's was removed.
+			// Nothing follows from a snapshot, from the index of last messages and their view, from the number of a user's unread counts, or from where a former member's was removed.
 			harmless := strings.Contains(damage, "cc:{chat:unread:") && !strings.HasSuffix(damage, ":v  ") || strings.Contains(damage, ":s") && strings.HasPrefix(damage, "DEL ") || // a snapshot is lost
 				strings.HasPrefix(damage, "DEL") && strings.HasSuffix(key, ":t") ||
-				strings.HasSuffix(key, "}:last") ||
+				strings.HasSuffix(key, "}:last") || strings.HasSuffix(key, "}:previews") ||
 				strings.HasSuffix(damage, ":x  #p") || // a pad only makes sends faster
 				unmoved && strings.HasPrefix(field, " r") // a read mark that no event has moved is missing in a chat of a lower level
 			repaired := checked(t, d.core, chatcore.FsckConfig{Repair: true})
@@ -93,12 +93,12 @@ func TestFsck_FindsAndRepairsEveryDamage(t *testing.T) {
 	}
 }
 
-// same compares the log's keys with those before the damage. Snapshots may be gone, and counts of views may have come.
+// same compares the log's keys with those before the damage. Snapshots and previews may be gone, and counts of views may have come.
 func (d *damaged) same(damage string) {
 	d.t.Helper()
 	present := d.contents()
 	for key, value := range d.sound() {
-		if ofLog(key) && !strings.HasSuffix(key, ":s") && !strings.HasSuffix(key, ":v") && present[key] != value {
+		if ofLog(key) && !strings.HasSuffix(key, ":s") && !strings.HasSuffix(key, ":v") && !strings.HasSuffix(key, "}:previews") && present[key] != value {
 			d.t.Errorf("%s: repaired, %s is\n%.300s, and was\n%.300s", damage, key, present[key], value)
 		}
 	}
@@ -221,6 +221,17 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 		"a block that nobody set": {kind: "user_blocks", damage: func(ctx context.Context) {
 			c.HSet(ctx, "cc:user-blocks:ben", "small", "1")
 			c.HSet(ctx, "cc:{cc:user-blocks:ben}:v", "small", "1", " #", "1")
+		}},
+		"a favourite that nobody chose": {kind: "user_favourites", damage: func(ctx context.Context) {
+			c.HSet(ctx, "cc:user-favourites:ben", "small", "1")
+			c.HSet(ctx, "cc:{cc:user-favourites:ben}:v", "small", "1", " #", "1")
+		}},
+		"a chat that nobody has hidden": {kind: "user_hidden", damage: func(ctx context.Context) {
+			c.HSet(ctx, "cc:user-hidden:ben", "small", "1")
+			c.HSet(ctx, "cc:{cc:user-hidden:ben}:v", "small", "1", " #", "1")
+		}},
+		"another preview": {kind: "chat_preview", damage: func(ctx context.Context) {
+			c.HSet(ctx, base+"previews", "small", strings.Replace(c.HGet(ctx, base+"previews", "small").Val(), "only", "other", 1))
 		}},
 		"a wrong unread count": {kind: "unread", damage: func(ctx context.Context) { c.HSet(ctx, "chat:unread:ben", "big", "12345") }},
 		"a foreign value":      {kind: "foreign", damage: func(ctx context.Context) { c.Set(ctx, base+"small:u", "x", 0) }, keeps: true},

@@ -72,6 +72,12 @@ func WithBlockView(blocks ports.UserView) Option {
 	return func(p *overrides) { p.stores.Blocks = blocks }
 }
 
+// WithSettingsViews keeps the favourites and the hidden chats of users, for [Core.SubscribeBuiltins] and [app.Queries.FilteredChatList]. Without them, a filtered list
+// loads the settings of more chats than it has.
+func WithSettingsViews(favourites, hidden ports.UserView) Option {
+	return func(p *overrides) { p.stores.Favourites, p.stores.Hidden = favourites, hidden }
+}
+
 // WithTracerProvider traces with it instead of with OpenTelemetry's global one as it is when the core is opened.
 func WithTracerProvider(tracers trace.TracerProvider) Option {
 	return func(p *overrides) { p.tracers = tracers }

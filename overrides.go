@@ -83,7 +83,7 @@ func newMemoryStores(own ports.Stores, log *memory.Log, p overrides, t *telemetr
 
 // newCustomStores has effects, read models and caches only if options provide them.
 func newCustomStores(own ports.Stores, p overrides, t *telemetry.Telemetry) stores {
-	own.Effects, own.UserChats, own.Unread, own.Blocks, own.Caches = nil, nil, nil, nil, nil
+	own.Effects, own.UserChats, own.Unread, own.Blocks, own.Favourites, own.Hidden, own.Caches = nil, nil, nil, nil, nil, nil, nil
 	return p.storesOr(own, t)
 }
 

@@ -145,8 +145,11 @@ func newMemoryGroups(log *memory.Log, codec *wireformat.Codec, clock ports.Clock
 
 func newLocal(c DeliveryConfig) *live.Local { return live.NewLocal(c.LiveBuffer) }
 
-func newViews(b *backend, s stores) projection.Views {
-	return projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Blocks: s.Blocks, Typing: s.Typing, Kept: keptBy(b.groups)}
+func newViews(b *backend, s stores, c LimitsConfig) projection.Views {
+	return projection.Views{
+		Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Blocks: s.Blocks, Favourites: s.Favourites, Hidden: s.Hidden, Typing: s.Typing,
+		Preview: max(c.PreviewBytes, 0), Kept: keptBy(b.groups),
+	}
 }
 
 // tracedSessions has every call of the store observed as commands are.

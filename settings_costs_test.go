@@ -29,15 +29,15 @@ func TestSettings_RoundTrips(t *testing.T) {
 	})
 	stop()
 	core := opened(t)(chatcore.New(ctx, config))
-	favourite := false
+	level := domain.NotifyAll
 	for name, test := range map[string]struct {
 		do   func() (any, error)
 		want int
 	}{
 		"SetSettings": {func() (any, error) {
-			favourite = !favourite
-			return any1(core.Chats.SetSettings(ctx, domain.SetSettings{Chat: "chat", Actor: member, Settings: domain.SettingsChange{Favourite: new(favourite)}}))
-		}, 1},
+			level = domain.NotifyAll + domain.NotifyNone - level
+			return any1(core.Chats.SetSettings(ctx, domain.SetSettings{Chat: "chat", Actor: member, Settings: domain.SettingsChange{Notify: &level}}))
+		}, 1}, // favourites and hidden chats are written into their view afterwards
 		"Settings":     {func() (any, error) { return any1(core.Queries.Settings(ctx, "chat", member, owner)) }, 1},
 		"Pins":         {func() (any, error) { return any1(core.Queries.Pins(ctx, "chat")) }, 2},
 		"ReadBy":       {func() (any, error) { return any1(core.Queries.ReadBy(ctx, "chat", "early")) }, 1},     // after the names of the members

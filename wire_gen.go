@@ -81,7 +81,8 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	sweeper := app.NewSweeper(presenceStore, clock, logger)
 	chatcoreLogConfig := config.Log
 	loader := newEntities(log, log, chatcoreLogConfig, chatcoreHistoryListener)
-	views := newViews(chatcoreBackend, chatcoreStores)
+	limitsConfig := config.Limits
+	views := newViews(chatcoreBackend, chatcoreStores, limitsConfig)
 	models := projection.NewModels(log, loader, views)
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
@@ -121,7 +122,6 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views, log)
-	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
@@ -172,7 +172,8 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	logConfig := config.Log
 	chatcoreHistoryListener := newHistoryListener()
 	loader := newEntities(log, log, logConfig, chatcoreHistoryListener)
-	views := newViews(chatcoreBackend, chatcoreStores)
+	limitsConfig := config.Limits
+	views := newViews(chatcoreBackend, chatcoreStores, limitsConfig)
 	models := projection.NewModels(log, loader, views)
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
@@ -208,7 +209,6 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views, log)
-	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
@@ -252,7 +252,8 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	logConfig := config.Log
 	chatcoreHistoryListener := newHistoryListener()
 	loader := newEntities(log, snapshots, logConfig, chatcoreHistoryListener)
-	views := newViews(chatcoreBackend, chatcoreStores)
+	limitsConfig := config.Limits
+	views := newViews(chatcoreBackend, chatcoreStores, limitsConfig)
 	models := projection.NewModels(log, loader, views)
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
@@ -290,7 +291,6 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views, log)
-	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)

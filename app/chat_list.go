@@ -4,10 +4,10 @@ import (
 	"context"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"chatcore/app/entity"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // ListedChat is a chat as it stands in a user's list.
@@ -18,10 +18,14 @@ type ListedChat struct {
 	Role     domain.Role // the user's
 	JoinedAt time.Time
 	Unread   domain.Ordinal // messages
-	LastAt   time.Time      // when the last message was sent, or the chat created if there is none
-	Last     *MessageView   // the last message, also a deleted one; nil if there is none
+	LastAt   time.Time      // when the last message was sent, or the user joined if there is none, or the join is later
+	Last     *MessageView   // the last message, also a deleted one; nil if there is none. A page of a filter has it only with ChatFilter.Messages
+
+	Preview ports.LastPreview // the last message as lists show it; zero if there is none. Preview.Preview is empty if no text is kept
 
 	// The fields below are those of pages.
+	Mentions   int // unread messages of the main timeline that mention the user: see [UnreadMentions]
+	Metadata   map[string]domain.JSON
 	Kind       domain.ChatKind
 	Peer       domain.UserID // the other participant of a direct chat
 	Favourite  bool
@@ -30,37 +34,11 @@ type ListedChat struct {
 	MutedUntil time.Time // zero, or in the past, if notifications are not muted
 }
 
-// Preview returns the beginning of the last message's content, at most so many bytes, whole runes. It is empty for a deleted message.
-func (c ListedChat) Preview(most int) string {
-	if c.Last == nil {
-		return ""
-	}
-	return firstRunes(string(c.Last.Content), most)
-}
-
-// firstRunes returns the longest beginning of a text with at most so many bytes and no rune cut.
-func firstRunes(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most]
-}
-
 func noEntities(domain.ChatID) []entity.Versioned { return nil }
 
 // membershipOf returns the entity of a user's membership of each chat.
 func membershipOf(user domain.UserID) func(domain.ChatID) []entity.Versioned {
 	return func(domain.ChatID) []entity.Versioned { return []entity.Versioned{{Entity: domain.MemberEntity(user)}} }
-}
-
-// setLast sets the last message, if there is one.
-func (c *ListedChat) setLast(last *MessageView) {
-	if last != nil {
-		c.Last, c.LastAt = last, domain.Instant(last.SentAt)
-	}
 }
 
 // cachedChat is the same in the form of other programs. Unread counts change with every message, and have other keys.
@@ -81,7 +59,15 @@ func roleOf(name string) (domain.Role, bool) {
 	return domain.NoRole, false
 }
 
-// ChatList returns all chats of a user with title, role, unread count and last message, the chat with the latest message first. The set of chats,
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// ChatList returns all chats of a user with title, role, unread count and last message, the chat with the latest message or join first. The set of chats,
 // titles and roles come from the built-in subscribers' read model: a moment behind the log. Unread counts and last messages are as of now. It takes a
 // few round trips for each 64 chats, and about 40 µs of the log's time for each chat. The cost of [Queries.ChatListPage] follows the size of the
 // page.
@@ -122,7 +108,7 @@ func (q *Queries) chatList(ctx context.Context, user domain.UserID, memberships 
 	list := make([]ListedChat, len(cached))
 	for i, chat := range cached {
 		role, _ := roleOf(chat.Role)
-		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID], LastAt: last[i].At}
+		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID], LastAt: later(last[i].At, chat.JoinedAt)}
 	}
 	err = q.lastViews(ctx, ids, memberships, func(i int, last *MessageView, membership []entity.Versioned) {
 		if len(membership) > 0 {
@@ -131,7 +117,9 @@ func (q *Queries) chatList(ctx context.Context, user domain.UserID, memberships 
 				return
 			}
 		}
-		list[i].setLast(last)
+		if last != nil {
+			list[i].Last, list[i].Preview, list[i].LastAt = last, q.models.PreviewOf(last.Message), later(domain.Instant(last.SentAt), list[i].JoinedAt)
+		}
 	})
 	if err != nil {
 		return nil, err

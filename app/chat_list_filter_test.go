@@ -74,12 +74,12 @@ func TestFilteredChatList(t *testing.T) {
 	}
 	list, err := l.plain.FilteredChatList(ctx, "ann", app.ChatFilter{Favourite: true}, domain.Page{})
 	l.did(nil, err)
-	if c := list.Items[0]; !c.Favourite || c.Hidden || c.Notify != domain.NotifyMentions || !c.MutedUntil.Equal(until) || c.Kind != domain.Group || c.Preview(2) != "h" || c.Preview(3) != "hä" || c.Preview(99) != "häuser" {
+	if c := list.Items[0]; !c.Favourite || c.Hidden || c.Notify != domain.NotifyMentions || !c.MutedUntil.Equal(until) || c.Kind != domain.Group || c.Preview.Preview != "häu" {
 		t.Errorf("a favourite is %+v", c)
 	}
 	list, err = l.plain.FilteredChatList(ctx, "ann", app.ChatFilter{Kinds: []domain.ChatKind{domain.Direct}}, domain.Page{})
 	l.did(nil, err)
-	if c := list.Items[0]; c.Kind != domain.Direct || c.Peer != "cem" || c.Preview(9) != "" {
+	if c := list.Items[0]; c.Kind != domain.Direct || c.Peer != "cem" || c.Preview.Seq != 0 {
 		t.Errorf("a direct chat is %+v", c)
 	}
 	l.did(l.chats.Send(ctx, domain.Send{Chat: theirs.Chat, Actor: "dan", MessageID: "hi", Content: "hi"}))
@@ -89,7 +89,7 @@ func TestFilteredChatList(t *testing.T) {
 	}
 	l.did(l.chats.Delete(ctx, domain.Delete{Chat: theirs.Chat, Actor: "dan", MessageID: "hi"}))
 	list, err = l.plain.FilteredChatList(ctx, "ann", app.ChatFilter{Kinds: []domain.ChatKind{domain.Direct}}, domain.Page{})
-	if l.did(nil, err); list.Items[0].Peer != "dan" || list.Items[0].Preview(9) != "" || !list.Items[0].Last.Deleted() {
+	if l.did(nil, err); list.Items[0].Peer != "dan" || list.Items[0].Preview.Preview != "" || !list.Items[0].Preview.Deleted {
 		t.Errorf("after its deletion the direct chats are %+v", list.Items)
 	}
 }

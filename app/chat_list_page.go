@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,27 +13,41 @@ import (
 	"chatcore/ports"
 )
 
-// ChatListPage returns a page of the chats that a user is in, the chat with the latest message first. The set of chats and the page of each chat are as
-// far as the built-in subscribers have come, a moment behind the log. Title, role, unread count and last message are as of now, and the items of a page are
-// ordered by them. A chat that the user has left is not listed, so a page may have fewer items than its limit. A chat that gets a message meanwhile moves
-// to the first page, and may be missing from a later one.
-//
-// The order takes about 1 µs of the log's time for each of the user's chats: the log's [ports.ActivityIndex] has their last messages. A chat that the
-// index lacks, one of more than 256 members with messages in the last minute, or a log without an index, takes 10 µs. The rest follows the page: three
-// round trips for 64 chats, more for last messages with many reactions.
-//
-// Chats that the user has hidden are left out: see [Queries.FilteredChatList].
+// ChatListPage returns a page of the chats that a user is in, the chat with the latest message first: [Queries.FilteredChatList] of the chats that the user has not
+// hidden, with their last messages in full. These take two more round trips.
 func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page domain.Page) (List[ListedChat], error) {
-	return q.FilteredChatList(ctx, user, ChatFilter{}, page)
+	return q.FilteredChatList(ctx, user, ChatFilter{Messages: true}, page)
 }
 
-// ChatFilter selects chats of a list. The zero value selects all that are not hidden.
+// Bounds of the metadata in a list of chats.
+const (
+	MaxListedKeys  = 8
+	MaxListedValue = 1 << 10 // bytes of a value; longer ones are left out
+)
+
+// ChatFilter selects chats of a list, and what the list has of them. The zero value selects all that are not hidden.
 type ChatFilter struct {
 	Kinds     []domain.ChatKind // nil: of any kind
 	Favourite bool              // favourites alone
 	Unread    bool              // chats with unread messages alone
 	Archived  *bool             // archived chats alone, or others alone; nil: both
 	Hidden    bool              // hidden chats alone, instead of the others
+
+	Metadata []string // keys whose values the list has, at most [MaxListedKeys]; values of more than [MaxListedValue] bytes are left out
+	Messages bool     // whether the list has the last messages in full, besides their previews
+}
+
+// check returns an error if the filter is not valid.
+func (f ChatFilter) check() error {
+	if len(f.Metadata) > MaxListedKeys {
+		return &domain.InvalidError{Field: "metadataKeys", Problem: fmt.Sprintf("has %d keys", len(f.Metadata)), Allowed: fmt.Sprintf("at most %d", MaxListedKeys)}
+	}
+	for _, key := range f.Metadata {
+		if err := domain.CheckMetadataKey("metadataKeys", key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // selects reports whether a chat is in the list.
@@ -44,18 +59,24 @@ func (f ChatFilter) selects(c ListedChat) bool {
 // filteredRows bounds how many chats are loaded for one page of a filtered list, in multiples of its limit.
 const filteredRows = 4
 
-// FilteredChatList is [Queries.ChatListPage] of the chats that a filter selects. Where it selects few, a page takes up to four times as much, and may have fewer items than its
-// limit, or none, although more follow.
+// FilteredChatList returns a page of the chats that a user is in and that a filter selects: the chat with the latest message of the main timeline first. A chat
+// without messages, or with a later join of the user, has the time of the join. Chats of the same time are ordered by their ids.
+//
+// The set of chats, favourites, hidden chats and the page of each chat are as far as the built-in subscribers have come, a moment behind the log. The
+// items are as of now, and those of a page are ordered by their present times. A chat that the user has left is not listed, so a page may have fewer items than its
+// limit. No chat is on two pages. A chat that gets a message meanwhile moves to the first page, and may be missing from a later one.
+//
+// A page takes three round trips: the user's chats, about 60 bytes each; when they had their last messages, 24 bytes each; and the rows, about 600 bytes each
+// (of a log that is a [ports.ChatView]; a custom log takes more). Further ones follow for last messages that the view has not got yet: those of the last moments, of
+// the last minute in chats of more than 256 members, and those from before the view existed. They follow also for joins after the last message and for unread
+// mentions that the process has not seen, and for each 64 chats beyond 64. A page of kinds, unread or archived chats, or of
+// chats whose settings no view has, may load up to four times as many chats, and may have fewer items than its limit, or none, although more follow.
 func (q *Queries) FilteredChatList(ctx context.Context, user domain.UserID, filter ChatFilter, page domain.Page) (List[ListedChat], error) {
 	page, err := checkPage(page)
-	if err != nil {
+	if err := firstError(checkUsers([]domain.UserID{user}), err, filter.check()); err != nil {
 		return List[ListedChat]{}, err
 	}
-	chats, err := q.models.ChatsOf(ctx, user)
-	if err != nil {
-		return List[ListedChat]{}, err
-	}
-	order, err := q.models.ByActivity(ctx, chats)
+	order, err := q.listOrder(ctx, user, filter)
 	if err != nil {
 		return List[ListedChat]{}, err
 	}
@@ -73,7 +94,7 @@ func (q *Queries) FilteredChatList(ctx context.Context, user domain.UserID, filt
 	var list List[ListedChat]
 	for range filteredRows {
 		some := order[:min(len(order), page.Limit-len(list.Items))]
-		rows, err := q.listChats(ctx, user, some)
+		rows, err := q.listRows(ctx, user, filter, some)
 		if err != nil {
 			return List[ListedChat]{}, err
 		}
@@ -107,33 +128,6 @@ func parseActivity(cursor string) (projection.Activity, error) {
 		return projection.Activity{}, badCursor(cursor)
 	}
 	return projection.Activity{Chat: chat, LastMessage: ports.LastMessage{At: at}}, nil
-}
-
-// listChats returns the rows of a list of chats. Chats that the user is not a member of any more are left out.
-func (q *Queries) listChats(ctx context.Context, user domain.UserID, order []projection.Activity) ([]ListedChat, error) {
-	ids := make([]domain.ChatID, len(order))
-	for i, a := range order {
-		ids[i] = a.Chat
-	}
-	items, err := q.listedChats(ctx, user, ids)
-	if err != nil {
-		return nil, err
-	}
-	for i := range items {
-		if items[i].Last == nil {
-			items[i].LastAt = order[i].At
-		}
-	}
-	unread, err := q.models.UnreadIn(ctx, user, ids)
-	if err != nil {
-		return nil, err
-	}
-	items = slices.DeleteFunc(items, func(c ListedChat) bool { return c.ID == "" })
-	for i := range items {
-		items[i].Unread = unread[items[i].ID]
-	}
-	slices.SortFunc(items, newerChat)
-	return items, nil
 }
 
 // newerChat orders listed chats by their last message, the latest first.

@@ -36,7 +36,7 @@ func newListing(t *testing.T) *listing {
 	entities := entity.NewLoader(log, log, 1<<20)
 	l := &listing{t: t, log: log, seen: map[domain.ChatID]domain.Seq{}}
 	l.chats = app.NewChats(log, entities, silent{}, log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
-	views := projection.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView()}
+	views := projection.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView(), Favourites: memory.NewUserView(), Hidden: memory.NewUserView(), Preview: 4}
 	l.plain, l.cached = app.NewQueries(log, entity.NewLoader(log, nil, 0), views), app.NewQueries(log, entities, views)
 	day := func(prefix string) cache.Config {
 		return cache.Config{Prefix: prefix, TTL: 24 * time.Hour}
@@ -49,10 +49,9 @@ func newListing(t *testing.T) *listing {
 	l.cached.UseCaches(caches)
 	l.stale = projection.NewStaleCaches(projection.NewModels(log, entities, views), caches)
 	plain := projection.NewModels(log, entity.NewLoader(log, nil, 0), views)
-	chats, unread := projection.NewUserChats(plain), projection.NewUnreadCounts(plain)
+	builtins := projection.NewBuiltins(plain, nil, false)
 	l.views = []func(ports.Delivery) error{
-		func(d ports.Delivery) error { return chats.Handle(t.Context(), d) },
-		func(d ports.Delivery) error { return unread.Handle(t.Context(), d) },
+		func(d ports.Delivery) error { return builtins.Handle(t.Context(), d) },
 		func(d ports.Delivery) error { return l.stale.Handle(t.Context(), d) },
 	}
 	return l

@@ -126,8 +126,8 @@ func (c MetadataChange) Check() error {
 		return &InvalidError{Field: "metadata", Problem: "changes nothing", Allowed: "keys to set, keys to remove or both"}
 	}
 	for _, key := range slices.Concat(slices.Sorted(maps.Keys(c.Set)), c.Unset) {
-		if key == "" || len(key) > MaxMetadataKey || strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
-			return &InvalidError{Field: "metadata", Problem: fmt.Sprintf("has the key %.80q", key), Allowed: fmt.Sprintf("keys of 1 to %d of a-z, A-Z, 0-9, \".\", \"_\" and \"-\"", MaxMetadataKey)}
+		if err := CheckMetadataKey("metadata", key); err != nil {
+			return err
 		}
 	}
 	for _, key := range c.Unset {
@@ -200,4 +200,12 @@ func (c MetadataCaps) check(values map[string]JSON) error {
 		atMost(CapMetadataKeys, len(values), c.Keys, MaxMetadataKeys, "the metadata"),
 		atMost(CapMetadata, size, c.Bytes, MaxMetadataBytes, "the metadata"),
 	)
+}
+
+// CheckMetadataKey returns an [*InvalidError] about a field if a key of metadata is not valid.
+func CheckMetadataKey(field, key string) error {
+	if key == "" || len(key) > MaxMetadataKey || strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+		return &InvalidError{Field: field, Problem: fmt.Sprintf("has the key %.80q", key), Allowed: fmt.Sprintf("keys of 1 to %d of a-z, A-Z, 0-9, \".\", \"_\" and \"-\"", MaxMetadataKey)}
+	}
+	return nil
 }

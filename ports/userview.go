@@ -33,6 +33,13 @@ type UserViewBulkReader interface {
 	OfUsers(ctx context.Context, log string, users ...domain.UserID) ([]map[domain.ChatID]uint64, error)
 }
 
+// UserViewJoiner is a [UserView] that reads a user's numbers of several views at once.
+type UserViewJoiner interface {
+	// OfWith returns what Of returns for the user in this view and in the others, in this order, as of different moments, in one round trip. An error of one
+	// view is the error of all; it is [errors.ErrUnsupported] if the others are of another store.
+	OfWith(ctx context.Context, log string, user domain.UserID, others ...UserView) ([]map[domain.ChatID]uint64, error)
+}
+
 // ChatEntries are entries of one chat.
 type ChatEntries struct {
 	Chat    domain.ChatID

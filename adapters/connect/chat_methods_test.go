@@ -249,8 +249,16 @@ func chatRows() map[string]row {
 					t.Fatalf("the list is %v", res)
 				}
 				c := res.GetChats()[0]
-				if c.GetId() != chat || c.GetUnread() != 1 || c.GetRole() != v1.Role_ROLE_MEMBER || c.GetLastMessage().GetId() != message || c.GetLastAt() == nil {
+				if c.GetId() != chat || c.GetUnread() != 1 || c.GetRole() != v1.Role_ROLE_MEMBER || c.GetLastMessage().GetId() != message || c.GetLastAt() == nil ||
+					c.GetPreview().GetMessageId() != message || c.GetPreview().GetText() != c.GetLastMessage().GetContent() || c.GetPreview().GetSentAt() == nil {
 					t.Errorf("the chat is %v", c)
+				}
+				previews, err := call[*v1.ListChatsResponse](t, w, service+"ListChats", &v1.ListChatsRequest{UserId: user, PreviewsOnly: true, MetadataKeys: []string{"topic"}})
+				if err != nil || len(previews.GetChats()) != 1 {
+					t.Fatalf("the list is %v, error %v", previews, err)
+				}
+				if short := previews.GetChats()[0]; short.GetLastMessage() != nil || !proto.Equal(short.GetPreview(), c.GetPreview()) {
+					t.Errorf("with previews alone, the chat is %v", short)
 				}
 			})
 		}},

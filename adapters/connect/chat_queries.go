@@ -101,7 +101,7 @@ func (s *chatService) GetDirectChat(ctx context.Context, req *v1.GetDirectChatRe
 func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (*v1.ListChatsResponse, error) {
 	in := s.read(ctx)
 	user, filter := in.subject(req.GetUserId()), in.chatFilter(req)
-	tokens := tokensOf("ListChats", user, filter.Kinds, filter.Favourite, filter.Unread, req.GetArchived(), req.Archived != nil, filter.Hidden) //nolint:protogetter // whether it is set matters
+	tokens := tokensOf("ListChats", user, filter.Kinds, filter.Favourite, filter.Unread, req.GetArchived(), req.Archived != nil, filter.Hidden) //nolint:protogetter // whether it is set matters; the rest does not select chats
 	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
 	if in.err != nil {
 		return nil, in.err
@@ -124,6 +124,7 @@ func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (
 // chatFilter reads which chats a list has.
 func (in *input) chatFilter(req *v1.ListChatsRequest) app.ChatFilter {
 	filter := app.ChatFilter{Favourite: req.GetFavourite(), Unread: req.GetUnread(), Archived: req.Archived, Hidden: req.GetHidden()} //nolint:protogetter // whether it is set matters
+	filter.Metadata, filter.Messages = req.GetMetadataKeys(), !req.GetPreviewsOnly()
 	for i, kind := range req.GetKinds() {
 		switch kind {
 		case v1.ChatKind_CHAT_KIND_GROUP:

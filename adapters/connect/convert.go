@@ -12,6 +12,7 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
+	"chatcore/ports"
 )
 
 // output converts results to messages of the API. It keeps the first error: a number that the API cannot show.
@@ -83,11 +84,22 @@ func (o *output) listedChat(c app.ListedChat) *v1.ListedChat {
 		Id: string(c.ID), Title: string(c.Title), Archived: c.Archived, Role: roles.of(c.Role), JoinedAt: timeOf(c.JoinedAt),
 		Unread: o.number("unread", uint64(c.Unread)), LastAt: timeOf(c.LastAt), Kind: chatKinds.of(c.Kind), PeerId: string(c.Peer),
 		Favourite: c.Favourite, Hidden: c.Hidden, Notify: notifyLevels.of(c.Notify), MutedUntil: timeOf(c.MutedUntil),
+		Mentions: o.number("mentions", uint64(c.Mentions)), Preview: o.preview(c.Preview), Metadata: valuesOf(c.Metadata), //nolint:gosec // not negative
 	}
 	if c.Last != nil {
 		listed.LastMessage = o.message(*c.Last)
 	}
 	return listed
+}
+
+func (o *output) preview(p ports.LastPreview) *v1.MessagePreview {
+	if p.Seq == 0 {
+		return nil
+	}
+	return &v1.MessagePreview{
+		MessageId: string(p.Message), Seq: o.seq(p.Seq), SenderId: string(p.Sender), SentAt: timeOf(p.At), Text: p.Preview,
+		Attachments: o.number("attachments", uint64(p.Attachments)), Deleted: p.Deleted, //nolint:gosec // not negative
+	}
 }
 
 func (o *output) message(m app.MessageView) *v1.Message {

@@ -16,6 +16,7 @@ type chat struct {
 	tombstones map[domain.Seq]struct{}        // of the messages that were deleted, the seq of their send
 	snapshots  map[domain.Entity]ports.Snapshot
 	commands   map[domain.Entity]recordedCommand
+	listed     ports.ChatViewEntry // the last message as lists show it, as it was put last
 }
 
 // recordedCommand is a command with an id, and the entity's version.

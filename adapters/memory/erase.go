@@ -39,6 +39,7 @@ func (l *Log) erase(c *chat, message domain.MessageID) []ports.Record {
 		r.Event = domain.Erased(r.Event)
 	}
 	delete(c.snapshots, entity)
+	c.listed = ports.ChatViewEntry{}
 	for i := range l.feed {
 		if _, is := erased[l.feed[i].ID]; is {
 			l.feed[i].Event = domain.Erased(l.feed[i].Event)

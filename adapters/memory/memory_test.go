@@ -43,6 +43,10 @@ func TestEventLog(t *testing.T) {
 	porttest.EventLog(t, func(*testing.T) porttest.Log { return New(wireformat.New(), newClock(), nil) })
 }
 
+func TestChatView(t *testing.T) {
+	porttest.ChatView(t, func(*testing.T) porttest.ViewedLog { return New(wireformat.New(), newClock(), nil) })
+}
+
 func TestRetentionRules(t *testing.T) {
 	porttest.RetentionRules(t, 1, func(*testing.T) porttest.RuledLog { return New(wireformat.New(), newClock(), nil) })
 }

@@ -35,7 +35,7 @@ func NewStores(c Config, clock ports.Clock, live ports.LiveBus) ports.Stores {
 	return ports.Stores{
 		Typing: NewTyping(clock), Presence: NewPresence(clock, live, c.PresenceTTL), Sessions: NewSessions(clock, c.Sessions),
 		Limiter: NewLimiter(clock), Effects: NewEffects(clock, c.EffectTTL), Caches: NewCache(clock),
-		UserChats: NewUserView(), Unread: NewUserView(), Blocks: NewUserView(), Values: values, Counters: values, Sets: values,
+		UserChats: NewUserView(), Unread: NewUserView(), Blocks: NewUserView(), Favourites: NewUserView(), Hidden: NewUserView(), Values: values, Counters: values, Sets: values,
 		FeedState: NewFeedState(clock), WebhookAttempts: NewWebhookAttempts(clock),
 	}
 }

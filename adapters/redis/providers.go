@@ -73,6 +73,7 @@ func NewStores(c StoresConfig, clients *Clients, keys keyspace.Keys, codec *wire
 		Typing: typing.New(client, keys.Typing(), c.TypingTTL), Presence: present, Sessions: sessions, Limiter: limit.New(client, keys.Limits()),
 		Effects: effect.New(client, keys.Custom(), c.EffectTTL), Caches: cache.New(clients.Cache.UniversalClient, keys.Caches()),
 		UserChats: view.NewUserChats(client, keys.Views()), Unread: view.NewUnreadCounts(client, keys.Views()), Blocks: view.NewUserBlocks(client, keys.Views()),
+		Favourites: view.NewUserFavourites(client, keys.Views()), Hidden: view.NewUserHidden(client, keys.Views()),
 		Values: values, Counters: values, Sets: values, FeedState: feedstate.New(client, keys.Feeds()),
 		WebhookAttempts: attempt.New(client, keys.Webhooks()),
 	}, nil

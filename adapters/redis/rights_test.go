@@ -64,10 +64,11 @@ func luaCommands(t *testing.T, pattern string) map[string][]string {
 func luaSource(t *testing.T, file string) string {
 	t.Helper()
 	source, err := os.ReadFile(file)
-	if name := filepath.Base(file); err == nil && (name == "limits.lua" || name == "append.lua") {
-		var take []byte
-		take, err = os.ReadFile("limit/script/take.lua")
-		source = slices.Concat(take, source)
+	shared := map[string]string{"limits.lua": "limit/script/take.lua", "append.lua": "limit/script/take.lua", "previews.lua": "eventlog/script/chat.lua"}
+	if before := shared[filepath.Base(file)]; err == nil && before != "" {
+		var first []byte
+		first, err = os.ReadFile(before)
+		source = slices.Concat(first, source)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -57,6 +57,10 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"SET|id|log", "HSET|a|c1|5:1|c2|9:9"}, keys: "id a", args: "log|c1|7|2|||c2|8|8||1|c3|1|1|1|"},
 			{seed: []string{"SET|id|log", "SET|a|x"}, keys: "id a", args: "log|c1|7|2||"},
 		},
+		"previews": {
+			{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:2:0:5|m|5"}, keys: "p:id p:v", args: "log|c|5|5|m|e"},
+			{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:2:0:5|m|5", "SET|p:v|x"}, keys: "p:id p:v", args: "log|c|5|5|m|e"},
+		},
 		"definition_change": {
 			{keys: "d", args: "g||new"},
 			{seed: []string{"HSET|d||7|g|old"}, keys: "d", args: "g|old|new"},

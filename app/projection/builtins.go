@@ -9,13 +9,16 @@ import (
 	"chatcore/ports"
 )
 
-// Builtins is the handler of the built-in consumer group. It keeps which chats each user is in, how many messages each user has not read, whom each user
-// blocks and when each chat had its last message, and invalidates the cached values that an event makes stale. Handling an event again, or late, does no harm.
+// Builtins is the handler of the built-in consumer group. It keeps which chats each user is in, which of them are favourites or hidden, how many messages each user
+// has not read, whom each user blocks, and the last message of each chat. It invalidates the cached values that an event makes stale. Handling an event again, or
+// late, does no harm.
 type Builtins struct {
 	models *Models
 	chats  *UserChats    // nil: not kept
 	unread *UnreadCounts // nil: not kept
 	blocks *UserBlocks   // nil: not kept
+	prefer *UserSettings // nil: not kept
+	recent *ChatPreviews // nil: the log has no view of its chats
 	stale  *StaleCaches  // nil: nothing is cached
 	active *ChatActivity // nil: the log has no index of last messages
 	erases EraseFunc     // nil: there are no copies of events
@@ -26,9 +29,9 @@ type Builtins struct {
 // NewBuiltins returns a handler for the read models that have views, and for the caches unless they are nil. With defers, unread counts of large
 // chats are written once a minute.
 func NewBuiltins(models *Models, caches CachedAnswers, defers bool) *Builtins {
-	b := &Builtins{models: models, together: chatsTogether}
+	b := &Builtins{models: models, prefer: newUserSettings(models), together: chatsTogether}
 	if models.views.Chats != nil {
-		b.chats, b.active = NewUserChats(models), newChatActivity(models.log)
+		b.chats, b.active, b.recent = NewUserChats(models), newChatActivity(models.log), newChatPreviews(models)
 	}
 	if models.views.Blocks != nil {
 		b.blocks = NewUserBlocks(models)
@@ -50,7 +53,7 @@ func (b *Builtins) OnErased(fn EraseFunc) { b.erases = fn }
 
 // Handles reports whether there is anything to keep.
 func (b *Builtins) Handles() bool {
-	return b.chats != nil || b.unread != nil || b.blocks != nil || b.stale != nil || b.erases != nil
+	return b.chats != nil || b.unread != nil || b.blocks != nil || b.prefer != nil || b.stale != nil || b.erases != nil
 }
 
 // Handle handles one event.
@@ -58,11 +61,9 @@ func (b *Builtins) Handle(ctx context.Context, d ports.Delivery) error {
 	if err := b.apply(ctx, d); err != nil {
 		return err
 	}
-	if b.active != nil {
-		batch := &ports.ChatBatch{Deliveries: []ports.Delivery{d}, Done: 1}
-		if b.active.HandleBatch(ctx, []*ports.ChatBatch{batch}); batch.Err != nil {
-			return batch.Err
-		}
+	batch := &ports.ChatBatch{Deliveries: []ports.Delivery{d}, Done: 1}
+	if b.writeLast(ctx, []*ports.ChatBatch{batch}); batch.Err != nil {
+		return batch.Err
 	}
 	if b.unread == nil {
 		return nil
@@ -91,14 +92,22 @@ func (b *Builtins) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) 
 		})
 	}
 	_ = group.Wait() // each batch has its own error
-	if b.active != nil {
-		b.active.HandleBatch(ctx, batches)
-	}
+	b.writeLast(ctx, batches)
 	if b.unread != nil {
 		b.unread.HandleBatch(ctx, batches)
 		if b.active != nil {
 			b.active.MarkBehind(ctx, batches)
 		}
+	}
+}
+
+// writeLast writes the last messages of chats, and when they were sent.
+func (b *Builtins) writeLast(ctx context.Context, batches []*ports.ChatBatch) {
+	if b.active != nil {
+		b.active.HandleBatch(ctx, batches)
+	}
+	if b.recent != nil {
+		b.recent.HandleBatch(ctx, batches)
 	}
 }
 
@@ -126,7 +135,9 @@ func (b *Builtins) affects(batch *ports.ChatBatch) bool {
 func (b *Builtins) appliesTo(e domain.Durable) bool {
 	switch e := e.(type) {
 	case domain.ChatUpdate:
-		return b.chats != nil || b.stale != nil || b.blocks != nil
+		return b.chats != nil || b.stale != nil || b.blocks != nil || b.prefer != nil
+	case domain.ChatSettings:
+		return b.prefer != nil && (e.Favourite != nil || e.Hidden != nil)
 	case domain.MemberRestriction:
 		return b.blocks != nil && e.Kind == domain.Block
 	case domain.MessageErased:
@@ -158,6 +169,11 @@ func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 			return err
 		}
 	}
+	if b.prefer != nil {
+		if err := b.prefer.Handle(ctx, d); err != nil {
+			return err
+		}
+	}
 	if b.stale != nil {
 		return b.stale.Handle(ctx, d)
 	}
@@ -166,8 +182,11 @@ func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 
 // applyAppended is apply for an event that this process has just appended. It never begins a rebuild.
 func (b *Builtins) applyAppended(ctx context.Context, d ports.Delivery) error {
-	if _, restricts := d.Event.(domain.MemberRestriction); restricts {
+	switch d.Event.(type) {
+	case domain.MemberRestriction:
 		return b.blocks.Handle(ctx, d)
+	case domain.ChatSettings:
+		return b.prefer.Handle(ctx, d)
 	}
 	if b.stale != nil {
 		return b.stale.Handle(ctx, d)

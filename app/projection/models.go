@@ -28,10 +28,15 @@ type Log interface {
 
 // Views are the read models of the built-in subscribers, kept per user.
 type Views struct {
-	Log    string            // id of the event log that they are made of
-	Chats  ports.UserView    // the chats a user is in, with the seq of the join; nil if it is not kept
-	Unread ports.UserView    // how many messages a user has not read; nil if it is not kept
-	Blocks ports.UserView    // the direct chats in which a user blocks the other one; nil if it is not kept
+	Log    string         // id of the event log that they are made of
+	Chats  ports.UserView // the chats a user is in, with the seq of the join; nil if it is not kept
+	Unread ports.UserView // how many messages a user has not read; nil if it is not kept
+	Blocks ports.UserView // the direct chats in which a user blocks the other one; nil if it is not kept
+	// Favourites has the favourites of a user, and Hidden the chats that a user has hidden, see [ports.Stores]; nil if they are not kept.
+	Favourites, Hidden ports.UserView
+
+	Preview int // bytes of the previews of last messages, at most [ports.MaxPreview]; 0: none
+
 	Typing ports.TypingMarks // typing marks; nil without a store
 
 	// Kept reports whether a process has ever run the built-in subscriber that keeps Chats. It is asked where a user has no chats. nil: yes.

@@ -41,7 +41,7 @@ func (m *Models) CheckViews(ctx context.Context, chat domain.ChatID, c ViewsChec
 			return err
 		}
 	}
-	return nil
+	return uncorrupted(v.preview(ctx))
 }
 
 // uncorrupted drops an error that is a contradiction of the log, and reported as such.
@@ -80,6 +80,9 @@ func (v *viewsCheck) check(ctx context.Context, users []domain.UserID) error {
 		if err := v.compare(ctx, checkedView{blocks, "user_blocks", false, v.blocks}, users); err != nil {
 			return err
 		}
+	}
+	if err := v.settings(ctx, users); err != nil {
+		return err
 	}
 	if unread, ok := views.Unread.(ports.UserViewRepairer); ok {
 		return v.compare(ctx, checkedView{unread, "unread", true, v.unread}, users)

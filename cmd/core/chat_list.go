@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 func (c *cli) chatList() *cobra.Command {
 	var user string
 	var page domain.Page
-	var filter app.ChatFilter
+	filter := app.ChatFilter{Messages: true}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List all chats, or those of a user", Args: cobra.NoArgs,
 		Long: "List the ids of all chats, in no particular order. With --user, list the chats that the user is in with title, role, unread count and last\n" +
@@ -34,6 +35,7 @@ func (c *cli) chatList() *cobra.Command {
 	cmd.Flags().BoolVar(&filter.Favourite, "favourite", false, "with --user: only favourites")
 	cmd.Flags().BoolVar(&filter.Unread, "only-unread", false, "with --user: only chats with unread messages")
 	cmd.Flags().BoolVar(&filter.Hidden, "hidden", false, "with --user: only hidden chats")
+	cmd.Flags().StringSliceVar(&filter.Metadata, "metadata", nil, "with --user and --json: values of these `KEYS` of metadata, at most 8")
 	pageFlags(cmd, &page)
 	return c.jsonFlag(cmd)
 }
@@ -73,6 +75,9 @@ type listedChatView struct {
 	Hidden     bool          `json:"hidden,omitempty"`
 	Notify     string        `json:"notify"`
 	MutedUntil time.Time     `json:"mutedUntil,omitzero"`
+	Mentions   int           `json:"mentions"`
+
+	Metadata map[string]json.RawMessage `json:"metadata,omitempty"`
 }
 
 func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain.UserID, filter app.ChatFilter, page domain.Page) error {
@@ -94,11 +99,12 @@ func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain
 	if err != nil {
 		return err
 	}
-	l := c.list(string(user)+" is in no chats", "CHAT", "TITLE", "ROLE", "UNREAD", "LAST", "MESSAGE")
+	l := c.list(string(user)+" is in no chats", "CHAT", "TITLE", "ROLE", "UNREAD", "MENTIONS", "LAST", "MESSAGE")
 	for _, chat := range chats.Items {
 		view := listedChatView{
 			ChatID: chat.ID, UserID: user, Title: chat.Title, Archived: chat.Archived, Role: chat.Role.String(), JoinedAt: chat.JoinedAt, Unread: chat.Unread, LastAt: chat.LastAt,
 			Kind: chat.Kind.String(), PeerID: chat.Peer, Favourite: chat.Favourite, Hidden: chat.Hidden, Notify: chat.Notify.String(), MutedUntil: chat.MutedUntil,
+			Mentions: chat.Mentions, Metadata: rawValues(chat.Metadata),
 		}
 		if chat.Last != nil {
 			last := viewOf(chat.ID, *chat.Last)
@@ -108,7 +114,7 @@ func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain
 		if chat.Archived {
 			title += " (archived)"
 		}
-		err := l.add(view, string(chat.ID), title, view.Role, strconv.FormatUint(uint64(chat.Unread), 10), chat.LastAt.Format(minutes), preview(chat.Last))
+		err := l.add(view, string(chat.ID), title, view.Role, strconv.FormatUint(uint64(chat.Unread), 10), strconv.Itoa(chat.Mentions), chat.LastAt.Format(minutes), preview(chat.Last))
 		if err != nil {
 			return err
 		}
@@ -128,4 +134,13 @@ func preview(m *app.MessageView) string {
 		text = append(text[:most:most], '…')
 	}
 	return row.Prefix + string(text)
+}
+
+// rawValues returns values of metadata as JSON.
+func rawValues(values map[string]domain.JSON) map[string]json.RawMessage {
+	raw := make(map[string]json.RawMessage, len(values))
+	for key, value := range values {
+		raw[key] = json.RawMessage(value)
+	}
+	return raw
 }

@@ -396,7 +396,7 @@ func TestServeProjectsWhatUsersAskFor(t *testing.T) {
 	}
 	at := ` +\d{4}-\d{2}-\d{2} \d{2}:\d{2}`
 	if chats := s.do("chat", "list", "--user", "ben"); !regexp.MustCompile(
-		`^CHAT +TITLE +ROLE +UNREAD +LAST +MESSAGE\ngarden +member +1` + at + ` +ada: x\nallotment +owner +0` + at + `\n$`).MatchString(chats) {
+		`^CHAT +TITLE +ROLE +UNREAD +MENTIONS +LAST +MESSAGE\ngarden +member +1 +0` + at + ` +ada: x\nallotment +owner +0 +0` + at + `\n$`).MatchString(chats) {
 		t.Errorf("ben is in\n%s", chats)
 	}
 	if counts := s.json("unread", "ben"); len(counts) != 2 || counts[1]["chatId"] != "garden" || counts[1]["unread"] != 1.0 {

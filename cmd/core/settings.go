@@ -164,6 +164,7 @@ func (b binder) times(c *chatcore.Config) {
 	b.add("ttl.heartbeat", &c.Presence.HeartbeatTTL, "life of a device after a heartbeat")
 	b.add("session.lifetime", &c.Sessions.Lifetime, "life of a session however much it is used")
 	b.add("edit-window", &c.Limits.EditWindow, "time after its send in which a message may be edited").means("no end")
+	b.add("preview-bytes", &c.Limits.PreviewBytes, "bytes of the last message in lists of chats, at most 256; below 0 none")
 	b.add("check-blocks", &c.Limits.CheckBlocks, "refuse to make a user a member by a command of a user whom that one blocks in their direct chat")
 	b.add("effect-ttl", &c.Delivery.EffectTTL, "time for which it is remembered that an effect was made")
 	b.add("lease", &c.Delivery.Lease, "time after which a process that no longer answers loses its partitions")

@@ -25,6 +25,7 @@ type Stores struct {
 		ports.Prober
 		ports.VaultNotes
 		ports.RetentionRules
+		ports.ChatView
 	}
 	Confirmer ports.Confirmer // of a log with replicas
 	Effects   ports.Effects
@@ -242,6 +243,13 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			_, _, err := s.Log.ReadRaw(ctx, 0, "", []ports.EventRange{{Chat: a.chat, From: 1, Limit: 1}})
 			return err
 		},
+		"ChatView.PutLastMessages": func(ctx context.Context, _ int) error {
+			return s.Log.PutLastMessages(ctx, ports.ChatViewEntry{Chat: a.chat, Version: 1, LastPreview: ports.LastPreview{Message: "absent", Seq: 1, At: now()}})
+		},
+		"ChatView.ListedLastMessages": func(ctx context.Context, _ int) error { return failure(s.Log.ListedLastMessages(ctx, a.chat)) },
+		"ChatView.LoadRows": func(ctx context.Context, _ int) error {
+			return failure(s.Log.LoadRows(ctx, ann, ports.ChatLoad{Chat: a.chat, Wants: []ports.LoadRequest{{Entity: domain.ChatEntity()}}}))
+		},
 		"Effects.Once": func(ctx context.Context, i int) error {
 			id := ports.DeliveryID{Log: "l", Chat: a.chat, Seq: domain.Seq(i) + 1, Event: "e"} //nolint:gosec // an index
 			return failure(s.Effects.Once(ctx, "interrupted", id, s.Effect))
@@ -360,7 +368,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
 		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.WebhookAttempts](), reflect.TypeFor[ports.OnlineCounter](),
-		reflect.TypeFor[groups.Definitions](), reflect.TypeFor[ports.Relay](), reflect.TypeFor[ports.VaultNotes](), reflect.TypeFor[ports.RetentionRules](),
+		reflect.TypeFor[groups.Definitions](), reflect.TypeFor[ports.Relay](), reflect.TypeFor[ports.VaultNotes](), reflect.TypeFor[ports.RetentionRules](), reflect.TypeFor[ports.ChatView](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {

@@ -43,6 +43,8 @@ var focus = map[string]map[string]string{
 		"skip":        "TestScript_Load|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
 		"snapshot":    "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|TestSnapshot_Versions|TestScript_SnapshotOfErasedMessage",
 		"activity":    "TestScript_Activity|TestReads_.*|TestActivityIndex.*",
+		"previews":    "TestScript_Previews|TestChatView",
+		"rows":        "TestScript_Rows|TestChatView",
 		"vault_note":  "TestScript_SmallWrites|TestVaultNotes.*",
 		"rule_change": "TestScript_SmallWrites|TestRetentionRules.*",
 		"confirm":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestLostReplies_Commands",

@@ -12,12 +12,14 @@ import (
 	"chatcore/ports"
 )
 
-// questionsAtOnce is the number of script calls in one pipeline: about 1.5 ms of Redis.
-const questionsAtOnce = 64
+// questionsAtOnce is the number of script calls in one pipeline, about 1.5 ms of Redis: those of 64 chats, and one for each of 16 partitions.
+const questionsAtOnce = 80
 
 // question is a call of a script that reads one partition. Its first argument is left for the partition's identity.
 type question struct {
+	script    *goredis.Script
 	partition int
+	more      []string // keys after the partition's id key
 	args      []any
 }
 
@@ -27,8 +29,8 @@ type answer struct {
 	err   error
 }
 
-// askEach asks questions in pipelines of 64, concurrently on different servers. It returns the answers in the order of the questions.
-func (l *Log) askEach(ctx context.Context, script *goredis.Script, questions []question) []answer {
+// askEach asks questions in pipelines of 80, concurrently on different servers. It returns the answers in the order of the questions.
+func (l *Log) askEach(ctx context.Context, questions []question) []answer {
 	answers := make([]answer, len(questions))
 	of := make(map[*goredis.Client][]int) // places of questions, by server
 	for i, q := range questions {
@@ -43,7 +45,7 @@ func (l *Log) askEach(ctx context.Context, script *goredis.Script, questions []q
 		asking.Go(func() {
 			for len(places) > 0 {
 				n := min(len(places), questionsAtOnce)
-				l.askTogether(ctx, script, node, questions, places[:n], answers)
+				l.askTogether(ctx, node, questions, places[:n], answers)
 				places = places[n:]
 			}
 		})
@@ -54,28 +56,28 @@ func (l *Log) askEach(ctx context.Context, script *goredis.Script, questions []q
 
 // askTogether asks the questions at some places in one pipeline. It asks each question without an answer of the right partition again in a separate
 // call, which follows a partition that has moved.
-func (l *Log) askTogether(ctx context.Context, script *goredis.Script, node *goredis.Client, questions []question, places []int, answers []answer) {
+func (l *Log) askTogether(ctx context.Context, node *goredis.Client, questions []question, places []int, answers []answer) {
 	open := places
 	if node != nil && len(places) > 1 {
-		open = l.askPipeline(ctx, script, node, questions, places, answers)
+		open = l.askPipeline(ctx, node, questions, places, answers)
 		if len(open) == len(places) && rediscmd.UnknownScript(answers[open[0]].err) { // the first call by itself makes the script known
-			if !l.askSingly(ctx, script, questions, open, answers, 1) {
+			if !l.askSingly(ctx, questions, open, answers, 1) {
 				return
 			}
-			open = l.askPipeline(ctx, script, node, questions, open[1:], answers)
+			open = l.askPipeline(ctx, node, questions, open[1:], answers)
 		}
 	}
-	l.askSingly(ctx, script, questions, open, answers, len(open))
+	l.askSingly(ctx, questions, open, answers, len(open))
 }
 
 // askSingly asks the first n of the questions at some places one after another. It reports whether the server answered; if not, all others get the same
 // error unasked, because each question would wait as long.
-func (l *Log) askSingly(ctx context.Context, script *goredis.Script, questions []question, places []int, answers []answer, n int) bool {
+func (l *Log) askSingly(ctx context.Context, questions []question, places []int, answers []answer, n int) bool {
 	for k, i := range places[:n] {
 		q := questions[i]
 		answers[i].reply, answers[i].err = l.guarded(ctx, q.partition, func(held *field) ([]any, error) {
 			q.args[0] = held
-			return l.run(ctx, script, q.partition, nil, q.args...).Slice()
+			return l.run(ctx, q.script, q.partition, q.more, q.args...).Slice()
 		})
 		if err := answers[i].err; err != nil && !rediscmd.Answered(err) {
 			for _, i := range places[k:] {
@@ -89,14 +91,14 @@ func (l *Log) askSingly(ctx context.Context, script *goredis.Script, questions [
 
 // askPipeline makes one round trip. It returns the places of the questions without an answer, and sets their errors.
 func (l *Log) askPipeline(
-	ctx context.Context, script *goredis.Script, node *goredis.Client, questions []question, places []int, answers []answer,
+	ctx context.Context, node *goredis.Client, questions []question, places []int, answers []answer,
 ) (open []int) {
 	replies := make([]*goredis.Cmd, len(places))
 	_, _ = node.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each reply has its own error
 		for k, i := range places {
 			q := questions[i]
 			q.args[0] = l.held[q.partition].Load()
-			replies[k] = script.EvalSha(ctx, pipe, []string{l.keys.ID(q.partition)}, q.args...)
+			replies[k] = q.script.EvalSha(ctx, pipe, append([]string{l.keys.ID(q.partition)}, q.more...), q.args...)
 		}
 		return nil
 	})
@@ -129,21 +131,6 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 		return l.run(ctx, script, p, nil, args...).Slice()
 	})
 	return replyOf(chat, reply, err)
-}
-
-// askChats is ask for many chats, in the order of the questions. It returns the first error.
-func (l *Log) askChats(ctx context.Context, script *goredis.Script, chats []domain.ChatID, questions []question) ([][]any, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	replies := make([][]any, len(questions))
-	for i, a := range l.askEach(ctx, script, questions) {
-		var err error
-		if replies[i], err = replyOf(chats[i], a.reply, a.err); err != nil {
-			return nil, err
-		}
-	}
-	return replies, nil
 }
 
 // replyOf returns a script's reply about a chat, or the error that the reply reports.

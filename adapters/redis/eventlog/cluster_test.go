@@ -22,6 +22,9 @@ func TestOnACluster(t *testing.T) {
 	t.Run("event log", func(t *testing.T) {
 		porttest.EventLog(t, func(t *testing.T) porttest.Log { return rig.Open(t, client, rig.ClusterKeys(t)) })
 	})
+	t.Run("view of chats", func(t *testing.T) {
+		porttest.ChatView(t, func(t *testing.T) porttest.ViewedLog { return rig.Open(t, client, rig.ClusterKeys(t)) })
+	})
 	t.Run("limits of appends", func(t *testing.T) { testTakesOnCluster(t, client, rig.ClusterKeys(t)) })
 	t.Run("activity index", func(t *testing.T) { testActivityIndex(t, client, rig.ClusterKeys(t)) })
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })

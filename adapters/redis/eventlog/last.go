@@ -57,11 +57,11 @@ func (l *Log) lastOf(ctx context.Context, form string, chats []domain.ChatID, fn
 		left[p] = append(left[p], i)
 	}
 	for {
-		calls, places := lastCalls(left, form, chats)
+		calls, places := l.lastCalls(left, form, chats)
 		if len(calls) == 0 {
 			return nil
 		}
-		for i, answer := range l.askEach(ctx, l.scripts.last, calls) {
+		for i, answer := range l.askEach(ctx, calls) {
 			if answer.err != nil {
 				return answer.err
 			}
@@ -83,7 +83,7 @@ func (l *Log) lastOf(ctx context.Context, form string, chats []domain.ChatID, fn
 }
 
 // lastCalls returns the next script calls for the remaining chats, at most one for each partition, and the places of their chats.
-func lastCalls(left [][]int, form string, chats []domain.ChatID) (calls []question, places [][]int) {
+func (l *Log) lastCalls(left [][]int, form string, chats []domain.ChatID) (calls []question, places [][]int) {
 	open := 0
 	for _, of := range left {
 		open += min(len(of), 1)
@@ -98,7 +98,7 @@ func lastCalls(left [][]int, form string, chats []domain.ChatID) (calls []questi
 		for _, i := range of {
 			args = append(args, keyspace.Escape(string(chats[i])))
 		}
-		calls, places = append(calls, question{partition: p, args: args}), append(places, of)
+		calls, places = append(calls, question{script: l.scripts.last, partition: p, args: args}), append(places, of)
 	}
 	return calls, places
 }

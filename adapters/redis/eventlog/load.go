@@ -35,25 +35,39 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadR
 	return ld.loaded, err
 }
 
-// LoadChats implements [ports.BulkReader] in one round trip for each 64 chats, and one more for each 64 events of one chat.
+// LoadChats implements [ports.BulkReader] in one round trip for each 80 chats, and one more for each 64 events of one chat.
 func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
+	found, _, err := l.loadChats(ctx, loads, nil)
+	return found, err
+}
+
+// loadChats is LoadChats, which asks further questions in its first round trip.
+func (l *Log) loadChats(ctx context.Context, loads []ports.ChatLoad, beside []question) ([]ports.Loaded, []answer, error) {
 	loadings := make([]*loading, len(loads))
 	for i, load := range loads {
 		loadings[i] = l.newLoading(load.Chat, load.Wants)
 	}
+	var answered []answer
 	for open := loadings; len(open) > 0; {
-		chats, questions := make([]domain.ChatID, len(open)), make([]question, len(open))
-		for i, ld := range open {
-			chats[i], questions[i] = ld.chat, question{l.keys.Partition(ld.chat), ld.args(bulkWalkLimit)}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
 		}
-		replies, err := l.askChats(ctx, l.scripts.load, chats, questions)
-		if err != nil {
-			return nil, err
+		questions := make([]question, len(open), len(open)+len(beside))
+		for i, ld := range open {
+			questions[i] = question{script: l.scripts.load, partition: l.keys.Partition(ld.chat), args: ld.args(bulkWalkLimit)}
+		}
+		answers := l.askEach(ctx, append(questions, beside...))
+		if beside != nil {
+			answered, beside = answers[len(open):], nil
 		}
 		var again []*loading
 		for i, ld := range open {
-			if err := ld.take(ctx, replies[i]); err != nil {
-				return nil, err
+			reply, err := replyOf(ld.chat, answers[i].reply, answers[i].err)
+			if err == nil {
+				err = ld.take(ctx, reply)
+			}
+			if err != nil {
+				return nil, nil, err
 			}
 			if !ld.ended {
 				again = append(again, ld)
@@ -65,7 +79,7 @@ func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.L
 	for i, ld := range loadings {
 		found[i] = ld.loaded
 	}
-	return found, nil
+	return found, answered, nil
 }
 
 // loading is the state of the load of one chat, which takes one or more steps.

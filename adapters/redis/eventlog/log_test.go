@@ -40,5 +40,13 @@ func TestRetentionRules(t *testing.T) {
 }
 
 func TestUnderTheLeastRights(t *testing.T) {
-	rig.RunUnderLeastRights(t, "TestEventLog", "TestVaultNotes", "TestRetentionRules")
+	rig.RunUnderLeastRights(t, "TestEventLog", "TestChatView", "TestVaultNotes", "TestRetentionRules")
+}
+
+func TestChatView(t *testing.T) {
+	rig.Servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.ChatView(t, func(t *testing.T) porttest.ViewedLog {
+			return rig.Open(t, client, rig.NewKeys(t, keyspace.DefaultPartitions))
+		})
+	})
 }

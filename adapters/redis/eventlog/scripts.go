@@ -33,6 +33,10 @@ var (
 	lastSource string
 	//go:embed script/activity.lua
 	activitySource string
+	//go:embed script/previews.lua
+	previewsSource string
+	//go:embed script/rows.lua
+	rowsSource string
 	//go:embed script/backlog.lua
 	backlogSource string
 	//go:embed script/heads.lua
@@ -69,7 +73,7 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, load, read, search, last, activity, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
+	append, send, load, read, search, last, activity, previews, rows, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
 }
 
 func newScripts() scripts {
@@ -83,6 +87,8 @@ func newScripts() scripts {
 		search:   goredis.NewScript(chatSource + searchSource),
 		last:     goredis.NewScript(chatSource + lastSource),
 		activity: goredis.NewScript(activitySource),
+		previews: goredis.NewScript(chatSource + previewsSource),
+		rows:     goredis.NewScript(chatSource + marksSource + rowsSource),
 		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),

@@ -30,7 +30,7 @@ func (k Custom) Reserved(key string) bool {
 	for rest, found := key, true; found; _, rest, found = strings.Cut(rest, ":") {
 		switch {
 		case rest == OwnPrefix+"log", rest == OwnPrefix+"definitions", strings.HasPrefix(rest, OwnPrefix+"{"), strings.HasPrefix(rest, OwnPrefix+"once:{"),
-			strings.HasPrefix(rest, OwnPrefix+"user-chats:"), strings.HasPrefix(rest, OwnPrefix+"user-blocks:"), strings.HasPrefix(rest, OwnPrefix+"sessions:"), strings.HasPrefix(rest, OwnPrefix+"presence"),
+			strings.HasPrefix(rest, OwnPrefix+"user-"), strings.HasPrefix(rest, OwnPrefix+"sessions:"), strings.HasPrefix(rest, OwnPrefix+"presence"),
 			strings.HasPrefix(rest, OwnPrefix+"gcra:"), strings.HasPrefix(rest, OwnPrefix+"webhook-"), strings.HasPrefix(rest, OwnPrefix+"feed:"):
 			return true
 		case rest == k.names.Stream, strings.HasPrefix(rest, k.names.Stream+":{"):

@@ -18,6 +18,7 @@ import (
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:count       STRING  the number of these chats
 //	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or outdated
+//	cc:{p}:previews    HASH    chat as in keys → its last message as chat lists show it, see script/previews.lua. It is a cache, as the last one
 //	cc:{p}:vault       HASH    chat → its segments that are sealed in the vault; "" → the history that was compared with the vault last
 //	cc:{p}:holds       HASH    "" and those of the log, c and a chat, u and a user → its legal holds, JSON
 //	cc:{p}:retention   HASH    "" and that of the log, c and a chat → its retention policy, JSON
@@ -43,9 +44,11 @@ import (
 //	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect on KEY; a week, or Config.Delivery.EffectTTL
 //	cc:user-chats:USER           HASH    chat of the user → seq of the user's join
 //	cc:user-blocks:USER          HASH    direct chat in which the user blocks the other one → 1
+//	cc:user-favourites:USER      HASH    chat that is a favourite of the user → 1
+//	cc:user-hidden:USER          HASH    chat that the user has hidden → the chat's last seq at that time, or the largest number: until the user shows it
 //	cc:sessions:USER             HASH    id of an open session → end of its key, its number, and in milliseconds the times at which it was opened,
 //	                                     ends and was last used, and its idle time; expires after the longest lifetime
-//	cc:{KEY}:v                   HASH    beside chat:unread:USER, cc:user-chats:USER and cc:user-blocks:USER: chat → seq of the field's value, after a rebuild
+//	cc:{KEY}:v                   HASH    beside chat:unread:USER and the keys cc:user-…:USER: chat → seq of the field's value, after a rebuild
 //	                                     : epoch of the rebuild, and a minus at the end if there is no field; " " → log id; " #" → number
 //	                                     of fields
 //

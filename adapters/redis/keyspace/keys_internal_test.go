@@ -72,6 +72,9 @@ func TestNames(t *testing.T) {
 		"acme:cc:{acme:chat:unread:u}:v":                    spaced.Views().Versions(spaced.Views().Unread("u")),
 		"cc:user-chats:user-789":                            plain.Views().UserChats("user-789"),
 		"cc:user-blocks:user-789":                           plain.Views().UserBlocks("user-789"),
+		"cc:user-favourites:user-789":                       plain.Views().UserFavourites("user-789"),
+		"acme:cc:user-hidden:%7Bu%7D":                       spaced.Views().UserHidden("{u}"),
+		"cc:{" + tag + "}:previews":                         plain.Log().Previews(plain.Partition("room-1")),
 		"acme:session:a b*":                                 spaced.Custom().Of("session:a b*"),
 		"acme:cc:{acme:cc:user-chats:u}:v":                  spaced.Views().Versions(spaced.Views().UserChats("u")),
 		"message:m-1 cc:{message:m-1}:l cc:{message:m-1}:f": cached(plain, "message:", "m-1", true),
@@ -198,7 +201,7 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 		if slot(k.Presence().Added()) != slot(k.Presence().Online()) {
 			rt.Fatalf("%q is in slot %d, %q in %d", k.Presence().Added(), slot(k.Presence().Added()), k.Presence().Online(), slot(k.Presence().Online()))
 		}
-		for _, key := range []string{k.Views().Unread(domain.UserID(chat)), k.Views().UserChats(domain.UserID(chat)), k.Views().UserBlocks(domain.UserID(chat))} {
+		for _, key := range []string{k.Views().Unread(domain.UserID(chat)), k.Views().UserChats(domain.UserID(chat)), k.Views().UserBlocks(domain.UserID(chat)), k.Views().UserFavourites(domain.UserID(chat)), k.Views().UserHidden(domain.UserID(chat))} {
 			if beside := k.Views().Versions(key); slot(beside) != slot(key) {
 				rt.Fatalf("%q is in slot %d, %q in %d", beside, slot(beside), key, slot(key))
 			}

@@ -55,6 +55,9 @@ func (k Log) Count(p int) string { return k.Key(p, "count") }
 // Last returns the key of the last messages of a partition's chats.
 func (k Log) Last(p int) string { return k.Key(p, "last") }
 
+// Previews returns the key of the last messages of a partition's chats, as lists show them.
+func (k Log) Previews(p int) string { return k.Key(p, "previews") }
+
 // Confirm returns the key that is written to have replicas confirm earlier writes.
 func (k Log) Confirm(p int) string { return k.Key(p, "confirm") }
 

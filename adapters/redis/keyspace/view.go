@@ -20,6 +20,16 @@ func (k Views) UserBlocks(user domain.UserID) string {
 	return k.prefix + "cc:user-blocks:" + Escape(string(user))
 }
 
+// UserFavourites returns the key of the chats that are favourites of a user.
+func (k Views) UserFavourites(user domain.UserID) string {
+	return k.prefix + "cc:user-favourites:" + Escape(string(user))
+}
+
+// UserHidden returns the key of the chats that a user has hidden.
+func (k Views) UserHidden(user domain.UserID) string {
+	return k.prefix + "cc:user-hidden:" + Escape(string(user))
+}
+
 // Memberships returns the plain pub/sub channel of the users whose chats change. A message is the id of the user.
 func (k Views) Memberships() string { return k.prefix + OwnPrefix + "memberships" }
 

@@ -30,6 +30,7 @@ var (
 	_ ports.UserViewCounter = (*View)(nil)
 
 	_ ports.UserViewBulkReader = (*View)(nil)
+	_ ports.UserViewJoiner     = (*View)(nil)
 )
 
 // NewUnreadCounts returns a view of the number of unread messages of each user, under the keys of the wire contract.
@@ -45,6 +46,16 @@ func NewUserChats(client goredis.UniversalClient, keys keyspace.Views) *View {
 // NewUserBlocks returns a view of the direct chats in which each user blocks the other one.
 func NewUserBlocks(client goredis.UniversalClient, keys keyspace.Views) *View {
 	return &View{client: client, keys: keys, key: keys.UserBlocks, script: goredis.NewScript(viewSource)}
+}
+
+// NewUserFavourites returns a view of the chats that are favourites of each user.
+func NewUserFavourites(client goredis.UniversalClient, keys keyspace.Views) *View {
+	return &View{client: client, keys: keys, key: keys.UserFavourites, script: goredis.NewScript(viewSource)}
+}
+
+// NewUserHidden returns a view of the chats that each user has hidden.
+func NewUserHidden(client goredis.UniversalClient, keys keyspace.Views) *View {
+	return &View{client: client, keys: keys, key: keys.UserHidden, script: goredis.NewScript(viewSource)}
 }
 
 // viewEntry is an entry to store, and the key of its numbers.
@@ -167,21 +178,52 @@ func (v *View) OfUsers(ctx context.Context, log string, users ...domain.UserID) 
 	if err := ctx.Err(); err != nil || len(users) == 0 {
 		return nil, err
 	}
-	replies := make([]userReplies, len(users))
-	_, err := v.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i, user := range users {
-			replies[i] = v.read(ctx, p, user)
+	reads := make([]userRead, len(users))
+	for i, user := range users {
+		reads[i] = userRead{v, user}
+	}
+	return readUsers(ctx, log, reads)
+}
+
+// OfWith implements [ports.UserViewJoiner] in one pipeline, with views of the same client.
+func (v *View) OfWith(ctx context.Context, log string, user domain.UserID, others ...ports.UserView) ([]map[domain.ChatID]uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	reads := []userRead{{v, user}}
+	for _, other := range others {
+		o, ok := other.(*View)
+		if !ok || o.client != v.client {
+			return nil, fmt.Errorf("a view of another store: %w", errors.ErrUnsupported)
+		}
+		reads = append(reads, userRead{o, user})
+	}
+	return readUsers(ctx, log, reads)
+}
+
+// userRead is the read of a user's numbers in a view.
+type userRead struct {
+	*View
+	user domain.UserID
+}
+
+// readUsers reads numbers in one pipeline, and again with Of where two keys of a user disagree. There must be at least one read, and all of the same client.
+func readUsers(ctx context.Context, log string, reads []userRead) ([]map[domain.ChatID]uint64, error) {
+	replies := make([]userReplies, len(reads))
+	_, err := reads[0].client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i, r := range reads {
+			replies[i] = r.read(ctx, p, r.user)
 		}
 		return nil
 	})
 	if err != nil && !rediscmd.Answered(err) {
 		return nil, rediscmd.Unavailable(ctx, err)
 	}
-	all := make([]map[domain.ChatID]uint64, len(users))
-	for i, user := range users {
-		r := replies[i]
-		if all[i], err = v.found(log, user, r); err != nil || r.owner.Err() != nil || r.numbers.Err() != nil {
-			if all[i], err = v.Of(ctx, log, user); err != nil {
+	all := make([]map[domain.ChatID]uint64, len(reads))
+	for i, r := range reads {
+		reply := replies[i]
+		if all[i], err = r.found(log, r.user, reply); err != nil || reply.owner.Err() != nil || reply.numbers.Err() != nil {
+			if all[i], err = r.Of(ctx, log, r.user); err != nil {
 				return nil, err
 			}
 		}

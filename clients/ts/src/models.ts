@@ -34,6 +34,8 @@ export type {
 export type Chat = Plain<types.Chat>;
 /** ListedChat is a chat in a user's list. */
 export type ListedChat = Plain<proto.ListedChat>;
+/** MessagePreview is a message as a list of chats shows it. */
+export type MessagePreview = Plain<proto.MessagePreview>;
 /** Member is the present membership of one user. */
 export type Member = Plain<types.Member>;
 /** RestrictedUser is a ban or a mute that is in force. */

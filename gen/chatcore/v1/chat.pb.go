@@ -3086,9 +3086,9 @@ type ListedChat struct {
 	JoinedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
 	// Messages of others that the user has not read.
 	Unread uint32 `protobuf:"varint,6,opt,name=unread,proto3" json:"unread,omitempty"`
-	// When the last message was sent, or the chat created if there is none, in milliseconds.
+	// When the last message was sent, or the user joined if there is none or the join is later, in milliseconds. The list is ordered by it.
 	LastAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
-	// The last message, also a deleted one. Not set if there is none.
+	// The last message, also a deleted one. Not set if there is none, or if the request asks for previews only.
 	LastMessage *Message `protobuf:"bytes,8,opt,name=last_message,json=lastMessage,proto3" json:"last_message,omitempty"`
 	// Kind of the chat.
 	Kind ChatKind `protobuf:"varint,9,opt,name=kind,proto3,enum=chatcore.v1.ChatKind" json:"kind,omitempty"`
@@ -3101,7 +3101,13 @@ type ListedChat struct {
 	// Which messages the user is notified of.
 	Notify NotifyLevel `protobuf:"varint,13,opt,name=notify,proto3,enum=chatcore.v1.NotifyLevel" json:"notify,omitempty"`
 	// When notifications are no longer muted. Not set if they are not muted.
-	MutedUntil    *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
+	MutedUntil *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
+	// Unread messages of the main timeline that mention the user, or all members.
+	Mentions uint32 `protobuf:"varint,15,opt,name=mentions,proto3" json:"mentions,omitempty"`
+	// The last message, as a list shows it. Not set if there is none.
+	Preview *MessagePreview `protobuf:"bytes,16,opt,name=preview,proto3" json:"preview,omitempty"`
+	// Values of the requested keys of the chat's metadata, of at most 1 KiB each: JSON as text.
+	Metadata      map[string]string `protobuf:"bytes,17,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3234,6 +3240,127 @@ func (x *ListedChat) GetMutedUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ListedChat) GetMentions() uint32 {
+	if x != nil {
+		return x.Mentions
+	}
+	return 0
+}
+
+func (x *ListedChat) GetPreview() *MessagePreview {
+	if x != nil {
+		return x.Preview
+	}
+	return nil
+}
+
+func (x *ListedChat) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// MessagePreview is a message as a list of chats shows it.
+type MessagePreview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the message.
+	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Seq of the message in its chat.
+	Seq uint32 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Id of the user who sent it.
+	SenderId string `protobuf:"bytes,3,opt,name=sender_id,json=senderId,proto3" json:"sender_id,omitempty"`
+	// When it was sent, in milliseconds.
+	SentAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	// The beginning of its content, of 200 bytes unless the service is configured otherwise. Empty if the message is deleted.
+	Text string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	// Number of attachments. 0 if the message is deleted.
+	Attachments uint32 `protobuf:"varint,6,opt,name=attachments,proto3" json:"attachments,omitempty"`
+	// Whether the message is deleted.
+	Deleted       bool `protobuf:"varint,7,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagePreview) Reset() {
+	*x = MessagePreview{}
+	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagePreview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagePreview) ProtoMessage() {}
+
+func (x *MessagePreview) ProtoReflect() protoreflect.Message {
+	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagePreview.ProtoReflect.Descriptor instead.
+func (*MessagePreview) Descriptor() ([]byte, []int) {
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *MessagePreview) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *MessagePreview) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *MessagePreview) GetSenderId() string {
+	if x != nil {
+		return x.SenderId
+	}
+	return ""
+}
+
+func (x *MessagePreview) GetSentAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SentAt
+	}
+	return nil
+}
+
+func (x *MessagePreview) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *MessagePreview) GetAttachments() uint32 {
+	if x != nil {
+		return x.Attachments
+	}
+	return 0
+}
+
+func (x *MessagePreview) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
 // ListChatsRequest is the request of ListChats.
 type ListChatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3252,14 +3379,18 @@ type ListChatsRequest struct {
 	// Only archived chats, or only others. Not set: both.
 	Archived *bool `protobuf:"varint,7,opt,name=archived,proto3,oneof" json:"archived,omitempty"`
 	// Only hidden chats, instead of the others.
-	Hidden        bool `protobuf:"varint,8,opt,name=hidden,proto3" json:"hidden,omitempty"`
+	Hidden bool `protobuf:"varint,8,opt,name=hidden,proto3" json:"hidden,omitempty"`
+	// Leaves out last_message. The list then takes less time, and shorter responses.
+	PreviewsOnly bool `protobuf:"varint,9,opt,name=previews_only,json=previewsOnly,proto3" json:"previews_only,omitempty"`
+	// Keys of metadata whose values the list has, at most 8.
+	MetadataKeys  []string `protobuf:"bytes,10,rep,name=metadata_keys,json=metadataKeys,proto3" json:"metadata_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListChatsRequest) Reset() {
 	*x = ListChatsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3402,7 @@ func (x *ListChatsRequest) String() string {
 func (*ListChatsRequest) ProtoMessage() {}
 
 func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[49]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3415,7 @@ func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{49}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListChatsRequest) GetUserId() string {
@@ -3343,6 +3474,20 @@ func (x *ListChatsRequest) GetHidden() bool {
 	return false
 }
 
+func (x *ListChatsRequest) GetPreviewsOnly() bool {
+	if x != nil {
+		return x.PreviewsOnly
+	}
+	return false
+}
+
+func (x *ListChatsRequest) GetMetadataKeys() []string {
+	if x != nil {
+		return x.MetadataKeys
+	}
+	return nil
+}
+
 // ListChatsResponse is the response of ListChats.
 type ListChatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3356,7 +3501,7 @@ type ListChatsResponse struct {
 
 func (x *ListChatsResponse) Reset() {
 	*x = ListChatsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3513,7 @@ func (x *ListChatsResponse) String() string {
 func (*ListChatsResponse) ProtoMessage() {}
 
 func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[50]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3526,7 @@ func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{50}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListChatsResponse) GetChats() []*ListedChat {
@@ -3413,7 +3558,7 @@ type ListChatIdsRequest struct {
 
 func (x *ListChatIdsRequest) Reset() {
 	*x = ListChatIdsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3570,7 @@ func (x *ListChatIdsRequest) String() string {
 func (*ListChatIdsRequest) ProtoMessage() {}
 
 func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[51]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3583,7 @@ func (x *ListChatIdsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatIdsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{51}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListChatIdsRequest) GetUserId() string {
@@ -3475,7 +3620,7 @@ type ListChatIdsResponse struct {
 
 func (x *ListChatIdsResponse) Reset() {
 	*x = ListChatIdsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3632,7 @@ func (x *ListChatIdsResponse) String() string {
 func (*ListChatIdsResponse) ProtoMessage() {}
 
 func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[52]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3645,7 @@ func (x *ListChatIdsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatIdsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatIdsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{52}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListChatIdsResponse) GetChatIds() []string {
@@ -3532,7 +3677,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3689,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[53]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3702,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{53}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Contact) GetUserId() string {
@@ -3596,7 +3741,7 @@ type ListContactsRequest struct {
 
 func (x *ListContactsRequest) Reset() {
 	*x = ListContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3753,7 @@ func (x *ListContactsRequest) String() string {
 func (*ListContactsRequest) ProtoMessage() {}
 
 func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[54]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3766,7 @@ func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsRequest.ProtoReflect.Descriptor instead.
 func (*ListContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{54}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListContactsRequest) GetUserId() string {
@@ -3658,7 +3803,7 @@ type ListContactsResponse struct {
 
 func (x *ListContactsResponse) Reset() {
 	*x = ListContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3670,7 +3815,7 @@ func (x *ListContactsResponse) String() string {
 func (*ListContactsResponse) ProtoMessage() {}
 
 func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[55]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3683,7 +3828,7 @@ func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsResponse.ProtoReflect.Descriptor instead.
 func (*ListContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{55}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListContactsResponse) GetContacts() []*Contact {
@@ -3711,7 +3856,7 @@ type ForgetContactsRequest struct {
 
 func (x *ForgetContactsRequest) Reset() {
 	*x = ForgetContactsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[56]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3723,7 +3868,7 @@ func (x *ForgetContactsRequest) String() string {
 func (*ForgetContactsRequest) ProtoMessage() {}
 
 func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[56]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3736,7 +3881,7 @@ func (x *ForgetContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsRequest.ProtoReflect.Descriptor instead.
 func (*ForgetContactsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{56}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ForgetContactsRequest) GetUserIds() []string {
@@ -3755,7 +3900,7 @@ type ForgetContactsResponse struct {
 
 func (x *ForgetContactsResponse) Reset() {
 	*x = ForgetContactsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[57]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +3912,7 @@ func (x *ForgetContactsResponse) String() string {
 func (*ForgetContactsResponse) ProtoMessage() {}
 
 func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[57]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +3925,7 @@ func (x *ForgetContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetContactsResponse.ProtoReflect.Descriptor instead.
 func (*ForgetContactsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{57}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{58}
 }
 
 // SetChatSettingsRequest is the request of SetChatSettings.
@@ -3808,7 +3953,7 @@ type SetChatSettingsRequest struct {
 
 func (x *SetChatSettingsRequest) Reset() {
 	*x = SetChatSettingsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +3965,7 @@ func (x *SetChatSettingsRequest) String() string {
 func (*SetChatSettingsRequest) ProtoMessage() {}
 
 func (x *SetChatSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[58]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +3978,7 @@ func (x *SetChatSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetChatSettingsRequest.ProtoReflect.Descriptor instead.
 func (*SetChatSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{58}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SetChatSettingsRequest) GetChatId() string {
@@ -3903,7 +4048,7 @@ type SetChatSettingsResponse struct {
 
 func (x *SetChatSettingsResponse) Reset() {
 	*x = SetChatSettingsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3915,7 +4060,7 @@ func (x *SetChatSettingsResponse) String() string {
 func (*SetChatSettingsResponse) ProtoMessage() {}
 
 func (x *SetChatSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[59]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3928,7 +4073,7 @@ func (x *SetChatSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetChatSettingsResponse.ProtoReflect.Descriptor instead.
 func (*SetChatSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{59}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SetChatSettingsResponse) GetResult() *CommandResult {
@@ -3953,7 +4098,7 @@ type GetChatSettingsRequest struct {
 
 func (x *GetChatSettingsRequest) Reset() {
 	*x = GetChatSettingsRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3965,7 +4110,7 @@ func (x *GetChatSettingsRequest) String() string {
 func (*GetChatSettingsRequest) ProtoMessage() {}
 
 func (x *GetChatSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[60]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3978,7 +4123,7 @@ func (x *GetChatSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetChatSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{60}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetChatSettingsRequest) GetChatId() string {
@@ -4013,7 +4158,7 @@ type GetChatSettingsResponse struct {
 
 func (x *GetChatSettingsResponse) Reset() {
 	*x = GetChatSettingsResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +4170,7 @@ func (x *GetChatSettingsResponse) String() string {
 func (*GetChatSettingsResponse) ProtoMessage() {}
 
 func (x *GetChatSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[61]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +4183,7 @@ func (x *GetChatSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetChatSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{61}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *GetChatSettingsResponse) GetSettings() *UserChatSettings {
@@ -4063,7 +4208,7 @@ type ListBlockedRequest struct {
 
 func (x *ListBlockedRequest) Reset() {
 	*x = ListBlockedRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4075,7 +4220,7 @@ func (x *ListBlockedRequest) String() string {
 func (*ListBlockedRequest) ProtoMessage() {}
 
 func (x *ListBlockedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[62]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4088,7 +4233,7 @@ func (x *ListBlockedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockedRequest.ProtoReflect.Descriptor instead.
 func (*ListBlockedRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{62}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListBlockedRequest) GetUserId() string {
@@ -4125,7 +4270,7 @@ type ListBlockedResponse struct {
 
 func (x *ListBlockedResponse) Reset() {
 	*x = ListBlockedResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4282,7 @@ func (x *ListBlockedResponse) String() string {
 func (*ListBlockedResponse) ProtoMessage() {}
 
 func (x *ListBlockedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[63]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4295,7 @@ func (x *ListBlockedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockedResponse.ProtoReflect.Descriptor instead.
 func (*ListBlockedResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{63}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListBlockedResponse) GetUsers() []*BlockedUser {
@@ -4180,7 +4325,7 @@ type BlockedUser struct {
 
 func (x *BlockedUser) Reset() {
 	*x = BlockedUser{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[64]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4337,7 @@ func (x *BlockedUser) String() string {
 func (*BlockedUser) ProtoMessage() {}
 
 func (x *BlockedUser) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[64]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4350,7 @@ func (x *BlockedUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockedUser.ProtoReflect.Descriptor instead.
 func (*BlockedUser) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{64}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BlockedUser) GetUserId() string {
@@ -4236,7 +4381,7 @@ type DepartUserRequest struct {
 
 func (x *DepartUserRequest) Reset() {
 	*x = DepartUserRequest{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[65]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4248,7 +4393,7 @@ func (x *DepartUserRequest) String() string {
 func (*DepartUserRequest) ProtoMessage() {}
 
 func (x *DepartUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[65]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4261,7 +4406,7 @@ func (x *DepartUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepartUserRequest.ProtoReflect.Descriptor instead.
 func (*DepartUserRequest) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{65}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DepartUserRequest) GetUserId() string {
@@ -4293,7 +4438,7 @@ type DepartUserResponse struct {
 
 func (x *DepartUserResponse) Reset() {
 	*x = DepartUserResponse{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[66]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4450,7 @@ func (x *DepartUserResponse) String() string {
 func (*DepartUserResponse) ProtoMessage() {}
 
 func (x *DepartUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[66]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4463,7 @@ func (x *DepartUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepartUserResponse.ProtoReflect.Descriptor instead.
 func (*DepartUserResponse) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{66}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DepartUserResponse) GetChats() []*DepartedChat {
@@ -4361,7 +4506,7 @@ type DepartedChat struct {
 
 func (x *DepartedChat) Reset() {
 	*x = DepartedChat{}
-	mi := &file_chatcore_v1_chat_proto_msgTypes[67]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4373,7 +4518,7 @@ func (x *DepartedChat) String() string {
 func (*DepartedChat) ProtoMessage() {}
 
 func (x *DepartedChat) ProtoReflect() protoreflect.Message {
-	mi := &file_chatcore_v1_chat_proto_msgTypes[67]
+	mi := &file_chatcore_v1_chat_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4386,7 +4531,7 @@ func (x *DepartedChat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepartedChat.ProtoReflect.Descriptor instead.
 func (*DepartedChat) Descriptor() ([]byte, []int) {
-	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{67}
+	return file_chatcore_v1_chat_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DepartedChat) GetChatId() string {
@@ -4645,7 +4790,7 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"l\n" +
 	"\x13ListMembersResponse\x12-\n" +
 	"\amembers\x18\x01 \x03(\v2\x13.chatcore.v1.MemberR\amembers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9d\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x05\n" +
 	"\n" +
 	"ListedChat\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -4663,7 +4808,22 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\x06hidden\x18\f \x01(\bR\x06hidden\x120\n" +
 	"\x06notify\x18\r \x01(\x0e2\x18.chatcore.v1.NotifyLevelR\x06notify\x12;\n" +
 	"\vmuted_until\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"mutedUntil\"\x90\x02\n" +
+	"mutedUntil\x12\x1a\n" +
+	"\bmentions\x18\x0f \x01(\rR\bmentions\x125\n" +
+	"\apreview\x18\x10 \x01(\v2\x1b.chatcore.v1.MessagePreviewR\apreview\x12A\n" +
+	"\bmetadata\x18\x11 \x03(\v2%.chatcore.v1.ListedChat.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x01\n" +
+	"\x0eMessagePreview\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\rR\x03seq\x12\x1b\n" +
+	"\tsender_id\x18\x03 \x01(\tR\bsenderId\x123\n" +
+	"\asent_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\x12 \n" +
+	"\vattachments\x18\x06 \x01(\rR\vattachments\x12\x18\n" +
+	"\adeleted\x18\a \x01(\bR\adeleted\"\xda\x02\n" +
 	"\x10ListChatsRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -4673,7 +4833,10 @@ const file_chatcore_v1_chat_proto_rawDesc = "" +
 	"\tfavourite\x18\x05 \x01(\bR\tfavourite\x12\x16\n" +
 	"\x06unread\x18\x06 \x01(\bR\x06unread\x12\x1f\n" +
 	"\barchived\x18\a \x01(\bH\x00R\barchived\x88\x01\x01\x12\x16\n" +
-	"\x06hidden\x18\b \x01(\bR\x06hiddenB\v\n" +
+	"\x06hidden\x18\b \x01(\bR\x06hidden\x12#\n" +
+	"\rpreviews_only\x18\t \x01(\bR\fpreviewsOnly\x12#\n" +
+	"\rmetadata_keys\x18\n" +
+	" \x03(\tR\fmetadataKeysB\v\n" +
 	"\t_archived\"j\n" +
 	"\x11ListChatsResponse\x12-\n" +
 	"\x05chats\x18\x01 \x03(\v2\x17.chatcore.v1.ListedChatR\x05chats\x12&\n" +
@@ -4809,7 +4972,7 @@ func file_chatcore_v1_chat_proto_rawDescGZIP() []byte {
 }
 
 var file_chatcore_v1_chat_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_chatcore_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_chatcore_v1_chat_proto_goTypes = []any{
 	(Admission)(0),                     // 0: chatcore.v1.Admission
 	(*CreateChatRequest)(nil),          // 1: chatcore.v1.CreateChatRequest
@@ -4861,165 +5024,170 @@ var file_chatcore_v1_chat_proto_goTypes = []any{
 	(*ListMembersRequest)(nil),         // 47: chatcore.v1.ListMembersRequest
 	(*ListMembersResponse)(nil),        // 48: chatcore.v1.ListMembersResponse
 	(*ListedChat)(nil),                 // 49: chatcore.v1.ListedChat
-	(*ListChatsRequest)(nil),           // 50: chatcore.v1.ListChatsRequest
-	(*ListChatsResponse)(nil),          // 51: chatcore.v1.ListChatsResponse
-	(*ListChatIdsRequest)(nil),         // 52: chatcore.v1.ListChatIdsRequest
-	(*ListChatIdsResponse)(nil),        // 53: chatcore.v1.ListChatIdsResponse
-	(*Contact)(nil),                    // 54: chatcore.v1.Contact
-	(*ListContactsRequest)(nil),        // 55: chatcore.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),       // 56: chatcore.v1.ListContactsResponse
-	(*ForgetContactsRequest)(nil),      // 57: chatcore.v1.ForgetContactsRequest
-	(*ForgetContactsResponse)(nil),     // 58: chatcore.v1.ForgetContactsResponse
-	(*SetChatSettingsRequest)(nil),     // 59: chatcore.v1.SetChatSettingsRequest
-	(*SetChatSettingsResponse)(nil),    // 60: chatcore.v1.SetChatSettingsResponse
-	(*GetChatSettingsRequest)(nil),     // 61: chatcore.v1.GetChatSettingsRequest
-	(*GetChatSettingsResponse)(nil),    // 62: chatcore.v1.GetChatSettingsResponse
-	(*ListBlockedRequest)(nil),         // 63: chatcore.v1.ListBlockedRequest
-	(*ListBlockedResponse)(nil),        // 64: chatcore.v1.ListBlockedResponse
-	(*BlockedUser)(nil),                // 65: chatcore.v1.BlockedUser
-	(*DepartUserRequest)(nil),          // 66: chatcore.v1.DepartUserRequest
-	(*DepartUserResponse)(nil),         // 67: chatcore.v1.DepartUserResponse
-	(*DepartedChat)(nil),               // 68: chatcore.v1.DepartedChat
-	nil,                                // 69: chatcore.v1.CreateChatRequest.MetadataEntry
-	nil,                                // 70: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	nil,                                // 71: chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	nil,                                // 72: chatcore.v1.GetChatMetadataResponse.ValuesEntry
-	nil,                                // 73: chatcore.v1.DepartUserRequest.SuccessorIdsEntry
-	(*CommandResult)(nil),              // 74: chatcore.v1.CommandResult
-	(Visibility)(0),                    // 75: chatcore.v1.Visibility
-	(Restriction)(0),                   // 76: chatcore.v1.Restriction
-	(*timestamppb.Timestamp)(nil),      // 77: google.protobuf.Timestamp
-	(*Chat)(nil),                       // 78: chatcore.v1.Chat
-	(Role)(0),                          // 79: chatcore.v1.Role
-	(*Member)(nil),                     // 80: chatcore.v1.Member
-	(*Message)(nil),                    // 81: chatcore.v1.Message
-	(ChatKind)(0),                      // 82: chatcore.v1.ChatKind
-	(NotifyLevel)(0),                   // 83: chatcore.v1.NotifyLevel
-	(Hiding)(0),                        // 84: chatcore.v1.Hiding
-	(*UserChatSettings)(nil),           // 85: chatcore.v1.UserChatSettings
+	(*MessagePreview)(nil),             // 50: chatcore.v1.MessagePreview
+	(*ListChatsRequest)(nil),           // 51: chatcore.v1.ListChatsRequest
+	(*ListChatsResponse)(nil),          // 52: chatcore.v1.ListChatsResponse
+	(*ListChatIdsRequest)(nil),         // 53: chatcore.v1.ListChatIdsRequest
+	(*ListChatIdsResponse)(nil),        // 54: chatcore.v1.ListChatIdsResponse
+	(*Contact)(nil),                    // 55: chatcore.v1.Contact
+	(*ListContactsRequest)(nil),        // 56: chatcore.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),       // 57: chatcore.v1.ListContactsResponse
+	(*ForgetContactsRequest)(nil),      // 58: chatcore.v1.ForgetContactsRequest
+	(*ForgetContactsResponse)(nil),     // 59: chatcore.v1.ForgetContactsResponse
+	(*SetChatSettingsRequest)(nil),     // 60: chatcore.v1.SetChatSettingsRequest
+	(*SetChatSettingsResponse)(nil),    // 61: chatcore.v1.SetChatSettingsResponse
+	(*GetChatSettingsRequest)(nil),     // 62: chatcore.v1.GetChatSettingsRequest
+	(*GetChatSettingsResponse)(nil),    // 63: chatcore.v1.GetChatSettingsResponse
+	(*ListBlockedRequest)(nil),         // 64: chatcore.v1.ListBlockedRequest
+	(*ListBlockedResponse)(nil),        // 65: chatcore.v1.ListBlockedResponse
+	(*BlockedUser)(nil),                // 66: chatcore.v1.BlockedUser
+	(*DepartUserRequest)(nil),          // 67: chatcore.v1.DepartUserRequest
+	(*DepartUserResponse)(nil),         // 68: chatcore.v1.DepartUserResponse
+	(*DepartedChat)(nil),               // 69: chatcore.v1.DepartedChat
+	nil,                                // 70: chatcore.v1.CreateChatRequest.MetadataEntry
+	nil,                                // 71: chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	nil,                                // 72: chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	nil,                                // 73: chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	nil,                                // 74: chatcore.v1.ListedChat.MetadataEntry
+	nil,                                // 75: chatcore.v1.DepartUserRequest.SuccessorIdsEntry
+	(*CommandResult)(nil),              // 76: chatcore.v1.CommandResult
+	(Visibility)(0),                    // 77: chatcore.v1.Visibility
+	(Restriction)(0),                   // 78: chatcore.v1.Restriction
+	(*timestamppb.Timestamp)(nil),      // 79: google.protobuf.Timestamp
+	(*Chat)(nil),                       // 80: chatcore.v1.Chat
+	(Role)(0),                          // 81: chatcore.v1.Role
+	(*Member)(nil),                     // 82: chatcore.v1.Member
+	(*Message)(nil),                    // 83: chatcore.v1.Message
+	(ChatKind)(0),                      // 84: chatcore.v1.ChatKind
+	(NotifyLevel)(0),                   // 85: chatcore.v1.NotifyLevel
+	(Hiding)(0),                        // 86: chatcore.v1.Hiding
+	(*UserChatSettings)(nil),           // 87: chatcore.v1.UserChatSettings
 }
 var file_chatcore_v1_chat_proto_depIdxs = []int32{
-	69, // 0: chatcore.v1.CreateChatRequest.metadata:type_name -> chatcore.v1.CreateChatRequest.MetadataEntry
-	74, // 1: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 2: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 3: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 4: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 5: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 6: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 7: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
+	70, // 0: chatcore.v1.CreateChatRequest.metadata:type_name -> chatcore.v1.CreateChatRequest.MetadataEntry
+	76, // 1: chatcore.v1.CreateChatResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 2: chatcore.v1.RenameChatResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 3: chatcore.v1.ArchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 4: chatcore.v1.DeleteChatResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 5: chatcore.v1.UnarchiveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 6: chatcore.v1.AddMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 7: chatcore.v1.AddMembersResponse.result:type_name -> chatcore.v1.CommandResult
 	15, // 8: chatcore.v1.AddMembersResponse.users:type_name -> chatcore.v1.AddedMember
 	0,  // 9: chatcore.v1.AddedMember.admission:type_name -> chatcore.v1.Admission
-	74, // 10: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 11: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
-	75, // 12: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
-	70, // 13: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
-	74, // 14: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
-	76, // 15: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
-	77, // 16: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
-	74, // 17: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	71, // 18: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
-	74, // 19: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
-	72, // 20: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
+	76, // 10: chatcore.v1.JoinChatResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 11: chatcore.v1.BlockUserResponse.result:type_name -> chatcore.v1.CommandResult
+	77, // 12: chatcore.v1.SetChatPolicyRequest.visibility:type_name -> chatcore.v1.Visibility
+	71, // 13: chatcore.v1.SetChatPolicyRequest.permissions:type_name -> chatcore.v1.SetChatPolicyRequest.PermissionsEntry
+	76, // 14: chatcore.v1.SetChatPolicyResponse.result:type_name -> chatcore.v1.CommandResult
+	78, // 15: chatcore.v1.RestrictMemberRequest.restriction:type_name -> chatcore.v1.Restriction
+	79, // 16: chatcore.v1.RestrictMemberRequest.until:type_name -> google.protobuf.Timestamp
+	76, // 17: chatcore.v1.RestrictMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	72, // 18: chatcore.v1.UpdateChatMetadataRequest.set:type_name -> chatcore.v1.UpdateChatMetadataRequest.SetEntry
+	76, // 19: chatcore.v1.UpdateChatMetadataResponse.result:type_name -> chatcore.v1.CommandResult
+	73, // 20: chatcore.v1.GetChatMetadataResponse.values:type_name -> chatcore.v1.GetChatMetadataResponse.ValuesEntry
 	32, // 21: chatcore.v1.ListRestrictionsResponse.restrictions:type_name -> chatcore.v1.RestrictedUser
-	76, // 22: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
-	77, // 23: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
-	77, // 24: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
-	78, // 25: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
-	74, // 26: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	74, // 27: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
-	79, // 28: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
-	74, // 29: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	79, // 30: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
-	74, // 31: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
-	78, // 32: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
-	80, // 33: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
-	80, // 34: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
-	79, // 35: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
-	77, // 36: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
-	77, // 37: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
-	81, // 38: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
-	82, // 39: chatcore.v1.ListedChat.kind:type_name -> chatcore.v1.ChatKind
-	83, // 40: chatcore.v1.ListedChat.notify:type_name -> chatcore.v1.NotifyLevel
-	77, // 41: chatcore.v1.ListedChat.muted_until:type_name -> google.protobuf.Timestamp
-	82, // 42: chatcore.v1.ListChatsRequest.kinds:type_name -> chatcore.v1.ChatKind
-	49, // 43: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
-	54, // 44: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
-	83, // 45: chatcore.v1.SetChatSettingsRequest.notify:type_name -> chatcore.v1.NotifyLevel
-	77, // 46: chatcore.v1.SetChatSettingsRequest.muted_until:type_name -> google.protobuf.Timestamp
-	84, // 47: chatcore.v1.SetChatSettingsRequest.hidden:type_name -> chatcore.v1.Hiding
-	74, // 48: chatcore.v1.SetChatSettingsResponse.result:type_name -> chatcore.v1.CommandResult
-	85, // 49: chatcore.v1.GetChatSettingsResponse.settings:type_name -> chatcore.v1.UserChatSettings
-	65, // 50: chatcore.v1.ListBlockedResponse.users:type_name -> chatcore.v1.BlockedUser
-	73, // 51: chatcore.v1.DepartUserRequest.successor_ids:type_name -> chatcore.v1.DepartUserRequest.SuccessorIdsEntry
-	68, // 52: chatcore.v1.DepartUserResponse.chats:type_name -> chatcore.v1.DepartedChat
-	79, // 53: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
-	1,  // 54: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
-	3,  // 55: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
-	5,  // 56: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
-	9,  // 57: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
-	7,  // 58: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
-	11, // 59: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
-	35, // 60: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
-	37, // 61: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
-	39, // 62: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
-	41, // 63: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
-	13, // 64: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
-	16, // 65: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
-	18, // 66: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
-	20, // 67: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
-	22, // 68: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
-	24, // 69: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
-	26, // 70: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
-	28, // 71: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
-	30, // 72: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
-	33, // 73: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
-	63, // 74: chatcore.v1.ChatService.ListBlocked:input_type -> chatcore.v1.ListBlockedRequest
-	66, // 75: chatcore.v1.ChatService.DepartUser:input_type -> chatcore.v1.DepartUserRequest
-	43, // 76: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
-	45, // 77: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
-	47, // 78: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
-	50, // 79: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
-	52, // 80: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
-	55, // 81: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
-	57, // 82: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
-	59, // 83: chatcore.v1.ChatService.SetChatSettings:input_type -> chatcore.v1.SetChatSettingsRequest
-	61, // 84: chatcore.v1.ChatService.GetChatSettings:input_type -> chatcore.v1.GetChatSettingsRequest
-	2,  // 85: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
-	4,  // 86: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
-	6,  // 87: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
-	10, // 88: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
-	8,  // 89: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
-	12, // 90: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
-	36, // 91: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
-	38, // 92: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
-	40, // 93: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
-	42, // 94: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
-	14, // 95: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
-	17, // 96: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
-	19, // 97: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
-	21, // 98: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
-	23, // 99: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
-	25, // 100: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
-	27, // 101: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
-	29, // 102: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
-	31, // 103: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
-	34, // 104: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
-	64, // 105: chatcore.v1.ChatService.ListBlocked:output_type -> chatcore.v1.ListBlockedResponse
-	67, // 106: chatcore.v1.ChatService.DepartUser:output_type -> chatcore.v1.DepartUserResponse
-	44, // 107: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
-	46, // 108: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
-	48, // 109: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
-	51, // 110: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
-	53, // 111: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
-	56, // 112: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
-	58, // 113: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
-	60, // 114: chatcore.v1.ChatService.SetChatSettings:output_type -> chatcore.v1.SetChatSettingsResponse
-	62, // 115: chatcore.v1.ChatService.GetChatSettings:output_type -> chatcore.v1.GetChatSettingsResponse
-	85, // [85:116] is the sub-list for method output_type
-	54, // [54:85] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	78, // 22: chatcore.v1.RestrictedUser.restriction:type_name -> chatcore.v1.Restriction
+	79, // 23: chatcore.v1.RestrictedUser.since:type_name -> google.protobuf.Timestamp
+	79, // 24: chatcore.v1.RestrictedUser.until:type_name -> google.protobuf.Timestamp
+	80, // 25: chatcore.v1.GetDirectChatResponse.chat:type_name -> chatcore.v1.Chat
+	76, // 26: chatcore.v1.RemoveMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	76, // 27: chatcore.v1.LeaveChatResponse.result:type_name -> chatcore.v1.CommandResult
+	81, // 28: chatcore.v1.PromoteMemberRequest.role:type_name -> chatcore.v1.Role
+	76, // 29: chatcore.v1.PromoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	81, // 30: chatcore.v1.DemoteMemberRequest.role:type_name -> chatcore.v1.Role
+	76, // 31: chatcore.v1.DemoteMemberResponse.result:type_name -> chatcore.v1.CommandResult
+	80, // 32: chatcore.v1.GetChatResponse.chat:type_name -> chatcore.v1.Chat
+	82, // 33: chatcore.v1.GetMemberResponse.member:type_name -> chatcore.v1.Member
+	82, // 34: chatcore.v1.ListMembersResponse.members:type_name -> chatcore.v1.Member
+	81, // 35: chatcore.v1.ListedChat.role:type_name -> chatcore.v1.Role
+	79, // 36: chatcore.v1.ListedChat.joined_at:type_name -> google.protobuf.Timestamp
+	79, // 37: chatcore.v1.ListedChat.last_at:type_name -> google.protobuf.Timestamp
+	83, // 38: chatcore.v1.ListedChat.last_message:type_name -> chatcore.v1.Message
+	84, // 39: chatcore.v1.ListedChat.kind:type_name -> chatcore.v1.ChatKind
+	85, // 40: chatcore.v1.ListedChat.notify:type_name -> chatcore.v1.NotifyLevel
+	79, // 41: chatcore.v1.ListedChat.muted_until:type_name -> google.protobuf.Timestamp
+	50, // 42: chatcore.v1.ListedChat.preview:type_name -> chatcore.v1.MessagePreview
+	74, // 43: chatcore.v1.ListedChat.metadata:type_name -> chatcore.v1.ListedChat.MetadataEntry
+	79, // 44: chatcore.v1.MessagePreview.sent_at:type_name -> google.protobuf.Timestamp
+	84, // 45: chatcore.v1.ListChatsRequest.kinds:type_name -> chatcore.v1.ChatKind
+	49, // 46: chatcore.v1.ListChatsResponse.chats:type_name -> chatcore.v1.ListedChat
+	55, // 47: chatcore.v1.ListContactsResponse.contacts:type_name -> chatcore.v1.Contact
+	85, // 48: chatcore.v1.SetChatSettingsRequest.notify:type_name -> chatcore.v1.NotifyLevel
+	79, // 49: chatcore.v1.SetChatSettingsRequest.muted_until:type_name -> google.protobuf.Timestamp
+	86, // 50: chatcore.v1.SetChatSettingsRequest.hidden:type_name -> chatcore.v1.Hiding
+	76, // 51: chatcore.v1.SetChatSettingsResponse.result:type_name -> chatcore.v1.CommandResult
+	87, // 52: chatcore.v1.GetChatSettingsResponse.settings:type_name -> chatcore.v1.UserChatSettings
+	66, // 53: chatcore.v1.ListBlockedResponse.users:type_name -> chatcore.v1.BlockedUser
+	75, // 54: chatcore.v1.DepartUserRequest.successor_ids:type_name -> chatcore.v1.DepartUserRequest.SuccessorIdsEntry
+	69, // 55: chatcore.v1.DepartUserResponse.chats:type_name -> chatcore.v1.DepartedChat
+	81, // 56: chatcore.v1.SetChatPolicyRequest.PermissionsEntry.value:type_name -> chatcore.v1.Role
+	1,  // 57: chatcore.v1.ChatService.CreateChat:input_type -> chatcore.v1.CreateChatRequest
+	3,  // 58: chatcore.v1.ChatService.RenameChat:input_type -> chatcore.v1.RenameChatRequest
+	5,  // 59: chatcore.v1.ChatService.ArchiveChat:input_type -> chatcore.v1.ArchiveChatRequest
+	9,  // 60: chatcore.v1.ChatService.UnarchiveChat:input_type -> chatcore.v1.UnarchiveChatRequest
+	7,  // 61: chatcore.v1.ChatService.DeleteChat:input_type -> chatcore.v1.DeleteChatRequest
+	11, // 62: chatcore.v1.ChatService.AddMember:input_type -> chatcore.v1.AddMemberRequest
+	35, // 63: chatcore.v1.ChatService.RemoveMember:input_type -> chatcore.v1.RemoveMemberRequest
+	37, // 64: chatcore.v1.ChatService.LeaveChat:input_type -> chatcore.v1.LeaveChatRequest
+	39, // 65: chatcore.v1.ChatService.PromoteMember:input_type -> chatcore.v1.PromoteMemberRequest
+	41, // 66: chatcore.v1.ChatService.DemoteMember:input_type -> chatcore.v1.DemoteMemberRequest
+	13, // 67: chatcore.v1.ChatService.AddMembers:input_type -> chatcore.v1.AddMembersRequest
+	16, // 68: chatcore.v1.ChatService.JoinChat:input_type -> chatcore.v1.JoinChatRequest
+	18, // 69: chatcore.v1.ChatService.OpenDirectChat:input_type -> chatcore.v1.OpenDirectChatRequest
+	20, // 70: chatcore.v1.ChatService.BlockUser:input_type -> chatcore.v1.BlockUserRequest
+	22, // 71: chatcore.v1.ChatService.SetChatPolicy:input_type -> chatcore.v1.SetChatPolicyRequest
+	24, // 72: chatcore.v1.ChatService.RestrictMember:input_type -> chatcore.v1.RestrictMemberRequest
+	26, // 73: chatcore.v1.ChatService.UpdateChatMetadata:input_type -> chatcore.v1.UpdateChatMetadataRequest
+	28, // 74: chatcore.v1.ChatService.GetChatMetadata:input_type -> chatcore.v1.GetChatMetadataRequest
+	30, // 75: chatcore.v1.ChatService.ListRestrictions:input_type -> chatcore.v1.ListRestrictionsRequest
+	33, // 76: chatcore.v1.ChatService.GetDirectChat:input_type -> chatcore.v1.GetDirectChatRequest
+	64, // 77: chatcore.v1.ChatService.ListBlocked:input_type -> chatcore.v1.ListBlockedRequest
+	67, // 78: chatcore.v1.ChatService.DepartUser:input_type -> chatcore.v1.DepartUserRequest
+	43, // 79: chatcore.v1.ChatService.GetChat:input_type -> chatcore.v1.GetChatRequest
+	45, // 80: chatcore.v1.ChatService.GetMember:input_type -> chatcore.v1.GetMemberRequest
+	47, // 81: chatcore.v1.ChatService.ListMembers:input_type -> chatcore.v1.ListMembersRequest
+	51, // 82: chatcore.v1.ChatService.ListChats:input_type -> chatcore.v1.ListChatsRequest
+	53, // 83: chatcore.v1.ChatService.ListChatIds:input_type -> chatcore.v1.ListChatIdsRequest
+	56, // 84: chatcore.v1.ChatService.ListContacts:input_type -> chatcore.v1.ListContactsRequest
+	58, // 85: chatcore.v1.ChatService.ForgetContacts:input_type -> chatcore.v1.ForgetContactsRequest
+	60, // 86: chatcore.v1.ChatService.SetChatSettings:input_type -> chatcore.v1.SetChatSettingsRequest
+	62, // 87: chatcore.v1.ChatService.GetChatSettings:input_type -> chatcore.v1.GetChatSettingsRequest
+	2,  // 88: chatcore.v1.ChatService.CreateChat:output_type -> chatcore.v1.CreateChatResponse
+	4,  // 89: chatcore.v1.ChatService.RenameChat:output_type -> chatcore.v1.RenameChatResponse
+	6,  // 90: chatcore.v1.ChatService.ArchiveChat:output_type -> chatcore.v1.ArchiveChatResponse
+	10, // 91: chatcore.v1.ChatService.UnarchiveChat:output_type -> chatcore.v1.UnarchiveChatResponse
+	8,  // 92: chatcore.v1.ChatService.DeleteChat:output_type -> chatcore.v1.DeleteChatResponse
+	12, // 93: chatcore.v1.ChatService.AddMember:output_type -> chatcore.v1.AddMemberResponse
+	36, // 94: chatcore.v1.ChatService.RemoveMember:output_type -> chatcore.v1.RemoveMemberResponse
+	38, // 95: chatcore.v1.ChatService.LeaveChat:output_type -> chatcore.v1.LeaveChatResponse
+	40, // 96: chatcore.v1.ChatService.PromoteMember:output_type -> chatcore.v1.PromoteMemberResponse
+	42, // 97: chatcore.v1.ChatService.DemoteMember:output_type -> chatcore.v1.DemoteMemberResponse
+	14, // 98: chatcore.v1.ChatService.AddMembers:output_type -> chatcore.v1.AddMembersResponse
+	17, // 99: chatcore.v1.ChatService.JoinChat:output_type -> chatcore.v1.JoinChatResponse
+	19, // 100: chatcore.v1.ChatService.OpenDirectChat:output_type -> chatcore.v1.OpenDirectChatResponse
+	21, // 101: chatcore.v1.ChatService.BlockUser:output_type -> chatcore.v1.BlockUserResponse
+	23, // 102: chatcore.v1.ChatService.SetChatPolicy:output_type -> chatcore.v1.SetChatPolicyResponse
+	25, // 103: chatcore.v1.ChatService.RestrictMember:output_type -> chatcore.v1.RestrictMemberResponse
+	27, // 104: chatcore.v1.ChatService.UpdateChatMetadata:output_type -> chatcore.v1.UpdateChatMetadataResponse
+	29, // 105: chatcore.v1.ChatService.GetChatMetadata:output_type -> chatcore.v1.GetChatMetadataResponse
+	31, // 106: chatcore.v1.ChatService.ListRestrictions:output_type -> chatcore.v1.ListRestrictionsResponse
+	34, // 107: chatcore.v1.ChatService.GetDirectChat:output_type -> chatcore.v1.GetDirectChatResponse
+	65, // 108: chatcore.v1.ChatService.ListBlocked:output_type -> chatcore.v1.ListBlockedResponse
+	68, // 109: chatcore.v1.ChatService.DepartUser:output_type -> chatcore.v1.DepartUserResponse
+	44, // 110: chatcore.v1.ChatService.GetChat:output_type -> chatcore.v1.GetChatResponse
+	46, // 111: chatcore.v1.ChatService.GetMember:output_type -> chatcore.v1.GetMemberResponse
+	48, // 112: chatcore.v1.ChatService.ListMembers:output_type -> chatcore.v1.ListMembersResponse
+	52, // 113: chatcore.v1.ChatService.ListChats:output_type -> chatcore.v1.ListChatsResponse
+	54, // 114: chatcore.v1.ChatService.ListChatIds:output_type -> chatcore.v1.ListChatIdsResponse
+	57, // 115: chatcore.v1.ChatService.ListContacts:output_type -> chatcore.v1.ListContactsResponse
+	59, // 116: chatcore.v1.ChatService.ForgetContacts:output_type -> chatcore.v1.ForgetContactsResponse
+	61, // 117: chatcore.v1.ChatService.SetChatSettings:output_type -> chatcore.v1.SetChatSettingsResponse
+	63, // 118: chatcore.v1.ChatService.GetChatSettings:output_type -> chatcore.v1.GetChatSettingsResponse
+	88, // [88:119] is the sub-list for method output_type
+	57, // [57:88] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_chatcore_v1_chat_proto_init() }
@@ -5028,15 +5196,15 @@ func file_chatcore_v1_chat_proto_init() {
 		return
 	}
 	file_chatcore_v1_types_proto_init()
-	file_chatcore_v1_chat_proto_msgTypes[49].OneofWrappers = []any{}
-	file_chatcore_v1_chat_proto_msgTypes[58].OneofWrappers = []any{}
+	file_chatcore_v1_chat_proto_msgTypes[50].OneofWrappers = []any{}
+	file_chatcore_v1_chat_proto_msgTypes[59].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatcore_v1_chat_proto_rawDesc), len(file_chatcore_v1_chat_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   73,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -462,7 +462,7 @@ local function plan(a)
   end
   if erased then
     chat.erased = chat.erased or {}
-    chat.erased[#chat.erased + 1] = {writes = erased, snapshot = snapshot}
+    chat.erased[#chat.erased + 1] = {writes = erased, snapshot = snapshot, view = prefix .. 'previews', field = sub(base, #prefix + 1)}
   end
   local values, written, pushes = chat.values, chat.entries, chat.pushes
   local n_values = #values
@@ -607,6 +607,7 @@ local written, cause = try(function()
         begun = true
       end
       if erasure.snapshot then call('HDEL', chat.base .. ':s', erasure.snapshot, '=' .. erasure.snapshot) end
+      pcall('HDEL', erasure.view, erasure.field) -- the view is a cache: the built-in group replaces what a refusal leaves
     end
     for _, push in ipairs(chat.pushes) do
       call('RPUSH', chat.base .. ':' .. push.segment, unpack(push))

@@ -1,4 +1,4 @@
-import type { Event, ListedChat, Message } from "@chatcore/client";
+import type { Event, ListedChat, Message, MessagePreview } from "@chatcore/client";
 
 /** foldMessage applies an event to the messages of a chat, or to those of the thread of root, and returns the same list if it concerns none of them. */
 export function foldMessage(messages: readonly Message[], event: Event, root = ""): readonly Message[] {
@@ -88,14 +88,19 @@ export function foldMark(marks: ReadonlyMap<string, number>, event: Event): Read
 /** nameOf is the title of a chat, or the other participant of a direct one. */
 export const nameOf = ({ title, peerId, id }: ListedChat): string => title || peerId || id;
 
+/** previewOf is a message as a list of chats shows it. */
+export function previewOf({ id, seq, senderId, sentAt, content, attachments, deletedAt }: Message): MessagePreview {
+  return { messageId: id, seq, senderId, sentAt, text: content, attachments: attachments.length, deleted: deletedAt !== undefined };
+}
+
 /** previewText is the last message of a chat in one line. */
-export function previewText({ lastMessage }: ListedChat, user: string): string {
-  if (!lastMessage) {
+export function previewText({ preview }: ListedChat, user: string): string {
+  if (!preview) {
     return "No messages yet";
   }
-  const sender = lastMessage.senderId === user ? "You" : lastMessage.senderId;
-  if (lastMessage.deletedAt) {
+  const sender = preview.senderId === user ? "You" : preview.senderId;
+  if (preview.deleted) {
     return `${sender}: message deleted`;
   }
-  return `${sender}: ${lastMessage.content || (lastMessage.attachments.length > 0 ? "📎 " + lastMessage.attachments[0]!.name : "…")}`;
+  return `${sender}: ${preview.text || (preview.attachments > 0 ? `📎 ${preview.attachments}` : "…")}`;
 }

@@ -173,6 +173,11 @@ function ChatList({ model, onCreate, onOpen }: { model: PaneModel; onCreate: () 
                     <span class="chat-item-last">
                       {typing.length > 0 ? <em class="typing-text">{typing.join(", ")} typing…</em> : <span>{previewText(chat, model.user.value)}</span>}
                       {chat.archived && <Icon name="clock" size={14} />}
+                      {chat.mentions > 0 && (
+                        <b class="count" aria-label={`${chat.mentions} mentions`}>
+                          @{chat.mentions}
+                        </b>
+                      )}
                       {chat.unread > 0 && (
                         <b class="count" aria-label={`${chat.unread} unread`}>
                           {chat.unread}

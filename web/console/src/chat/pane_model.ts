@@ -2,7 +2,7 @@ import { computed, signal } from "@preact/signals";
 import { hasCode, newId, type Event, type FeedMessage, type FeedState, type Hiding, type ListedChat, type Member, type Message, type RestrictedUser, type Status } from "@chatcore/client";
 import { client, isService } from "../session";
 import { know } from "../users";
-import { foldMark, foldMessage } from "./fold";
+import { foldMark, foldMessage, previewOf } from "./fold";
 
 /** Outgoing is a message that is being sent, or could not be. */
 export interface Outgoing {
@@ -195,7 +195,10 @@ export class PaneModel {
       return;
     }
     const mine = event.actorId === this.user.value;
-    const bumped = { ...found, lastMessage: message, lastAt: message.sentAt, unread: mine ? 0 : found.unread + 1 };
+    const mentioned = !mine && (message.mentions.includes(this.user.value) || message.broadcast === "all");
+    const bumped = {
+      ...found, preview: previewOf(message), lastAt: message.sentAt, unread: mine ? 0 : found.unread + 1, mentions: mine ? 0 : found.mentions + (mentioned ? 1 : 0),
+    };
     this.chats.value = [bumped, ...this.chats.value!.filter((chat) => chat !== found)];
   }
 
@@ -229,7 +232,7 @@ export class PaneModel {
   async refresh(): Promise<void> {
     const { signal } = this.end;
     try {
-      const { items } = await client.chats.list({ ...this.reader, pageSize: 100 }, { signal }).page();
+      const { items } = await client.chats.list({ ...this.reader, pageSize: 100, previewsOnly: true }, { signal }).page();
       if (signal.aborted) {
         return;
       }

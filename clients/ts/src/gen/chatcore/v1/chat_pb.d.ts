@@ -1625,14 +1625,14 @@ export declare type ListedChat = Message<"chatcore.v1.ListedChat"> & {
   unread: number;
 
   /**
-   * When the last message was sent, or the chat created if there is none, in milliseconds.
+   * When the last message was sent, or the user joined if there is none or the join is later, in milliseconds. The list is ordered by it.
    *
    * @generated from field: google.protobuf.Timestamp last_at = 7;
    */
   lastAt?: Timestamp | undefined;
 
   /**
-   * The last message, also a deleted one. Not set if there is none.
+   * The last message, also a deleted one. Not set if there is none, or if the request asks for previews only.
    *
    * @generated from field: chatcore.v1.Message last_message = 8;
    */
@@ -1679,6 +1679,27 @@ export declare type ListedChat = Message<"chatcore.v1.ListedChat"> & {
    * @generated from field: google.protobuf.Timestamp muted_until = 14;
    */
   mutedUntil?: Timestamp | undefined;
+
+  /**
+   * Unread messages of the main timeline that mention the user, or all members.
+   *
+   * @generated from field: uint32 mentions = 15;
+   */
+  mentions: number;
+
+  /**
+   * The last message, as a list shows it. Not set if there is none.
+   *
+   * @generated from field: chatcore.v1.MessagePreview preview = 16;
+   */
+  preview?: MessagePreview | undefined;
+
+  /**
+   * Values of the requested keys of the chat's metadata, of at most 1 KiB each: JSON as text.
+   *
+   * @generated from field: map<string, string> metadata = 17;
+   */
+  metadata: { [key: string]: string };
 };
 
 /**
@@ -1686,6 +1707,68 @@ export declare type ListedChat = Message<"chatcore.v1.ListedChat"> & {
  * Use `create(ListedChatSchema)` to create a new message.
  */
 export declare const ListedChatSchema: GenMessage<ListedChat>;
+
+/**
+ * MessagePreview is a message as a list of chats shows it.
+ *
+ * @generated from message chatcore.v1.MessagePreview
+ */
+export declare type MessagePreview = Message<"chatcore.v1.MessagePreview"> & {
+  /**
+   * Id of the message.
+   *
+   * @generated from field: string message_id = 1;
+   */
+  messageId: string;
+
+  /**
+   * Seq of the message in its chat.
+   *
+   * @generated from field: uint32 seq = 2;
+   */
+  seq: number;
+
+  /**
+   * Id of the user who sent it.
+   *
+   * @generated from field: string sender_id = 3;
+   */
+  senderId: string;
+
+  /**
+   * When it was sent, in milliseconds.
+   *
+   * @generated from field: google.protobuf.Timestamp sent_at = 4;
+   */
+  sentAt?: Timestamp | undefined;
+
+  /**
+   * The beginning of its content, of 200 bytes unless the service is configured otherwise. Empty if the message is deleted.
+   *
+   * @generated from field: string text = 5;
+   */
+  text: string;
+
+  /**
+   * Number of attachments. 0 if the message is deleted.
+   *
+   * @generated from field: uint32 attachments = 6;
+   */
+  attachments: number;
+
+  /**
+   * Whether the message is deleted.
+   *
+   * @generated from field: bool deleted = 7;
+   */
+  deleted: boolean;
+};
+
+/**
+ * Describes the message chatcore.v1.MessagePreview.
+ * Use `create(MessagePreviewSchema)` to create a new message.
+ */
+export declare const MessagePreviewSchema: GenMessage<MessagePreview>;
 
 /**
  * ListChatsRequest is the request of ListChats.
@@ -1748,6 +1831,20 @@ export declare type ListChatsRequest = Message<"chatcore.v1.ListChatsRequest"> &
    * @generated from field: bool hidden = 8;
    */
   hidden: boolean;
+
+  /**
+   * Leaves out last_message. The list then takes less time, and shorter responses.
+   *
+   * @generated from field: bool previews_only = 9;
+   */
+  previewsOnly: boolean;
+
+  /**
+   * Keys of metadata whose values the list has, at most 8.
+   *
+   * @generated from field: repeated string metadata_keys = 10;
+   */
+  metadataKeys: string[];
 };
 
 /**
