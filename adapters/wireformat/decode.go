@@ -58,7 +58,8 @@ func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
 		Chat: id(r, "chatId", domain.ParseChatID), Type: r.typ, Version: r.v, Newer: c.knows(r.typ), Sent: r.typ == TypeMessageNew, Data: string(payload),
 		At: r.instant("timestamp", time.Time{}),
 	}
-	if message, ok := unquote(fields["messageId"]); ok {
+	raw, _ := fields.get("messageId")
+	if message, ok := unquote(raw); ok {
 		event.Message = domain.MessageID(message)
 	}
 	record.Event = event
@@ -73,7 +74,7 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 	if err != nil {
 		return Incoming{}, err
 	}
-	if _, ours := fields["eventId"]; ours {
+	if _, ours := fields.get("eventId"); ours {
 		return c.own(fields, false)
 	}
 	r := &reader{fields: fields, typ: typ, v: 1, foreign: true}
@@ -93,7 +94,7 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 }
 
 // own reads an event that this codec, or that of another version, wrote.
-func (c *Codec) own(fields map[string]json.RawMessage, placed bool) (Incoming, error) {
+func (c *Codec) own(fields object, placed bool) (Incoming, error) {
 	r := &reader{fields: fields}
 	r.typ, _ = r.string("type", true)
 	own := r.err == nil && !c.knows(r.typ) && r.isOwn()
@@ -140,11 +141,13 @@ func (c *Codec) upcast(r *reader) error {
 		if up == nil {
 			return r.wrong("v", "has no way to the present version", fmt.Sprintf("one from which upcasters lead to %d", current))
 		}
-		if err := guarded(up, r.fields); err != nil {
+		fields := r.fields.mapped()
+		if err := guarded(up, fields); err != nil {
 			e := r.wrong("v", "did not come up to the next version", "")
 			e.Cause = err
 			return e
 		}
+		r.fields = objectOf(fields)
 	}
 	return nil
 }

@@ -16,7 +16,8 @@ func PeekType(payload []byte) []byte {
 		return nil
 	}
 	var typ string
-	if json.Unmarshal(fields["type"], &typ) != nil {
+	raw, _ := fields.get("type")
+	if json.Unmarshal(raw, &typ) != nil {
 		return nil
 	}
 	return []byte(typ)
@@ -32,8 +33,8 @@ func InLog(payload []byte) bool {
 	if err != nil {
 		return false
 	}
-	_, id := fields["eventId"]
-	_, seq := fields["seq"]
+	_, id := fields.get("eventId")
+	_, seq := fields.get("seq")
 	return id && seq
 }
 

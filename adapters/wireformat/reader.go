@@ -16,7 +16,7 @@ import (
 // field must be there and of its kind. Of a foreign one an optional field of another kind counts as absent, and values are held
 // to the rules of the domain.
 type reader struct {
-	fields  map[string]json.RawMessage
+	fields  object
 	typ     string
 	v       int
 	foreign bool
@@ -24,7 +24,7 @@ type reader struct {
 }
 
 // open splits a JSON object into its fields.
-func open(payload []byte) (map[string]json.RawMessage, error) {
+func open(payload []byte) (object, error) {
 	valid := utf8.Valid(payload)
 	if valid {
 		if fields, ok := split(payload); ok {
@@ -44,7 +44,7 @@ func open(payload []byte) (map[string]json.RawMessage, error) {
 	if fields == nil { // null
 		return nil, wrong
 	}
-	return fields, nil
+	return objectOf(fields), nil
 }
 
 func (r *reader) wrong(field, problem, allowed string) *Error {
@@ -80,7 +80,7 @@ func (r *reader) absent(field string, there, required bool, want kind) {
 
 // raw is a field's JSON. A null is none.
 func (r *reader) raw(field string) (json.RawMessage, bool) {
-	raw, ok := r.fields[field]
+	raw, ok := r.fields.get(field)
 	return raw, ok && !bytes.Equal(raw, []byte("null"))
 }
 
@@ -223,7 +223,10 @@ func (r *reader) boolean(field string) bool {
 }
 
 // isNull reports whether a field is there and null.
-func (r *reader) isNull(field string) bool { return string(r.fields[field]) == "null" }
+func (r *reader) isNull(field string) bool {
+	raw, _ := r.fields.get(field)
+	return string(raw) == "null"
+}
 
 // array reads an array whose elements fit T. An empty one is nil.
 func array[T any](r *reader, field string) []T {
