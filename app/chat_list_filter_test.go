@@ -160,8 +160,13 @@ func TestUnreadTotals(t *testing.T) {
 	totals(l.plain, false, app.UnreadTotals{Chats: 2, Messages: 5})
 	set("c", domain.SettingsChange{MutedUntil: &time.Time{}})
 	totals(at, false, app.UnreadTotals{Chats: 2, Messages: 5})
+	for _, chat := range []domain.ChatID{"b", "c", "d", "d"} {
+		l.did(l.chats.Send(ctx, domain.Send{Chat: chat, Actor: "bob", Content: "x", Mentions: []domain.UserID{"ann"}}))
+	}
+	totals(at, false, app.UnreadTotals{Chats: 2, Messages: 8, Mentions: 3})
+	totals(at, true, app.UnreadTotals{Chats: 3, Messages: 10, Mentions: 4})
 	counts, err := at.UnreadOf(ctx, "ann")
-	if l.did(nil, err); counts["b"] != 1 || counts["c"] != 2 {
+	if l.did(nil, err); counts["b"] != 2 || counts["c"] != 3 {
 		t.Errorf("the rows are %v", counts)
 	}
 }

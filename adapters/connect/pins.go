@@ -65,5 +65,6 @@ func (s *messageService) GetUnreadTotals(ctx context.Context, req *v1.GetUnreadT
 	var out output
 	return answer(&out, &v1.GetUnreadTotalsResponse{
 		Chats: out.number("chats", uint64(max(0, totals.Chats))), Messages: out.number("messages", uint64(totals.Messages)),
+		Mentions: out.number("mentions", uint64(max(0, totals.Mentions))),
 	})
 }

@@ -31,6 +31,7 @@ type totalsView struct {
 	UserID   domain.UserID  `json:"userId"`
 	Chats    int            `json:"chats"`
 	Messages domain.Ordinal `json:"messages"`
+	Mentions int            `json:"mentions"`
 }
 
 func (c *cli) unread() *cobra.Command {
@@ -50,7 +51,7 @@ func (c *cli) unread() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return c.print(totalsView{user, sum.Chats, sum.Messages}, fmt.Sprintf("%d unread in %d chats", sum.Messages, sum.Chats))
+					return c.print(totalsView{user, sum.Chats, sum.Messages, sum.Mentions}, fmt.Sprintf("%d unread in %d chats, %d with mentions", sum.Messages, sum.Chats, sum.Mentions))
 				}
 				var counts map[domain.ChatID]domain.Ordinal
 				var err error

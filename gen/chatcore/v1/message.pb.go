@@ -3745,7 +3745,9 @@ type GetUnreadTotalsResponse struct {
 	// Chats with unread messages.
 	Chats uint32 `protobuf:"varint,1,opt,name=chats,proto3" json:"chats,omitempty"`
 	// Unread messages of others.
-	Messages      uint32 `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`
+	Messages uint32 `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`
+	// Those of them that mention the user, or all members, in the main timeline.
+	Mentions      uint32 `protobuf:"varint,3,opt,name=mentions,proto3" json:"mentions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3790,6 +3792,13 @@ func (x *GetUnreadTotalsResponse) GetChats() uint32 {
 func (x *GetUnreadTotalsResponse) GetMessages() uint32 {
 	if x != nil {
 		return x.Messages
+	}
+	return 0
+}
+
+func (x *GetUnreadTotalsResponse) GetMentions() uint32 {
+	if x != nil {
+		return x.Mentions
 	}
 	return 0
 }
@@ -4071,10 +4080,11 @@ const file_chatcore_v1_message_proto_rawDesc = "" +
 	"\buser_ids\x18\x01 \x03(\tR\auserIds\"V\n" +
 	"\x16GetUnreadTotalsRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12#\n" +
-	"\rinclude_muted\x18\x02 \x01(\bR\fincludeMuted\"K\n" +
+	"\rinclude_muted\x18\x02 \x01(\bR\fincludeMuted\"g\n" +
 	"\x17GetUnreadTotalsResponse\x12\x14\n" +
 	"\x05chats\x18\x01 \x01(\rR\x05chats\x12\x1a\n" +
-	"\bmessages\x18\x02 \x01(\rR\bmessages2\x9d\x10\n" +
+	"\bmessages\x18\x02 \x01(\rR\bmessages\x12\x1a\n" +
+	"\bmentions\x18\x03 \x01(\rR\bmentions2\x9d\x10\n" +
 	"\x0eMessageService\x12P\n" +
 	"\vSendMessage\x12\x1f.chatcore.v1.SendMessageRequest\x1a .chatcore.v1.SendMessageResponse\x12S\n" +
 	"\fSendMessages\x12 .chatcore.v1.SendMessagesRequest\x1a!.chatcore.v1.SendMessagesResponse\x12P\n" +

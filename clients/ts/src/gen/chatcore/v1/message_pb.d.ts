@@ -2009,6 +2009,13 @@ export declare type GetUnreadTotalsResponse = Message<"chatcore.v1.GetUnreadTota
    * @generated from field: uint32 messages = 2;
    */
   messages: number;
+
+  /**
+   * Those of them that mention the user, or all members, in the main timeline.
+   *
+   * @generated from field: uint32 mentions = 3;
+   */
+  mentions: number;
 };
 
 /**
