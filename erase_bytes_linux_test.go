@@ -143,7 +143,7 @@ func TestErase_LeavesNoByte(t *testing.T) {
 	}
 	verifyPlaces(t, core, messages[:3], map[string]ports.ErasureStatus{
 		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
-		chatcore.PlaceCaches: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasurePending, erase.PlaceForks: ports.ErasureDone,
+		chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceLists: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasurePending, erase.PlaceForks: ports.ErasureDone,
 		erase.PlaceJournals: ports.ErasurePending, erase.PlaceTails: ports.ErasurePending, erase.PlaceUnfinished: ports.ErasurePending,
 		chatcore.PlaceRedisFiles: ports.ErasureUnreachable, chatcore.PlaceChat: ports.ErasureUnreachable,
 	})
@@ -161,7 +161,8 @@ func TestErase_LeavesNoByte(t *testing.T) {
 		if err := next.Vault().Backup(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
-		if shift < later {
+		if shift < later { // the next start removes what is before these tails
+			wait.Until(t, "each partition has a second full tail", func() bool { return slices.Min(fullTails(t, core.LogID(), vault)) >= 2 })
 			stop()
 		}
 	}
@@ -181,7 +182,7 @@ func TestErase_LeavesNoByte(t *testing.T) {
 	}
 	verifyPlaces(t, next, messages, map[string]ports.ErasureStatus{
 		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
-		chatcore.PlaceCaches: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasureDone, erase.PlaceForks: ports.ErasureDone,
+		chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceLists: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasureDone, erase.PlaceForks: ports.ErasureDone,
 		erase.PlaceJournals: ports.ErasureDone, erase.PlaceTails: ports.ErasureDone, erase.PlaceUnfinished: ports.ErasureDone,
 		chatcore.PlaceRedisFiles: ports.ErasureUnreachable, chatcore.PlaceChat: ports.ErasureUnreachable,
 	})
@@ -234,6 +235,35 @@ func cached(t *testing.T, core *chatcore.Core, client *goredis.Client, secret st
 	}
 	keys := keysWith(t, client, secret)
 	return letters == len(messages) && slices.Contains(keys, "message:late") && slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, ":c:s") })
+}
+
+// fullTails returns the number of complete full tails of each of two partitions.
+func fullTails(t *testing.T, log string, vault ports.Vault) []int {
+	t.Helper()
+	full := make([]int, 2)
+	codec, err := object.NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for o, err := range vault.List(t.Context(), log+"/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := object.ParseName(o.Name)
+		if err != nil || name.Kind != object.KindTail {
+			continue
+		}
+		data, err := vault.Get(t.Context(), o.Name, 0, ports.WholeObject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if part, err := codec.DecodeTail(name, data); err != nil {
+			t.Fatal(err)
+		} else if part.Full && part.Last {
+			full[name.Partition]++
+		}
+	}
+	return full
 }
 
 func newEraser(t *testing.T, log string, vault ports.Vault, now func() time.Time) *erase.Eraser {
