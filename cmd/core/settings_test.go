@@ -332,7 +332,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
 			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.Announce", "Sessions.Compat", "Limits.EditWindow", "Limits.CheckBlocks", "Limits.Rates",
-			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers", "Webhooks.Keys", "Webhooks.Allow", "Webhooks.AllowHTTP", "Vault.Store",
+			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers", "Access.HideReads", "Webhooks.Keys", "Webhooks.Allow", "Webhooks.AllowHTTP", "Vault.Store",
 			"Retention.MaxAge", "Retention.MaxMessages", "Retention.Files",
 		}, name)
 		if zero != meant {

@@ -164,7 +164,7 @@ test("a chat is hidden until its next message", async () => {
   const dialog = opened.page.getByRole("dialog");
   await dialog.getByText("Favourite").click();
   await dialog.getByText("Hidden").click();
-  await dialog.getByRole("button", { name: "Close" }).click();
+  await dialog.waitFor({ state: "detached" });
   await item.waitFor({ state: "detached" });
   await composer("left").fill("Who brings bread?");
   await composer("left").press("Enter");
