@@ -57,7 +57,7 @@ func (f *feedFrame) response() (*v1.WatchResponse, error) {
 	case feed.KindCaughtUp:
 		response.Message = &v1.WatchResponse_CaughtUp{CaughtUp: &v1.CaughtUp{ChatId: chat, Seq: to}}
 	case feed.KindSkipped:
-		response.Message = &v1.WatchResponse_Skipped{Skipped: &v1.Skipped{ChatId: chat, FromSeq: from, ToSeq: to}}
+		response.Message = &v1.WatchResponse_Skipped{Skipped: &v1.Skipped{ChatId: chat, FromSeq: from, ToSeq: to, Private: m.Private}}
 	case feed.KindChatJoined:
 		response.Message = &v1.WatchResponse_ChatJoined{ChatJoined: &v1.ChatJoined{ChatId: chat, Seq: to}}
 	case feed.KindChatLeft:

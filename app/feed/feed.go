@@ -189,7 +189,7 @@ func (f *Feed) give(s *follower, e *Event) (Message, bool) {
 	}
 	s.pos = seq
 	if user := domain.Audience(e.Record.Event); f.user != "" && user != "" && user != f.user {
-		return Message{}, false
+		return Message{Kind: KindSkipped, Chat: e.Chat, From: seq, To: seq, Private: true}, true
 	}
 	if f.user != "" && seq > s.since && e.removes(f.user) {
 		f.leave(s)

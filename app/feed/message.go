@@ -18,7 +18,7 @@ const (
 	KindEvent      Kind = iota + 1 // Event is the next event of Chat
 	KindEphemeral                  // Ephemeral happened in Chat, or to a user with whom the reader shares a chat
 	KindCaughtUp                   // the reader has every event of Chat up to To; from here on they are live
-	KindSkipped                    // the events of Chat from From to To are left out, because there were too many
+	KindSkipped                    // the events of Chat from From to To are left out, because there were too many or, if Private is set, they are for others
 	KindChatJoined                 // the feed follows Chat from now on; the events after To follow
 	KindChatLeft                   // the feed does not follow Chat any more; To is the last event that the reader may have
 	KindResync                     // the reader's positions of Chat, or of all chats if Chat is "", are not of this log, or may not be after a restart of its server: it continues after To, and loads its state anew
@@ -53,6 +53,7 @@ type Message struct {
 	Kind      Kind
 	Chat      domain.ChatID
 	From, To  domain.Seq
+	Private   bool // of KindSkipped: the events are for other users alone, so there is nothing to load
 	Event     *Event
 	Ephemeral *Ephemeral
 }

@@ -96,7 +96,9 @@ func (c *cli) printMessage(m feed.Message) error {
 	case feed.KindEphemeral:
 		return c.printLive(noID, 0, 0, m.Ephemeral.Event, m.Ephemeral.Meta)
 	case feed.KindSkipped:
-		c.note("events %d to %d of chat %s are skipped", m.From, m.To, m.Chat)
+		if !m.Private {
+			c.note("events %d to %d of chat %s are skipped", m.From, m.To, m.Chat)
+		}
 	case feed.KindChatJoined:
 		c.note("following chat %s from seq %d on", m.Chat, m.To+1)
 	case feed.KindChatLeft:

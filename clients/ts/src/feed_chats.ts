@@ -27,7 +27,8 @@ export function advance(chat: FollowedChat, message: ChatMessage): FeedMessage |
       return moved(chat, message, message.seq, message.seq - 1);
     case "skipped": {
       const given = seq === undefined ? message : { ...message, fromSeq: Math.max(message.fromSeq, seq + 1) };
-      return moved(chat, given, message.toSeq, message.fromSeq - 1);
+      const passed = moved(chat, given, message.toSeq, message.fromSeq - 1);
+      return message.private ? undefined : passed;
     }
     case "caughtUp":
       if (seq !== undefined && seq !== message.seq) {

@@ -641,7 +641,7 @@ func (x *CaughtUp) GetSeq() uint32 {
 	return 0
 }
 
-// Skipped says that events are left out because the reader has missed more than max_catch_up. The reader loads the state of the chat anew.
+// Skipped says that events are left out. Unless private is set, the reader has missed more than max_catch_up, and loads the state of the chat anew.
 type Skipped struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the chat.
@@ -649,7 +649,9 @@ type Skipped struct {
 	// Seq of the first event that is left out.
 	FromSeq uint32 `protobuf:"varint,2,opt,name=from_seq,json=fromSeq,proto3" json:"from_seq,omitempty"`
 	// Seq of the last event that is left out: the reader's position from now on.
-	ToSeq         uint32 `protobuf:"varint,3,opt,name=to_seq,json=toSeq,proto3" json:"to_seq,omitempty"`
+	ToSeq uint32 `protobuf:"varint,3,opt,name=to_seq,json=toSeq,proto3" json:"to_seq,omitempty"`
+	// Whether the events are for other users alone: there is nothing to load.
+	Private       bool `protobuf:"varint,4,opt,name=private,proto3" json:"private,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,6 +705,13 @@ func (x *Skipped) GetToSeq() uint32 {
 		return x.ToSeq
 	}
 	return 0
+}
+
+func (x *Skipped) GetPrivate() bool {
+	if x != nil {
+		return x.Private
+	}
+	return false
 }
 
 // ChatJoined says that the feed follows another chat.
@@ -1055,11 +1064,12 @@ const file_chatcore_v1_feed_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\"5\n" +
 	"\bCaughtUp\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\rR\x03seq\"T\n" +
+	"\x03seq\x18\x02 \x01(\rR\x03seq\"n\n" +
 	"\aSkipped\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x19\n" +
 	"\bfrom_seq\x18\x02 \x01(\rR\afromSeq\x12\x15\n" +
-	"\x06to_seq\x18\x03 \x01(\rR\x05toSeq\"7\n" +
+	"\x06to_seq\x18\x03 \x01(\rR\x05toSeq\x12\x18\n" +
+	"\aprivate\x18\x04 \x01(\bR\aprivate\"7\n" +
 	"\n" +
 	"ChatJoined\x12\x17\n" +
 	"\achat_id\x18\x01 \x01(\tR\x06chatId\x12\x10\n" +

@@ -17,6 +17,8 @@ export interface Outgoing {
 const heartbeatMs = 20_000;
 const typingMs = 2_500;
 const refreshMs = 250;
+const viewMs = 1_000; // after which the views of a server have a message
+const viewTries = 5;
 const pageSize = 60;
 
 /** PaneModel is the client of one user: its chats, the open chat, and a feed that keeps them up to date. */
@@ -54,6 +56,7 @@ export class PaneModel {
   private end = new AbortController();
   private wanted = ""; // chat to open once the list is there
   private refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly awaited = new Map<string, number>(); // chats with messages that are not in the list yet, and how often they are looked for
   private typedAt = 0;
   private marking = 0;
   private early: Event[] = []; // events of the open chat that came while it was loaded
@@ -81,6 +84,7 @@ export class PaneModel {
     this.typing.value = new Map();
     this.statuses.value = new Map();
     this.outgoing.value = [];
+    this.awaited.clear();
     this.show("");
     if (user === "") {
       return;
@@ -187,10 +191,16 @@ export class PaneModel {
     }
   }
 
-  /** bump shows a new message in the list of chats at once; the list is loaded anew a moment later. */
+  /**
+   * bump shows a new message in the list of chats at once; the list is loaded anew a moment later. A chat that was hidden is in it once the server's views have
+   * the message.
+   */
   private bump(event: Event): void {
     const message = foldMessage([], event)[0];
     const found = this.chats.value?.find(({ id }) => id === event.chatId);
+    if (!found) {
+      this.awaited.set(event.chatId, viewTries);
+    }
     if (!found || !message) {
       return;
     }
@@ -223,9 +233,21 @@ export class PaneModel {
     }
   }
 
-  private refreshSoon(): void {
+  private refreshSoon(after = refreshMs): void {
     clearTimeout(this.refreshTimer);
-    this.refreshTimer = setTimeout(() => void this.refresh(), refreshMs);
+    this.refreshTimer = setTimeout(() => void this.refresh(), after);
+  }
+
+  /** lookAgain loads the list again, a few times, while chats with new messages are missing from it. */
+  private lookAgain(items: readonly ListedChat[]): void {
+    for (const [chatId, tries] of this.awaited) {
+      if (tries === 0 || items.some(({ id }) => id === chatId)) {
+        this.awaited.delete(chatId);
+      } else {
+        this.awaited.set(chatId, tries - 1);
+        this.refreshSoon(viewMs);
+      }
+    }
   }
 
   /** refresh loads the list of chats. */
@@ -237,6 +259,7 @@ export class PaneModel {
         return;
       }
       this.chats.value = items;
+      this.lookAgain(items);
       this.listError.value = undefined;
       if (this.chatId.value === "") {
         const next = items.find(({ id }) => id === this.wanted) ?? items[0];

@@ -323,7 +323,7 @@ export declare type CaughtUp = Message<"chatcore.v1.CaughtUp"> & {
 export declare const CaughtUpSchema: GenMessage<CaughtUp>;
 
 /**
- * Skipped says that events are left out because the reader has missed more than max_catch_up. The reader loads the state of the chat anew.
+ * Skipped says that events are left out. Unless private is set, the reader has missed more than max_catch_up, and loads the state of the chat anew.
  *
  * @generated from message chatcore.v1.Skipped
  */
@@ -348,6 +348,13 @@ export declare type Skipped = Message<"chatcore.v1.Skipped"> & {
    * @generated from field: uint32 to_seq = 3;
    */
   toSeq: number;
+
+  /**
+   * Whether the events are for other users alone: there is nothing to load.
+   *
+   * @generated from field: bool private = 4;
+   */
+  private: boolean;
 };
 
 /**
