@@ -152,11 +152,11 @@ func differing[T comparable](field T, value *T) *T {
 	return value
 }
 
-// hide sets how an event hides the chat. A chat that was hidden until the next message is hidden again if anything but the last change has happened since.
+// hide sets how an event hides the chat. A chat that was hidden until the next message is hidden again if anything but that has happened since.
 func (s Settings) hide(e *ChatSettings, hidden *Hiding, head Seq) {
 	switch {
 	case hidden == nil:
-	case *hidden == HiddenUntilMessage && (s.Hidden != *hidden || head > max(s.HiddenSeq, s.Version)):
+	case *hidden == HiddenUntilMessage && (s.Hidden != *hidden || head > s.HiddenSeq+1):
 		e.Hidden, e.HiddenSeq = hidden, head
 	default:
 		e.Hidden = differing(s.Hidden, hidden)

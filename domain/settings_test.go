@@ -141,3 +141,15 @@ func TestSettings_Fold(t *testing.T) {
 		}
 	})
 }
+
+// TestSettings_HideAgain hides a chat again that was hidden at seq 7: once anything else has happened since.
+func TestSettings_HideAgain(t *testing.T) {
+	hidden := domain.Settings{Hidden: domain.HiddenUntilMessage, HiddenSeq: 7, Version: 10}
+	for head, want := range map[domain.Seq]int{8: 0, 9: 1, 10: 1} {
+		change := domain.SettingsChange{Hidden: new(domain.HiddenUntilMessage)}
+		events, err := hidden.Change("c", domain.Member{User: "ann", Role: domain.RoleMember}, change, domain.Message{}, head, time.Time{})
+		if err != nil || len(events) != want {
+			t.Errorf("at %d: %v, error %v", head, events, err)
+		}
+	}
+}

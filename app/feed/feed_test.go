@@ -86,11 +86,11 @@ func TestFeed_EventsForOneUser(t *testing.T) {
 			feeds[user] = r.open(named(user, from("d", 0)))
 		}
 		expect(t, feeds["ada"], events("d", 1, 3, "caught_up d 3")...)
-		expect(t, feeds["bob"], events("d", 1, 2, "caught_up d 3")...)
+		expect(t, feeds["bob"], events("d", 1, 2, "skipped d 3-3", "caught_up d 3")...)
 		expect(t, feeds[""], events("d", 1, 3, "caught_up d 3")...)
 		r.append(unblock, sent("d", "m"))
 		expect(t, feeds["ada"], events("d", 4, 5)...)
-		expect(t, feeds["bob"], events("d", 5, 5)...)
+		expect(t, feeds["bob"], append([]string{"skipped d 4-4"}, events("d", 5, 5)...)...)
 		expect(t, feeds[""], events("d", 4, 5)...)
 	})
 }

@@ -35,7 +35,10 @@ export function ChatSettings({ model, onClose }: { model: PaneModel; onClose: ()
       <div class="choices">
         {row("Favourite", "", chat.favourite, () => model.configure({ favourite: !chat.favourite }))}
         {row("Muted", muted ? `until ${fullText(chat.mutedUntil!)}` : "for eight hours", muted, () => model.configure({ mutedUntil: new Date(muted ? 0 : Date.now() + muteMs) }))}
-        {row("Hidden", "until the next message", chat.hidden, () => model.configure({ hidden: chat.hidden ? "shown" : "until_message" }))}
+        {row("Hidden", "until the next message", chat.hidden, async () => {
+          await model.configure({ hidden: chat.hidden ? "shown" : "until_message" });
+          onClose();
+        })}
         {direct &&
           blocked.value !== undefined &&
           row("Blocked", "neither of you can write", blocked.value, async () => {
