@@ -77,6 +77,9 @@ class FeedProgram {
   async run(): Promise<void> {
     const { client, chatId, ben } = this;
     await client.chats.create({ chatId, actorId: "ada", memberIds: [ben] });
+    while ((await client.chats.list({ userId: ben }).page()).items.length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 50)); // until the user's chats have it: the feed then begins at its head
+    }
     const all = new Reader(client.feed({ allChats: true, actorId: ben }));
     const named = new Reader(client.feed({ chats: [{ chatId, afterSeq: 0 }] }));
     await all.until(() => all.feed.position.allChats);
