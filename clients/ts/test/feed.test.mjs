@@ -51,13 +51,14 @@ test("events that come again are dropped, and a jump of the seqs begins the stre
       case 3:
         return stream.send(started(), { skipped: { chatId: "garden", fromSeq: 7, toSeq: 9 } });
       default:
-        stream.send(started(), { skipped: { chatId: "garden", fromSeq: 3, toSeq: 6 } }, ...events("garden", 5, 8), { caughtUp: { chatId: "garden", seq: 8 } });
+        stream.send(started(), { skipped: { chatId: "garden", fromSeq: 3, toSeq: 6 } }, ...events("garden", 5, 8),
+          { skipped: { chatId: "garden", fromSeq: 9, toSeq: 9, private: true } }, event("garden", 10), { caughtUp: { chatId: "garden", seq: 10 } });
     }
   });
   const feed = feedOf(t, url);
-  const messages = await take(feed, 8);
-  assert.deepEqual(brief(messages), [...texts("garden", 1, 4), "skipped garden 6", "garden 7", "garden 8", "caughtUp garden 8"]);
-  assert.deepEqual(messages[4], { kind: "skipped", chatId: "garden", fromSeq: 5, toSeq: 6 });
+  const messages = await take(feed, 9);
+  assert.deepEqual(brief(messages), [...texts("garden", 1, 4), "skipped garden 6", "garden 7", "garden 8", "garden 10", "caughtUp garden 10"]);
+  assert.deepEqual(messages[4], { kind: "skipped", chatId: "garden", fromSeq: 5, toSeq: 6, private: false });
   assert.deepEqual(streams.map((stream) => stream.afterSeqs.garden ?? 0), [0, 4, 4, 4]);
 });
 
