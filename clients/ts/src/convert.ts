@@ -4,6 +4,7 @@ import {
   DurationSchema,
   durationFromMs,
   durationMs,
+  FeatureSet_FieldPresence,
   TimestampSchema,
   timestampFromDate,
   timestampMs,
@@ -34,8 +35,7 @@ function plainMessage(message: ReflectMessage): unknown {
   }
   const plain: Properties = {};
   for (const field of desc.fields) {
-    const presence = field.oneof !== undefined || field.fieldKind === "message";
-    if (presence && !message.isSet(field)) {
+    if (field.presence === FeatureSet_FieldPresence.EXPLICIT && !message.isSet(field)) {
       continue;
     }
     plain[field.localName] = plainField(message, field);

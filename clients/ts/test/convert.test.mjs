@@ -43,6 +43,14 @@ test("a oneof becomes the property that is set", () => {
   assert.ok(!("messageNew" in plain) && !("event" in plain));
 });
 
+test("a property that may be missing is there if the event has it", () => {
+  const settings = (value) => toPlain(EventSchema, create(EventSchema, { event: { case: "chatSettings", value } })).chatSettings;
+  const missing = settings({ userId: "ada" });
+  assert.ok(!("favourite" in missing) && !("unreadSeq" in missing) && !("mutedUntil" in missing));
+  const there = settings({ favourite: false, unreadSeq: 0 });
+  assert.deepEqual([there.favourite, there.unreadSeq], [false, 0]);
+});
+
 test("requests are made of plain objects", () => {
   const sent = fromPlain(SendMessageRequestSchema, { chatId: "garden", clientMeta: { a: 1 }, attachments: [{ url: "u", size: 5 }], replyTo: undefined });
   assert.equal(sent.clientMeta, '{"a":1}');
