@@ -228,22 +228,27 @@ func (c *Core) handlersOf(s *registration) *pubsub.Handlers {
 	return pubsub.NewHandlers(handlers, c.counters.Of(s.group))
 }
 
-// tracedMessages returns a group's Watermill handler, which continues the trace of each event.
+// tracedMessages returns a group's Watermill handler, which continues the trace of each event. Watermill starts a goroutine for each message: what a handler
+// without a trace does not need is in a function of its own, so that its frame does not make the stack grow.
 func (c *Core) tracedMessages(s *registration) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		if !c.telemetry.Processes(msg.Context()) {
 			return s.plain(msg)
 		}
-		ctx, end := c.telemetry.Process(msg.Context(), telemetry.Received{
-			Type: msg.Metadata.Get(wireformat.MetaType), Group: s.group, ID: domain.EventID(msg.UUID),
-			Chat: domain.ChatID(msg.Metadata.Get(wireformat.MetaChatID)), TraceParent: msg.Metadata.Get(wireformat.MetaTraceParent),
-			Attempt: pubsub.Attempt(msg),
-		})
-		before := msg.Context()
-		msg.SetContext(ctx)
-		defer msg.SetContext(before)
-		err := s.plain(msg)
-		end(err)
-		return err
+		return c.traceMessage(s, msg)
 	}
+}
+
+func (c *Core) traceMessage(s *registration, msg *message.Message) error {
+	before := msg.Context()
+	ctx, end := c.telemetry.Process(before, telemetry.Received{
+		Type: msg.Metadata.Get(wireformat.MetaType), Group: s.group, ID: domain.EventID(msg.UUID),
+		Chat: domain.ChatID(msg.Metadata.Get(wireformat.MetaChatID)), TraceParent: msg.Metadata.Get(wireformat.MetaTraceParent),
+		Attempt: pubsub.Attempt(msg),
+	})
+	msg.SetContext(ctx)
+	defer msg.SetContext(before)
+	err := s.plain(msg)
+	end(err)
+	return err
 }

@@ -37,6 +37,7 @@ func deliver(b *testing.B, partitions, n, groups int) *delivered {
 	all := chats(b, core, 1000)
 	for g := range groups {
 		d.ours(b, server.URL(), config, fmt.Sprint("ours-", g), 0)
+		d.typed(b, server.URL(), config, fmt.Sprint("typed-", g), 0)
 		if err := client.XGroupCreateMkStream(b.Context(), "stock", fmt.Sprint("stock-", g), "0").Err(); err != nil {
 			b.Fatal(err)
 		}
@@ -62,8 +63,26 @@ func deliver(b *testing.B, partitions, n, groups int) *delivered {
 	return d
 }
 
-// ours consumes n events as a group of chatcore, and returns the time that it took.
+// ours consumes n events as a group of chatcore with a Watermill handler, and returns the time that it took.
 func (d *delivered) ours(b *testing.B, url string, config chatcore.Config, group string, n int) time.Duration {
+	b.Helper()
+	return d.consume(b, url, config, group, n, func(core *chatcore.Core, group string, handled *count) error {
+		return core.SubscribeMessages(group, func(*message.Message) error { handled.add(); return nil })
+	})
+}
+
+// typed does the same with a typed handler, which Watermill takes no part in.
+func (d *delivered) typed(b *testing.B, url string, config chatcore.Config, group string, n int) time.Duration {
+	b.Helper()
+	return d.consume(b, url, config, group, n, func(core *chatcore.Core, group string, handled *count) error {
+		return core.Subscribe(group, chatcore.On(func(context.Context, chatcore.Delivery[domain.MessageNew]) error { handled.add(); return nil }))
+	})
+}
+
+// subscribing adds a group whose handler counts its calls.
+type subscribing func(core *chatcore.Core, group string, handled *count) error
+
+func (d *delivered) consume(b *testing.B, url string, config chatcore.Config, group string, n int, subscribe subscribing) time.Duration {
 	b.Helper()
 	config.Redis.URL, config.Logger = url, slog.New(slog.DiscardHandler)
 	core, err := chatcore.New(b.Context(), config)
@@ -71,7 +90,7 @@ func (d *delivered) ours(b *testing.B, url string, config chatcore.Config, group
 		b.Fatal(err)
 	}
 	handled := newCount(n)
-	if err := core.SubscribeMessages(group, func(*message.Message) error { handled.add(); return nil }); err != nil {
+	if err := subscribe(core, group, handled); err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
@@ -169,18 +188,21 @@ func (c *count) wait(b *testing.B, what string) {
 func BenchmarkConsume(b *testing.B) {
 	const n = 80_000 // fewer entries than a stream keeps for groups that are behind
 	d := deliver(b, 1, n, rounds)
-	var ours, stock, bare []float64
+	one := chatcore.Config{Log: chatcore.LogConfig{Partitions: 1}}
+	var ours, typed, stock, bare []float64
 	for b.Loop() {
 		for g := range rounds {
-			ours = append(ours, n/d.ours(b, d.server.URL(), chatcore.Config{Log: chatcore.LogConfig{Partitions: 1}}, fmt.Sprint("ours-", g), n).Seconds())
+			ours = append(ours, n/d.ours(b, d.server.URL(), one, fmt.Sprint("ours-", g), n).Seconds())
+			typed = append(typed, n/d.typed(b, d.server.URL(), one, fmt.Sprint("typed-", g), n).Seconds())
 			stock = append(stock, n/d.stock(b, d.server.Addr(), fmt.Sprint("stock-", g), n).Seconds())
 			bare = append(bare, n/d.bare(b, d.server.Addr(), n).Seconds())
 		}
 	}
-	b.Logf("chatcore %.0f/s, stock %.0f/s, bare XREAD %.0f/s", median(ours), median(stock), median(bare))
+	b.Logf("chatcore %.0f/s, typed %.0f/s, stock %.0f/s, bare XREAD %.0f/s", median(ours), median(typed), median(stock), median(bare))
 	b.ReportMetric(median(ours), "msgs/s")
 	b.ReportMetric(median(ours)/median(stock), "×stock")
 	b.ReportMetric(median(ours)/median(bare), "×XREAD")
+	b.ReportMetric(median(typed)/median(bare), "typed×XREAD")
 }
 
 // BenchmarkConsumeFar measures the same with 2 ms more for each round trip.

@@ -22,7 +22,8 @@ type Incoming struct {
 // Decode reads a durable event of our own: eventId, type, v, timestamp, seq and ordinal must be there. Older versions are brought up
 // to date; a later one is [ErrNewerVersion].
 func (c *Codec) Decode(payload []byte) (ports.Record, error) {
-	fields, err := open(payload)
+	var room fieldRoom
+	fields, err := open(payload, &room)
 	if err != nil {
 		return ports.Record{}, err
 	}
@@ -40,12 +41,13 @@ func (c *Codec) Decode(payload []byte) (ports.Record, error) {
 // DecodeUnknown decodes the fields of a durable event of the core that every program knows, for an event that Decode refuses with [ErrUnknownType] or
 // [ErrNewerVersion]: all versions of the core write the common fields and chatId alike. The event is a [domain.Unknown].
 func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
-	fields, err := open(payload)
+	var room fieldRoom
+	fields, err := open(payload, &room)
 	if err != nil {
 		return ports.Record{}, err
 	}
 	r := &reader{fields: fields}
-	r.typ, _ = r.string("type", true)
+	r.readType()
 	r.v = r.integer("v", true)
 	record := ports.Record{
 		ID: id(r, "eventId", domain.ParseEventID), Seq: domain.Seq(r.unsigned("seq", 1, true)), Ordinal: domain.Ordinal(r.unsigned("ordinal", 0, true)),
@@ -70,7 +72,8 @@ func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
 // entry; "" if only the payload has it. A payload with an eventId is the core's. Any other is foreign: missing fields get defaults (version 1, the
 // present time, a typing's end in five seconds), and its ids and texts must meet the rules of the domain.
 func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incoming, error) {
-	fields, err := open(payload)
+	var room fieldRoom
+	fields, err := open(payload, &room)
 	if err != nil {
 		return Incoming{}, err
 	}
@@ -79,7 +82,7 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 	}
 	r := &reader{fields: fields, typ: typ, v: 1, foreign: true}
 	if typ == "" {
-		r.typ, _ = r.string("type", true)
+		r.readType()
 	}
 	if !c.knows(r.typ) {
 		return Incoming{}, unknown(r.typ, LiveTypes())
@@ -96,7 +99,7 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 // own reads an event that this codec, or that of another version, wrote.
 func (c *Codec) own(fields object, placed bool) (Incoming, error) {
 	r := &reader{fields: fields}
-	r.typ, _ = r.string("type", true)
+	r.readType()
 	own := r.err == nil && !c.knows(r.typ) && r.isOwn()
 	if r.err == nil && !c.knows(r.typ) && !own {
 		return Incoming{}, unknown(r.typ, LiveTypes())

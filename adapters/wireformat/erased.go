@@ -25,12 +25,13 @@ var envelope = []string{
 //
 // The result shares no memory with payload. The error is an [*Error] with [ErrMalformed] if payload is not an event of a log.
 func Erased(payload []byte) ([]byte, error) {
-	fields, err := open(payload)
+	var room fieldRoom
+	fields, err := open(payload, &room)
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{fields: fields}
-	r.typ, _ = r.string("type", true)
+	r.readType()
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -70,7 +71,7 @@ func eachField(payload []byte, fn func(name string, raw json.RawMessage) error) 
 	if _, err := d.Token(); err != nil {
 		return &Error{Reason: ErrMalformed, Problem: "the payload is not a JSON object", Allowed: "one JSON object in UTF-8", Cause: err}
 	}
-	seen := make(map[string]struct{}, splitFields)
+	seen := make(map[string]struct{}, len(fieldRoom{}))
 	for d.More() {
 		token, err := d.Token()
 		name, _ := token.(string)

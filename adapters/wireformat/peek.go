@@ -11,7 +11,8 @@ func PeekType(payload []byte) []byte {
 	if typ, _, ok := peekHead(payload); ok {
 		return typ
 	}
-	fields, err := open(payload)
+	var room fieldRoom
+	fields, err := open(payload, &room)
 	if err != nil {
 		return nil
 	}
@@ -29,7 +30,8 @@ func InLog(payload []byte) bool {
 	if _, rest, ok := peekHead(payload); ok && peekSeq(rest) {
 		return true
 	}
-	fields, err := open(payload)
+	var room fieldRoom
+	fields, err := open(payload, &room)
 	if err != nil {
 		return false
 	}

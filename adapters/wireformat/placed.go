@@ -22,12 +22,13 @@ func PeekPlaced(payload []byte) (Placed, error) {
 	if p, ok := peekPlaced(payload); ok {
 		return p, nil
 	}
-	fields, err := open(payload)
+	var room fieldRoom
+	fields, err := open(payload, &room)
 	if err != nil {
 		return Placed{}, err
 	}
 	r := &reader{fields: fields}
-	r.typ, _ = r.string("type", true)
+	r.readType()
 	p := Placed{
 		ID: id(r, "eventId", domain.ParseEventID), Seq: domain.Seq(r.unsigned("seq", 1, true)), Ordinal: domain.Ordinal(r.unsigned("ordinal", 0, true)),
 		At: r.instant("timestamp", time.Time{}),

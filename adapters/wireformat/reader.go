@@ -23,11 +23,11 @@ type reader struct {
 	err     error
 }
 
-// open splits a JSON object into its fields.
-func open(payload []byte) (object, error) {
+// open splits a JSON object into its fields, which share its memory. They are in the room if they fit.
+func open(payload []byte, room *fieldRoom) (object, error) {
 	valid := utf8.Valid(payload)
 	if valid {
-		if fields, ok := split(payload); ok {
+		if fields, ok := split(payload, room[:0]); ok {
 			return fields, nil
 		}
 	}
@@ -92,6 +92,26 @@ func (r *reader) string(field string, required bool) (string, bool) {
 	r.absent(field, there, required, aString)
 	return "", false
 }
+
+// readType reads the type, which must be there. One of the core's needs no memory.
+func (r *reader) readType() {
+	raw, _ := r.raw("type")
+	known := false
+	if r.typ, known = quotedTypes[string(raw)]; !known {
+		r.typ, _ = r.string("type", true)
+	}
+}
+
+// quotedTypes are the types of the core's own events by their JSON.
+//
+//nolint:gochecknoglobals // never changes
+var quotedTypes = func() map[string]string {
+	quoted := make(map[string]string)
+	for _, typ := range LiveTypes() {
+		quoted[strconv.Quote(typ)] = typ
+	}
+	return quoted
+}()
 
 func unquote(raw json.RawMessage) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' {

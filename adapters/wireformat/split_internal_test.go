@@ -16,7 +16,7 @@ func checkSplit(t *testing.T, payload []byte) (fast bool) {
 		return false
 	}
 	before := slices.Clone(payload)
-	got, ok := split(payload)
+	got, ok := split(payload, nil)
 	var want map[string]json.RawMessage
 	err := json.Unmarshal(payload, &want)
 	switch {
@@ -25,12 +25,11 @@ func checkSplit(t *testing.T, payload []byte) (fast bool) {
 	case ok && !maps.EqualFunc(got.mapped(), want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }):
 		t.Errorf("%q was split into %q; encoding/json says %q", payload, got, want)
 	}
-	for _, f := range got {
-		clear(f.name)
-		clear(f.value)
+	for _, value := range got.mapped() { // an upcaster may keep it
+		clear(value)
 	}
 	if !bytes.Equal(payload, before) {
-		t.Errorf("the fields of %q share its memory", before)
+		t.Errorf("the values of %q share its memory", before)
 	}
 	return ok
 }
@@ -61,7 +60,7 @@ func FuzzSplit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) { checkSplit(t, payload) })
 }
 
-// TestDecode_Allocations counts the allocations for a message: its event, the fields and their texts. With encoding/json there were 47.
+// TestDecode_Allocations counts the allocations for a message: its event and its texts. With encoding/json there were 47.
 func TestDecode_Allocations(t *testing.T) {
 	payload := []byte(`{"eventId":"e-1","type":"message:new","v":1,"timestamp":"2025-11-25T10:00:00.000Z","seq":1,"ordinal":1,"correlationId":"c-1","chatId":"c","messageId":"m",` +
 		`"senderId":"u","content":"hi"}`)
@@ -69,7 +68,7 @@ func TestDecode_Allocations(t *testing.T) {
 	if _, err := codec.Decode(payload); err != nil {
 		t.Fatal(err)
 	}
-	const most = 12
+	const most = 8
 	if n := testing.AllocsPerRun(100, func() { _, _ = codec.Decode(payload) }); n > most {
 		t.Errorf("%v allocations; allowed: %d", n, most)
 	}

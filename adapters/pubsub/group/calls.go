@@ -14,16 +14,46 @@ import (
 type Calls func(ctx context.Context, d ports.Delivery) error
 
 // Handle implements [Handler].
-func (c Calls) Handle(d Delivery) { go c.work(d) }
+func (c Calls) Handle(d Delivery) {
+	select {
+	case d.item.member.idle <- d:
+	default:
+		go c.work(d)
+	}
+}
 
 // Reclaim implements [Handler]: each call has begun.
 func (Calls) Reclaim() []Delivery { return nil }
 
-// work calls the function for a delivery, and then for those that become ready: starting a goroutine for each would take longer.
+// maxIdle is how many goroutines of a member wait for deliveries at most. Their stacks have grown already: for a new goroutine that takes longer than
+// everything else.
+const maxIdle = 64
+
+// work calls the function for a delivery, and then for others, until the member ends or enough goroutines wait.
 func (c Calls) work(d Delivery) {
-	for some := true; some; {
-		d, some = d.item.member.completeAndTake(d, c.call(d))
+	m := d.item.member
+	for some := true; some; d, some = m.waitIdle() {
+		if !d.IsTimely() { // the process was suspended, and another may own the partition by now
+			m.complete(d, ErrNotBegun)
+			continue
+		}
+		for more := true; more; {
+			d, more = m.completeAndTake(d, c.call(d))
+		}
 	}
+}
+
+// waitIdle waits for a delivery, unless enough goroutines do, or until the member has ended.
+func (m *Member) waitIdle() (d Delivery, some bool) {
+	if m.waiting.Add(1) <= maxIdle {
+		select {
+		case d = <-m.idle:
+			some = true
+		case <-m.done:
+		}
+	}
+	m.waiting.Add(-1)
+	return d, some
 }
 
 // call calls the function for a delivery.
@@ -46,9 +76,6 @@ func (c Calls) call(d Delivery) (err error) {
 }
 
 func (c Calls) begin(d Delivery) error {
-	if !d.IsTimely() { // the process was suspended, and another may own the partition by now
-		return ErrNotBegun
-	}
 	in, err := d.Read()
 	if err != nil {
 		return err

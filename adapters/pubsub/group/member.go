@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,9 @@ type Member struct {
 	config  Config
 	name    string // unique in the group
 	handler Handler
+
+	idle    chan Delivery // to a goroutine of [Calls] that waits for one
+	waiting atomic.Int32  // goroutines that do
 
 	done        chan struct{} // closed at the end
 	failed      chan struct{} // closed when the member ends by itself
@@ -67,7 +71,7 @@ func Join(ctx context.Context, c Config, h Handler) (*Member, error) {
 		return nil, &domain.InvalidError{Field: "handler", Problem: "is missing", Allowed: "one, or a batch handler in the configuration"}
 	}
 	m := &Member{
-		config: c, name: uuid.NewString(), handler: h,
+		config: c, name: uuid.NewString(), handler: h, idle: make(chan Delivery),
 		done: make(chan struct{}), failed: make(chan struct{}), stopping: make(chan struct{}), hurried: make(chan struct{}),
 		commits: newSignal(), full: newSignal(), assignments: newSignal(), scans: newSignal(), batches: newSignal(), trims: make([]time.Time, len(c.Partitions)),
 	}
