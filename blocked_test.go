@@ -139,6 +139,7 @@ func TestALiveHandlerThatExits_EndsNoType(t *testing.T) {
 
 // TestBlockedChats_AreFound asks another process for them.
 func TestBlockedChats_AreFound(t *testing.T) {
+	t.Parallel()
 	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "blocked-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: group.MinLease}, StopTimeout: time.Second}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	release := make(chan struct{})

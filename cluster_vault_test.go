@@ -16,6 +16,7 @@ import (
 // TestVault_OnACluster archives a log on a Cluster while retention erases in it. The vault has what the Cluster has, and a restore into a single server has the same
 // messages with the same policies and holds.
 func TestVault_OnACluster(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
 	ctx, v := t.Context(), memory.NewVault()
 	config := chatcore.Config{

@@ -17,6 +17,7 @@ import (
 // TestDeadLetters_KeptThroughRetries retries a dead letter until it succeeds, on Redis, in memory and on a custom log, of a group that skips and one that parks: it keeps
 // id, first failure and attempts.
 func TestDeadLetters_KeptThroughRetries(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) *chatcore.Core{
 		"redis": func(t *testing.T) *chatcore.Core {
 			return opened(t)(chatcore.New(t.Context(), quick(chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Start(t).URL()}, Log: chatcore.LogConfig{Partitions: 2}})))

@@ -52,6 +52,7 @@ func repairable(damage string) bool {
 // the log is repaired: then all answers are the true ones, the keys of the log are as they were, and a second check finds nothing. Other damage is
 // named with its consequences, and nothing is invented.
 func TestFsck_FindsAndRepairsEveryDamage(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t, filled(twoSegments))
 	if found := checked(t, d.core, chatcore.FsckConfig{}); len(found) > 0 {
 		t.Fatalf("a sound log has %+v", found)
@@ -174,6 +175,7 @@ func fieldsOf(hash map[string]string) (fields []string) {
 
 // TestFsck_KindsOfContradictions makes each kind of contradiction that is no loss, and has it repaired.
 func TestFsck_KindsOfContradictions(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t, filled(100))
 	const base = "cc:{message-delivery-stream}:"
 	c := d.client
@@ -376,6 +378,7 @@ func TestFsck_LeavesNewerEvents(t *testing.T) {
 
 // TestFsck_BesideWriters finds nothing in a sound log that several writers and all built-in groups change meanwhile.
 func TestFsck_BesideWriters(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t, filled(200))
 	running := opened(t)(chatcore.New(t.Context(), d.config))
 	if err := running.SubscribeBuiltins(); err != nil {
@@ -425,6 +428,7 @@ func TestFsck_BesideWriters(t *testing.T) {
 
 // TestFsck_RandomLogs damages random logs in several ways at once and repairs them: the answers are the true ones again.
 func TestFsck_RandomLogs(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(4) {
 		random := rand.New(rand.NewPCG(seed, 11)) //nolint:gosec // a test's
 		d := newDamaged(t, func(t *testing.T, core *chatcore.Core) {
