@@ -23,6 +23,10 @@ const send = (id, content) => post(core.url, "chatcore.v1.MessageService/SendMes
 
 test("a dead letter is shown with its payload and retried", async () => {
   const { page } = opened;
+  await until("the chat's creation is handled", async () => {
+    const { groups } = await post(core.url, "chatcore.admin.v1.GroupService/ListGroups", {});
+    return groups.every(({ lag }) => lag === undefined);
+  });
   await redis.command("SET", "chat:unread:ben", "of another program");
   await send("m1", "the reason is another program's value");
   const letter = page.locator(".letter").first();
