@@ -22,12 +22,11 @@ type Incoming struct {
 // Decode reads a durable event of our own: eventId, type, v, timestamp, seq and ordinal must be there. Older versions are brought up
 // to date; a later one is [ErrNewerVersion].
 func (c *Codec) Decode(payload []byte) (ports.Record, error) {
-	var room fieldRoom
-	fields, err := open(payload, &room)
-	if err != nil {
+	r := &reader{}
+	if err := r.fields.open(payload); err != nil {
 		return ports.Record{}, err
 	}
-	in, err := c.own(fields, true)
+	in, err := c.own(r, true)
 	if err != nil {
 		return ports.Record{}, err
 	}
@@ -41,12 +40,10 @@ func (c *Codec) Decode(payload []byte) (ports.Record, error) {
 // DecodeUnknown decodes the fields of a durable event of the core that every program knows, for an event that Decode refuses with [ErrUnknownType] or
 // [ErrNewerVersion]: all versions of the core write the common fields and chatId alike. The event is a [domain.Unknown].
 func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
-	var room fieldRoom
-	fields, err := open(payload, &room)
-	if err != nil {
+	r := &reader{}
+	if err := r.fields.open(payload); err != nil {
 		return ports.Record{}, err
 	}
-	r := &reader{fields: fields}
 	r.readType()
 	r.v = r.integer("v", true)
 	record := ports.Record{
@@ -60,9 +57,9 @@ func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
 		Chat: id(r, "chatId", domain.ParseChatID), Type: r.typ, Version: r.v, Newer: c.knows(r.typ), Sent: r.typ == TypeMessageNew, Data: string(payload),
 		At: r.instant("timestamp", time.Time{}),
 	}
-	raw, _ := fields.get("messageId")
+	raw, _ := r.fields.get("messageId")
 	if message, ok := unquote(raw); ok {
-		event.Message = domain.MessageID(message)
+		event.Message = domain.MessageID(r.kept(message))
 	}
 	record.Event = event
 	return record, r.err
@@ -72,15 +69,14 @@ func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
 // entry; "" if only the payload has it. A payload with an eventId is the core's. Any other is foreign: missing fields get defaults (version 1, the
 // present time, a typing's end in five seconds), and its ids and texts must meet the rules of the domain.
 func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incoming, error) {
-	var room fieldRoom
-	fields, err := open(payload, &room)
-	if err != nil {
+	r := &reader{}
+	if err := r.fields.open(payload); err != nil {
 		return Incoming{}, err
 	}
-	if _, ours := fields.get("eventId"); ours {
-		return c.own(fields, false)
+	if _, ours := r.fields.get("eventId"); ours {
+		return c.own(r, false)
 	}
-	r := &reader{fields: fields, typ: typ, v: 1, foreign: true}
+	r.typ, r.v, r.foreign = typ, 1, true
 	if typ == "" {
 		r.readType()
 	}
@@ -97,8 +93,7 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 }
 
 // own reads an event that this codec, or that of another version, wrote.
-func (c *Codec) own(fields object, placed bool) (Incoming, error) {
-	r := &reader{fields: fields}
+func (c *Codec) own(r *reader, placed bool) (Incoming, error) {
 	r.readType()
 	own := r.err == nil && !c.knows(r.typ) && r.isOwn()
 	if r.err == nil && !c.knows(r.typ) && !own {
@@ -150,7 +145,7 @@ func (c *Codec) upcast(r *reader) error {
 			e.Cause = err
 			return e
 		}
-		r.fields = objectOf(fields)
+		r.fields.set(fields)
 	}
 	return nil
 }

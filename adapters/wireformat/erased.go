@@ -25,12 +25,10 @@ var envelope = []string{
 //
 // The result shares no memory with payload. The error is an [*Error] with [ErrMalformed] if payload is not an event of a log.
 func Erased(payload []byte) ([]byte, error) {
-	var room fieldRoom
-	fields, err := open(payload, &room)
-	if err != nil {
+	r := &reader{}
+	if err := r.fields.open(payload); err != nil {
 		return nil, err
 	}
-	r := &reader{fields: fields}
 	r.readType()
 	if r.err != nil {
 		return nil, r.err
@@ -41,7 +39,7 @@ func Erased(payload []byte) ([]byte, error) {
 		return bytes.Clone(payload), nil
 	}
 	erased := make([]byte, 0, len(payload)+len(`,"content":"","erased":true`))
-	err = eachField(payload, func(name string, raw json.RawMessage) error {
+	err := eachField(payload, func(name string, raw json.RawMessage) error {
 		switch {
 		case name == "content":
 			raw = []byte(`""`)
@@ -71,7 +69,7 @@ func eachField(payload []byte, fn func(name string, raw json.RawMessage) error) 
 	if _, err := d.Token(); err != nil {
 		return &Error{Reason: ErrMalformed, Problem: "the payload is not a JSON object", Allowed: "one JSON object in UTF-8", Cause: err}
 	}
-	seen := make(map[string]struct{}, len(fieldRoom{}))
+	seen := make(map[string]struct{}, len(object{}.first))
 	for d.More() {
 		token, err := d.Token()
 		name, _ := token.(string)
@@ -103,5 +101,5 @@ func (w *writer) erased(is bool) {
 // erased reports whether the event is an erased form.
 func (r *reader) erased() bool {
 	raw, there := r.raw(erasedField)
-	return there && !r.foreign && bytes.Equal(raw, []byte("true"))
+	return there && !r.foreign && raw == "true"
 }

@@ -11,14 +11,13 @@ func PeekType(payload []byte) []byte {
 	if typ, _, ok := peekHead(payload); ok {
 		return typ
 	}
-	var room fieldRoom
-	fields, err := open(payload, &room)
-	if err != nil {
+	var fields object
+	if fields.open(payload) != nil {
 		return nil
 	}
 	var typ string
 	raw, _ := fields.get("type")
-	if json.Unmarshal(raw, &typ) != nil {
+	if json.Unmarshal([]byte(raw), &typ) != nil {
 		return nil
 	}
 	return []byte(typ)
@@ -30,9 +29,8 @@ func InLog(payload []byte) bool {
 	if _, rest, ok := peekHead(payload); ok && peekSeq(rest) {
 		return true
 	}
-	var room fieldRoom
-	fields, err := open(payload, &room)
-	if err != nil {
+	var fields object
+	if fields.open(payload) != nil {
 		return false
 	}
 	_, id := fields.get("eventId")

@@ -22,12 +22,10 @@ func PeekPlaced(payload []byte) (Placed, error) {
 	if p, ok := peekPlaced(payload); ok {
 		return p, nil
 	}
-	var room fieldRoom
-	fields, err := open(payload, &room)
-	if err != nil {
+	r := &reader{}
+	if err := r.fields.open(payload); err != nil {
 		return Placed{}, err
 	}
-	r := &reader{fields: fields}
 	r.readType()
 	p := Placed{
 		ID: id(r, "eventId", domain.ParseEventID), Seq: domain.Seq(r.unsigned("seq", 1, true)), Ordinal: domain.Ordinal(r.unsigned("ordinal", 0, true)),

@@ -1,7 +1,6 @@
 package wireformat
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -23,28 +22,27 @@ type reader struct {
 	err     error
 }
 
-// open splits a JSON object into its fields, which share its memory. They are in the room if they fit.
-func open(payload []byte, room *fieldRoom) (object, error) {
+// open splits a JSON object into its fields.
+func (o *object) open(payload []byte) error {
 	valid := utf8.Valid(payload)
-	if valid {
-		if fields, ok := split(payload, room[:0]); ok {
-			return fields, nil
-		}
+	if valid && o.split(payload) {
+		return nil
 	}
 	wrong := &Error{Reason: ErrMalformed, Problem: "the payload is not a JSON object", Allowed: "one JSON object in UTF-8"}
 	if !valid {
 		wrong.Problem = "the payload is not valid UTF-8"
-		return nil, wrong
+		return wrong
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &fields); err != nil {
 		wrong.Cause = err
-		return nil, wrong
+		return wrong
 	}
 	if fields == nil { // null
-		return nil, wrong
+		return wrong
 	}
-	return objectOf(fields), nil
+	o.set(fields)
+	return nil
 }
 
 func (r *reader) wrong(field, problem, allowed string) *Error {
@@ -79,25 +77,35 @@ func (r *reader) absent(field string, there, required bool, want kind) {
 }
 
 // raw is a field's JSON. A null is none.
-func (r *reader) raw(field string) (json.RawMessage, bool) {
+func (r *reader) raw(field string) (string, bool) {
 	raw, ok := r.fields.get(field)
-	return raw, ok && !bytes.Equal(raw, []byte("null"))
+	return raw, ok && raw != "null"
 }
 
 func (r *reader) string(field string, required bool) (string, bool) {
 	raw, there := r.raw(field)
 	if s, ok := unquote(raw); ok {
-		return s, true
+		return r.kept(s), true
 	}
 	r.absent(field, there, required, aString)
 	return "", false
+}
+
+// kept returns a part of the event's text as a string that may be kept: a copy if the rest of the text is long, so that an id does not hold the memory of a
+// long content.
+func (r *reader) kept(s string) string {
+	const most = 512
+	if len(r.fields.text)-len(s) > most {
+		return strings.Clone(s)
+	}
+	return s
 }
 
 // readType reads the type, which must be there. One of the core's needs no memory.
 func (r *reader) readType() {
 	raw, _ := r.raw("type")
 	known := false
-	if r.typ, known = quotedTypes[string(raw)]; !known {
+	if r.typ, known = quotedTypes[raw]; !known {
 		r.typ, _ = r.string("type", true)
 	}
 }
@@ -113,15 +121,15 @@ var quotedTypes = func() map[string]string {
 	return quoted
 }()
 
-func unquote(raw json.RawMessage) (string, bool) {
+func unquote(raw string) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), true
+	if strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1], true
 	}
 	var s string
-	err := json.Unmarshal(raw, &s)
+	err := json.Unmarshal([]byte(raw), &s)
 	return s, err == nil
 }
 
@@ -182,7 +190,7 @@ func enum[T ~uint8](r *reader, field string, required bool, first T, nameOf func
 
 func (r *reader) unsigned(field string, least uint64, required bool) uint64 {
 	raw, there := r.raw(field)
-	n, err := strconv.ParseUint(string(raw), 10, 64)
+	n, err := strconv.ParseUint(raw, 10, 64)
 	switch {
 	case err != nil:
 		r.absent(field, there, required, aNumber)
@@ -195,7 +203,7 @@ func (r *reader) unsigned(field string, least uint64, required bool) uint64 {
 
 func (r *reader) integer(field string, required bool) int {
 	raw, there := r.raw(field)
-	n, err := strconv.Atoi(string(raw))
+	n, err := strconv.Atoi(raw)
 	if err != nil {
 		r.absent(field, there, required, aNumber)
 		return 0
@@ -228,10 +236,10 @@ func (r *reader) optionalInstant(field string) time.Time {
 // flag reads true, false, or nothing, which is false.
 func (r *reader) flag(field string) bool {
 	raw, there := r.raw(field)
-	if there && string(raw) != "true" && string(raw) != "false" {
+	if there && raw != "true" && raw != "false" {
 		r.absent(field, true, false, aFlag)
 	}
-	return string(raw) == "true"
+	return raw == "true"
 }
 
 // boolean reads true or false, which must be there.
@@ -245,7 +253,7 @@ func (r *reader) boolean(field string) bool {
 // isNull reports whether a field is there and null.
 func (r *reader) isNull(field string) bool {
 	raw, _ := r.fields.get(field)
-	return string(raw) == "null"
+	return raw == "null"
 }
 
 // array reads an array whose elements fit T. An empty one is nil.
@@ -255,7 +263,7 @@ func array[T any](r *reader, field string) []T {
 		return nil
 	}
 	var all []T
-	if err := json.Unmarshal(raw, &all); err != nil {
+	if err := json.Unmarshal([]byte(raw), &all); err != nil {
 		r.absent(field, true, false, anArray)
 		return nil
 	}
@@ -268,7 +276,7 @@ func array[T any](r *reader, field string) []T {
 // emptyArray reports whether a field is an array without elements.
 func (r *reader) emptyArray(field string) bool {
 	raw, there := r.raw(field)
-	return there && raw[0] == '[' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
+	return there && raw[0] == '[' && len(strings.TrimSpace(raw[1:len(raw)-1])) == 0
 }
 
 var errNoObject = errors.New("not an object")
@@ -282,5 +290,5 @@ func (r *reader) object(field string) (string, error) {
 	case raw[0] != '{':
 		return "", errNoObject
 	}
-	return string(raw), nil
+	return r.kept(raw), nil
 }
