@@ -68,7 +68,9 @@ type state struct {
 
 func newState(cmd *command) *state {
 	s := &state{chat: cmd.chat, draft: cmd.draft}
-	s.entities = s.entityRoom[:0]
+	if s.entities = s.entityRoom[:0]; cmd.wants.n+len(cmd.wants.more) >= len(s.entityRoom) {
+		s.entities = make([]entity.Versioned, 0, cmd.wants.n+len(cmd.wants.more)+1)
+	}
 	for _, entities := range [...][]domain.Entity{cmd.wants.room[:cmd.wants.n], cmd.wants.more} {
 		for _, e := range entities {
 			latest := e.Kind == domain.KindRead || e.Kind == domain.KindReceipt // earlier events do not matter
@@ -169,6 +171,9 @@ func (s *state) referred(replyTo domain.MessageID, mentions []domain.UserID) dom
 	if replyTo != "" {
 		found := s.entity(domain.MessageEntity(replyTo))
 		r.ReplyTo = found.Version > 0 || found.State == nil
+	}
+	if len(mentions) > 0 {
+		r.Members = make([]domain.Member, 0, len(mentions))
 	}
 	for _, user := range mentions {
 		r.Members = append(r.Members, s.member(user))

@@ -194,6 +194,9 @@ func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.
 
 func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.Append {
 	a := ports.Append{Chat: cmd.chat, Epoch: s.entities[0].Epoch, Conditions: s.conditionRoom[:0], Events: s.eventRoom[:0]}
+	if n := len(s.entities) + len(cmd.conditions); n > len(s.conditionRoom) {
+		a.Conditions = make([]domain.Condition, 0, n)
+	}
 	for _, k := range s.entities {
 		switch {
 		case k.Entity.Kind == domain.KindCommand:

@@ -115,8 +115,17 @@ func EachOnce(users []UserID) []UserID {
 	if len(users) < 2 {
 		return users
 	}
-	seen := make(map[UserID]struct{}, len(users))
 	once := make([]UserID, 0, len(users))
+	const few = 32 // are compared faster than a map is made
+	if len(users) <= few {
+		for _, user := range users {
+			if !slices.Contains(once, user) {
+				once = append(once, user)
+			}
+		}
+		return once
+	}
+	seen := make(map[UserID]struct{}, len(users))
 	for _, user := range users {
 		if _, twice := seen[user]; !twice {
 			seen[user] = struct{}{}
@@ -136,9 +145,10 @@ type Referred struct {
 // mentioned returns the mentioned users: each once, and members only. A mention of any other user is only text.
 func (r Referred) mentioned(users []UserID) []UserID {
 	var kept []UserID
-	for _, user := range EachOnce(users) {
-		if slices.ContainsFunc(r.Members, func(m Member) bool { return m.User == user && m.Current() }) {
-			kept = append(kept, user)
+	for _, user := range users {
+		isMember := slices.ContainsFunc(r.Members, func(m Member) bool { return m.User == user && m.Current() })
+		if isMember && !slices.Contains(kept, user) {
+			kept = append(slices.Grow(kept, len(users)-len(kept)), user)
 		}
 	}
 	return kept

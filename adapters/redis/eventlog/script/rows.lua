@@ -10,17 +10,13 @@ if call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
 versions = {['chat:update'] = tonumber(ARGV[3]), ['message:new'] = tonumber(ARGV[4]), ['read:receipt'] = tonumber(ARGV[5])}
 
 local user, prefix = ARGV[2], sub(KEYS[1], 1, -3)
-local entries = redis.pcall('HMGET', KEYS[2], unpack(ARGV, 6))
-if entries.err then
-  if not string.find(entries.err, 'WRONGTYPE', 1, true) then return entries end
-  entries = {}
-end
+local entries = redis.pcall('HMGET', KEYS[2], unpack(ARGV, 6)) -- a view of another type has no entries; the calls below meet any other error, too
 
 -- last_of returns the last message of a chat.
 local function last_of(base, head, entry)
   local _, messages, _, last = parse_head(head or '')
   if messages == 0 then return '-' end
-  if not entry or not last or last == 0 then return '' end
+  if not entry or last == 0 then return '' end
   local version, seq, length, from = match(entry, '^(%d+):(%d+):(%d+):()')
   if not version or tonumber(seq) ~= last then return '' end
   local there = call('HGET', base .. ':x', packed(sub(entry, from, from + length - 1)))
