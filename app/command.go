@@ -230,6 +230,9 @@ func (w *entitySet) add(e domain.Entity) {
 
 // addMembers adds the memberships of users without repetitions, except for the actor's, which is present already.
 func (w *entitySet) addMembers(by domain.UserID, users []domain.UserID) {
+	if more := w.n + len(users) - len(w.room); more > 0 {
+		w.more = slices.Grow(w.more, more)
+	}
 	for _, user := range users {
 		if user != by {
 			w.add(domain.MemberEntity(user))

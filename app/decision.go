@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -149,7 +150,7 @@ func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []dom
 	if err != nil {
 		return Done{}, err
 	}
-	c.learn(cmd, s, events, appended)
+	c.learn(cmd, s, a.Events, appended)
 	if effects := c.effects.Load(); effects != nil {
 		effects.Appended(cmd.chat, appended.First, a.Events) //nolint:contextcheck // effects outlive the command
 	}
@@ -171,19 +172,19 @@ func (c *Chats) confirm(ctx context.Context, s *state, at domain.Seq) error {
 }
 
 // learn updates the cache with the command's own events. Only states that were conditions are known for certain.
-func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.Appended) {
+func (c *Chats) learn(cmd *command, s *state, events []ports.NewEvent, at ports.Appended) {
 	for i, e := range events {
-		c.entities.NoteChange(e, at.First+domain.Seq(i)) //nolint:gosec // an index
+		seq := at.First + domain.Seq(i) //nolint:gosec // an index
+		c.entities.NoteChange(e.Event, seq)
 		for k := range s.entities {
 			known := &s.entities[k]
-			if known.State == nil || known.Expect || known.Exists || known.Latest || !domain.MovesEntity(e, known.Entity) {
+			if known.State == nil || known.Expect || known.Exists || known.Latest || !slices.Contains(e.Moves, known.Entity) {
 				continue
 			}
-			seq := at.First + domain.Seq(i) //nolint:gosec // an index
 			if s.free(cmd, known.Entity) || s.slack(cmd, known.Entity) > 0 {
 				c.entities.NoteMove(cmd.chat, known.Entity, seq)
 			} else {
-				c.entities.Learn(cmd.chat, known, seq, e)
+				c.entities.Learn(cmd.chat, known, seq, e.Event)
 			}
 		}
 	}

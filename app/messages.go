@@ -128,7 +128,7 @@ func (c *Chats) draft(cmd domain.Send) (domain.Draft, error) {
 		cmd.MessageID = domain.MessageID(c.ids.NewID())
 	}
 	draft := domain.Draft{
-		ID: cmd.MessageID, ReplyTo: cmd.ReplyTo, Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments),
+		ID: cmd.MessageID, ReplyTo: cmd.ReplyTo, Mentions: domain.EachOnce(cmd.Mentions), Attachments: slices.Clone(cmd.Attachments),
 		Thread: cmd.Thread, InChat: cmd.InChat, Broadcast: cmd.Broadcast,
 	}
 	err := checkMessage(cmd.MessageID)
@@ -172,7 +172,7 @@ func (c *Chats) Edit(ctx context.Context, cmd domain.Edit) (Done, error) {
 }
 
 func revisionOf(cmd domain.Edit) (domain.Revision, error) {
-	to := domain.Revision{Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments), RemoveBroadcast: cmd.RemoveBroadcast}
+	to := domain.Revision{Mentions: domain.EachOnce(cmd.Mentions), Attachments: slices.Clone(cmd.Attachments), RemoveBroadcast: cmd.RemoveBroadcast}
 	var err error
 	if cmd.Content != "" {
 		to.Content, err = domain.NewContent(cmd.Content)

@@ -110,10 +110,10 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-// EachOnce returns the users without repetitions, in their order.
+// EachOnce returns a new list of the users without repetitions, in their order. It returns nil for nil only.
 func EachOnce(users []UserID) []UserID {
 	if len(users) < 2 {
-		return users
+		return slices.Clone(users)
 	}
 	once := make([]UserID, 0, len(users))
 	const few = 32 // are compared faster than a map is made

@@ -16,7 +16,7 @@ const sharersTogether = 64
 // [ErrNoViews] where no process has ever run the built-in subscriber, unless there is no other user.
 func (m *Models) Sharers(ctx context.Context, user domain.UserID, others []domain.UserID) (map[domain.UserID]struct{}, error) {
 	sharers := map[domain.UserID]struct{}{user: {}}
-	others = slices.DeleteFunc(domain.EachOnce(slices.Clone(others)), func(other domain.UserID) bool { return other == user })
+	others = slices.DeleteFunc(domain.EachOnce(others), func(other domain.UserID) bool { return other == user })
 	if len(others) == 0 {
 		return sharers, nil
 	}
