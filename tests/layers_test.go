@@ -20,6 +20,7 @@ const module = "chatcore"
 const (
 	flights = "chatcore/internal/flight"
 	backoff = "chatcore/internal/backoff"
+	scans   = "chatcore/internal/bytescan"
 )
 
 // The vendors of the adapters.
@@ -56,12 +57,13 @@ var layers = map[string][]string{
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
 	"internal/flight":     {},
 	"internal/backoff":    {},
+	"internal/bytescan":   {},
 	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "chatcore/app/entity", "chatcore/app/projection", flights, backoff},
 	"app/projection":      {"chatcore/domain", "chatcore/ports", "chatcore/app/entity", "golang.org/x/sync"},
 	"app/entity":          {"chatcore/domain", "chatcore/ports"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", flights, backoff},
 	"app/feed":            {"chatcore/domain", "chatcore/ports", "chatcore/app", flights, backoff},
-	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
+	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", scans, "github.com/vmihailenco/msgpack"},
 	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", backoff, goRedis, otelAPI, uuids, wire},
 
 	"adapters/redis/keyspace":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
@@ -98,7 +100,7 @@ var layers = map[string][]string{
 	"adapters/vault/archive": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/vault/object", backoff},
 	"adapters/vault/erase":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/vault/object"},
 	"adapters/vault/file":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe"},
-	"adapters/vault/object":  {"chatcore/domain", "chatcore/ports", zstd},
+	"adapters/vault/object":  {"chatcore/domain", "chatcore/ports", scans, zstd},
 	"adapters/vault/probe":   {"chatcore/ports"},
 	"adapters/vault/s3":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/vault/probe", minio},
 	"adapters/logdir":        {"chatcore/domain", "chatcore/ports"},

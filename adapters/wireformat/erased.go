@@ -102,5 +102,5 @@ func (w *writer) erased(is bool) {
 // erased reports whether the event is an erased form.
 func (r *reader) erased() bool {
 	raw, there := r.raw(erasedField)
-	return there && !r.foreign && bytes.Equal(raw, []byte("true"))
+	return there && !r.foreign && raw == "true"
 }

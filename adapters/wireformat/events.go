@@ -343,7 +343,7 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		data, _ := r.raw("data")
 		return domain.Custom{
 			Chat: chat(), Actor: user("actorId"), Type: domain.CustomType(r.typ), Version: r.v,
-			Entity: optional(r, "entity", domain.ParseCustomID), Data: string(data), At: at,
+			Entity: optional(r, "entity", domain.ParseCustomID), Data: data, At: at,
 		}
 	}
 }
@@ -398,7 +398,7 @@ func (r *reader) permissions() map[domain.Action]domain.Role {
 		return nil
 	}
 	var texts map[string]*string
-	if err := json.Unmarshal(raw, &texts); err != nil {
+	if err := json.Unmarshal([]byte(raw), &texts); err != nil {
 		r.absent("permissions", true, false, "an object of strings and null")
 		return nil
 	}
@@ -429,7 +429,7 @@ func (r *reader) values(field string) map[string]domain.JSON {
 		return nil
 	}
 	var texts map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &texts); err != nil {
+	if err := json.Unmarshal([]byte(raw), &texts); err != nil {
 		r.absent(field, true, false, "an object")
 		return nil
 	}

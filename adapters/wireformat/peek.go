@@ -17,7 +17,7 @@ func PeekType(payload []byte) []byte {
 	}
 	var typ string
 	raw, _ := fields.get("type")
-	if json.Unmarshal(raw, &typ) != nil {
+	if json.Unmarshal([]byte(raw), &typ) != nil {
 		return nil
 	}
 	return []byte(typ)

@@ -1,7 +1,6 @@
 package wireformat
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -34,15 +33,15 @@ func open(payload []byte) (object, error) {
 	wrong := &Error{Reason: ErrMalformed, Problem: "the payload is not a JSON object", Allowed: "one JSON object in UTF-8"}
 	if !valid {
 		wrong.Problem = "the payload is not valid UTF-8"
-		return nil, wrong
+		return object{}, wrong
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &fields); err != nil {
 		wrong.Cause = err
-		return nil, wrong
+		return object{}, wrong
 	}
 	if fields == nil { // null
-		return nil, wrong
+		return object{}, wrong
 	}
 	return objectOf(fields), nil
 }
@@ -79,9 +78,9 @@ func (r *reader) absent(field string, there, required bool, want kind) {
 }
 
 // raw is a field's JSON. A null is none.
-func (r *reader) raw(field string) (json.RawMessage, bool) {
+func (r *reader) raw(field string) (string, bool) {
 	raw, ok := r.fields.get(field)
-	return raw, ok && !bytes.Equal(raw, []byte("null"))
+	return raw, ok && raw != "null"
 }
 
 func (r *reader) string(field string, required bool) (string, bool) {
@@ -93,15 +92,15 @@ func (r *reader) string(field string, required bool) (string, bool) {
 	return "", false
 }
 
-func unquote(raw json.RawMessage) (string, bool) {
+func unquote(raw string) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), true
+	if strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1], true
 	}
 	var s string
-	err := json.Unmarshal(raw, &s)
+	err := json.Unmarshal([]byte(raw), &s)
 	return s, err == nil
 }
 
@@ -162,7 +161,7 @@ func enum[T ~uint8](r *reader, field string, required bool, first T, nameOf func
 
 func (r *reader) unsigned(field string, least uint64, required bool) uint64 {
 	raw, there := r.raw(field)
-	n, err := strconv.ParseUint(string(raw), 10, 64)
+	n, err := strconv.ParseUint(raw, 10, 64)
 	switch {
 	case err != nil:
 		r.absent(field, there, required, aNumber)
@@ -175,7 +174,7 @@ func (r *reader) unsigned(field string, least uint64, required bool) uint64 {
 
 func (r *reader) integer(field string, required bool) int {
 	raw, there := r.raw(field)
-	n, err := strconv.Atoi(string(raw))
+	n, err := strconv.Atoi(raw)
 	if err != nil {
 		r.absent(field, there, required, aNumber)
 		return 0
@@ -208,10 +207,10 @@ func (r *reader) optionalInstant(field string) time.Time {
 // flag reads true, false, or nothing, which is false.
 func (r *reader) flag(field string) bool {
 	raw, there := r.raw(field)
-	if there && string(raw) != "true" && string(raw) != "false" {
+	if there && raw != "true" && raw != "false" {
 		r.absent(field, true, false, aFlag)
 	}
-	return string(raw) == "true"
+	return raw == "true"
 }
 
 // boolean reads true or false, which must be there.
@@ -225,7 +224,7 @@ func (r *reader) boolean(field string) bool {
 // isNull reports whether a field is there and null.
 func (r *reader) isNull(field string) bool {
 	raw, _ := r.fields.get(field)
-	return string(raw) == "null"
+	return raw == "null"
 }
 
 // array reads an array whose elements fit T. An empty one is nil.
@@ -235,7 +234,7 @@ func array[T any](r *reader, field string) []T {
 		return nil
 	}
 	var all []T
-	if err := json.Unmarshal(raw, &all); err != nil {
+	if err := json.Unmarshal([]byte(raw), &all); err != nil {
 		r.absent(field, true, false, anArray)
 		return nil
 	}
@@ -248,7 +247,7 @@ func array[T any](r *reader, field string) []T {
 // emptyArray reports whether a field is an array without elements.
 func (r *reader) emptyArray(field string) bool {
 	raw, there := r.raw(field)
-	return there && raw[0] == '[' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
+	return there && raw[0] == '[' && len(strings.TrimSpace(raw[1:len(raw)-1])) == 0
 }
 
 var errNoObject = errors.New("not an object")
@@ -262,5 +261,5 @@ func (r *reader) object(field string) (string, error) {
 	case raw[0] != '{':
 		return "", errNoObject
 	}
-	return string(raw), nil
+	return raw, nil
 }

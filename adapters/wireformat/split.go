@@ -3,41 +3,76 @@ package wireformat
 import (
 	"bytes"
 	"encoding/json"
+	"math"
+
+	"chatcore/internal/bytescan"
 )
 
-// object has the fields of a JSON object. A list is searched faster than a map is made: events have about twelve fields.
-type object []objectField
-
-type objectField struct {
-	name  []byte
-	value json.RawMessage
+// object has the fields of a JSON object, as parts of its text. A list is searched faster than a map is made: events have about twelve fields.
+type object struct {
+	text   string
+	fields []objectField
+	names  uint64 // a bit for the key of each name: most fields that are missing need not be searched for
 }
 
-// get returns the value of a field: the last one, as encoding/json does. ok is false if there is none.
-func (o object) get(name string) (value json.RawMessage, ok bool) {
-	for i := len(o) - 1; i >= 0; i-- {
-		if string(o[i].name) == name {
-			return o[i].value, true
+type objectField struct {
+	name, value part
+	key         uint8 // nameKey of the name, which is faster to compare
+}
+
+// part is a run of the bytes of a text.
+type part struct{ from, to uint32 }
+
+func (p part) of(text string) string { return text[p.from:p.to] }
+
+// nameKey returns a number below 64 for a name. Nearly all names of the fields of an event have another one.
+func nameKey[T string | []byte](name T) uint8 {
+	if len(name) == 0 {
+		return 0
+	}
+	return (17*uint8(len(name)) + name[0] + name[len(name)-1]) % 64 //nolint:gosec,mnd // wraps around
+}
+
+// add adds a field behind all others.
+func (o *object) add(name, value part, key uint8) {
+	o.fields = append(o.fields, objectField{name, value, key})
+	o.names |= 1 << key
+}
+
+// get returns the JSON of a field: the last one, as encoding/json does. ok is false if there is none.
+func (o *object) get(name string) (value string, ok bool) {
+	key := nameKey(name)
+	if o.names>>key&1 == 0 {
+		return "", false
+	}
+	for i := len(o.fields) - 1; i >= 0; i-- {
+		if f := &o.fields[i]; f.key == key && f.name.of(o.text) == name {
+			return f.value.of(o.text), true
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // mapped returns the fields by their names.
-func (o object) mapped() map[string]json.RawMessage {
-	fields := make(map[string]json.RawMessage, len(o))
-	for _, f := range o {
-		fields[string(f.name)] = f.value
+func (o *object) mapped() map[string]json.RawMessage {
+	fields := make(map[string]json.RawMessage, len(o.fields))
+	for _, f := range o.fields {
+		fields[f.name.of(o.text)] = json.RawMessage(f.value.of(o.text))
 	}
 	return fields
 }
 
 // objectOf is the inverse of mapped, in any order.
-func objectOf(fields map[string]json.RawMessage) object {
-	o := make(object, 0, len(fields))
-	for name, value := range fields {
-		o = append(o, objectField{[]byte(name), value})
+func objectOf(fields map[string]json.RawMessage) (o object) {
+	var text []byte
+	write := func(b []byte) part {
+		text = append(text, b...)
+		return part{uint32(len(text) - len(b)), uint32(len(text))} //nolint:gosec // an event is at most domain.MaxEventBytes
 	}
+	for name, value := range fields {
+		o.add(write([]byte(name)), write(value), nameKey(name))
+	}
+	o.text = string(text)
 	return o
 }
 
@@ -46,45 +81,53 @@ const splitFields = 13
 
 // split splits a JSON object in valid UTF-8 into its fields, as [json.Unmarshal] does but in a tenth of the time. ok is false if the payload is not
 // written as a [Codec] writes it, with no space between tokens: then the payload may still be an object. The fields do not share the payload's memory.
-func split(payload []byte) (fields object, ok bool) {
-	if len(payload) < 2 || payload[0] != '{' {
-		return nil, false
+func split(payload []byte) (o object, ok bool) {
+	if len(payload) < 2 || len(payload) > math.MaxUint32 || payload[0] != '{' {
+		return o, false
 	}
-	text := bytes.Clone(payload)
-	fields = make(object, 0, splitFields)
+	s := scanner{payload, bytes.IndexByte(payload, '\\') < 0 && bytescan.IndexControl(payload) < 0}
+	o.fields = make([]objectField, 0, splitFields)
 	for at := 1; ; at++ {
-		end := skipString(text, at)
-		if end < 0 || end >= len(text) || text[end] != ':' || bytes.IndexByte(text[at:end], '\\') >= 0 {
-			return nil, false
+		end := s.skipString(at)
+		if end < 0 || end >= len(payload) || payload[end] != ':' || !s.plain && bytes.IndexByte(payload[at:end], '\\') >= 0 {
+			return o, false
 		}
-		name := text[at+1 : end-1 : end-1]
+		name := part{uint32(at + 1), uint32(end - 1)} //nolint:gosec // checked
 		at = end + 1
-		if end = skipValue(text, at); end < 0 || end >= len(text) {
-			return nil, false
+		if end = s.skipValue(at); end < 0 || end >= len(payload) {
+			return o, false
 		}
-		fields = append(fields, objectField{name, text[at:end:end]})
-		switch at = end; text[at] {
+		o.add(name, part{uint32(at), uint32(end)}, nameKey(payload[name.from:name.to])) //nolint:gosec // checked
+		switch at = end; payload[at] {
 		case ',':
 		case '}':
-			return fields, at+1 == len(text)
+			o.text = string(payload)
+			return o, at+1 == len(payload)
 		default:
-			return nil, false
+			return o, false
 		}
 	}
 }
 
+// scanner finds the ends of JSON values that are written as a codec writes them.
+type scanner struct {
+	text  []byte
+	plain bool // the text has no backslash and no control character: every quote is the beginning or the end of a string
+}
+
 // skipValue returns the end of the JSON value at a place, or -1 if it is none or is not written as a codec writes it.
-func skipValue(s []byte, at int) int {
-	if at >= len(s) {
+func (s *scanner) skipValue(at int) int {
+	text := s.text
+	if at >= len(text) {
 		return -1
 	}
-	switch c := s[at]; {
+	switch c := text[at]; {
 	case c == '"':
-		return skipString(s, at)
+		return s.skipString(at)
 	case c == '{', c == '[':
-		return skipNested(s, at)
+		return s.skipNested(at)
 	case c >= '1' && c <= '9':
-		for at < len(s) && s[at] >= '0' && s[at] <= '9' {
+		for at < len(text) && text[at] >= '0' && text[at] <= '9' {
 			at++
 		}
 		return at
@@ -92,7 +135,7 @@ func skipValue(s []byte, at int) int {
 		return at + 1
 	}
 	for _, word := range [...]string{"true", "false", "null"} {
-		if bytes.HasPrefix(s[at:], []byte(word)) {
+		if bytes.HasPrefix(text[at:], []byte(word)) {
 			return at + len(word)
 		}
 	}
@@ -100,25 +143,32 @@ func skipValue(s []byte, at int) int {
 }
 
 // skipString returns the end of the JSON string at a place, or -1 if it is none.
-func skipString(s []byte, at int) int {
-	if at >= len(s) || s[at] != '"' {
+func (s *scanner) skipString(at int) int {
+	text := s.text
+	if at >= len(text) || text[at] != '"' {
 		return -1
 	}
-	for at++; at < len(s); at++ {
-		switch c := s[at]; {
+	if s.plain {
+		if length := bytes.IndexByte(text[at+1:], '"'); length >= 0 {
+			return at + length + 2
+		}
+		return -1
+	}
+	for at++; at < len(text); at++ {
+		switch c := text[at]; {
 		case c == '"':
 			return at + 1
 		case c < ' ':
 			return -1
 		case c == '\\':
-			if at++; at >= len(s) {
+			if at++; at >= len(text) {
 				return -1
 			}
-			switch s[at] {
+			switch text[at] {
 			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 			case 'u':
 				for range 4 {
-					if at++; at >= len(s) || !isHex(s[at]) {
+					if at++; at >= len(text) || !isHex(text[at]) {
 						return -1
 					}
 				}
@@ -135,13 +185,14 @@ func isHex(c byte) bool {
 }
 
 // skipNested returns the end of the JSON object or array at a place, or -1 if it is none.
-func skipNested(s []byte, from int) int {
+func (s *scanner) skipNested(from int) int {
+	text := s.text
 	const deepest = 100
 	depth := 0
-	for at := from; at < len(s); at++ {
-		switch s[at] {
+	for at := from; at < len(text); at++ {
+		switch text[at] {
 		case '"':
-			end := skipString(s, at)
+			end := s.skipString(at)
 			if end < 0 {
 				return -1
 			}
@@ -154,7 +205,7 @@ func skipNested(s []byte, from int) int {
 			if depth--; depth > 0 {
 				continue
 			}
-			if !json.Valid(s[from : at+1]) {
+			if !json.Valid(text[from : at+1]) {
 				return -1
 			}
 			return at + 1

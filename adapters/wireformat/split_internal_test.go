@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
-	"slices"
 	"testing"
 	"unicode/utf8"
 )
@@ -15,22 +14,16 @@ func checkSplit(t *testing.T, payload []byte) (fast bool) {
 	if !utf8.Valid(payload) {
 		return false
 	}
-	before := slices.Clone(payload)
-	got, ok := split(payload)
+	text := bytes.Clone(payload)
+	got, ok := split(text)
+	clear(text) // the fields do not share its memory
 	var want map[string]json.RawMessage
 	err := json.Unmarshal(payload, &want)
 	switch {
 	case ok && (err != nil || want == nil):
-		t.Errorf("%q is no object, but was split into %q", payload, got)
+		t.Errorf("%q is no object, but was split into %q", payload, got.mapped())
 	case ok && !maps.EqualFunc(got.mapped(), want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }):
-		t.Errorf("%q was split into %q; encoding/json says %q", payload, got, want)
-	}
-	for _, f := range got {
-		clear(f.name)
-		clear(f.value)
-	}
-	if !bytes.Equal(payload, before) {
-		t.Errorf("the fields of %q share its memory", before)
+		t.Errorf("%q was split into %q; encoding/json says %q", payload, got.mapped(), want)
 	}
 	return ok
 }
