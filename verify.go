@@ -129,10 +129,15 @@ func (v *verifying) check(ctx context.Context) error {
 	if err := v.wrong("", err); err != nil {
 		return err
 	}
-	for p := range v.report.Partitions {
-		if err := v.partition(ctx, p); err != nil {
-			return err
+	none := func() struct{} { return struct{}{} }
+	_, err = inParallel(ctx, v.steps(ctx), none, func(ctx context.Context, _ struct{}, s verifyStep) error {
+		if s.chat == "" {
+			return v.ahead(ctx, s.partition, s.number)
 		}
+		return v.chat(ctx, s.partition, s.chat)
+	})
+	if err != nil {
+		return err
 	}
 	for root, there := range v.roots {
 		if !there {
@@ -145,25 +150,45 @@ func (v *verifying) check(ctx context.Context) error {
 	return nil
 }
 
-func (v *verifying) partition(ctx context.Context, number int) error {
-	v.meter.done.Partition = number
-	p, err := v.copy.Partition(ctx, number)
-	if err != nil {
-		return v.wrong("", err)
-	}
-	if _, err := v.copy.Rules(ctx, number); err != nil {
-		if err := v.wrong("", err); err != nil {
-			return err
+// verifyStep is the check of a chat in a partition; without a chat it counts what Redis has beyond the partition.
+type verifyStep struct {
+	partition *logcopy.Partition
+	number    int
+	chat      domain.ChatID
+}
+
+// steps yields the steps of all partitions. The next partition is read while chats of the one before are checked, so that no processor waits for it.
+func (v *verifying) steps(ctx context.Context) iter.Seq2[verifyStep, error] {
+	return func(yield func(verifyStep, error) bool) {
+		for number := range v.report.Partitions {
+			p, err := v.partition(ctx, number)
+			if err != nil && !yield(verifyStep{}, err) {
+				return
+			}
+			if p == nil {
+				continue
+			}
+			for _, chat := range p.Chats() {
+				if !yield(verifyStep{p, number, chat}, nil) {
+					return
+				}
+			}
+			if v.stored != nil && !yield(verifyStep{p, number, ""}, nil) {
+				return
+			}
 		}
 	}
-	none := func() struct{} { return struct{}{} }
-	_, err = inParallel(ctx, vaultPartition{p}.chats(ctx), none, func(ctx context.Context, _ struct{}, chat domain.ChatID) error {
-		return v.chat(ctx, p, chat)
-	})
-	if err != nil || v.stored == nil {
-		return err
+}
+
+// partition reads a partition. It returns nil if something in the vault is wrong, which it has reported then.
+func (v *verifying) partition(ctx context.Context, number int) (*logcopy.Partition, error) {
+	v.meter.begin(number)
+	p, err := v.copy.Partition(ctx, number)
+	if err != nil {
+		return nil, v.wrong("", err)
 	}
-	return v.ahead(ctx, p, number)
+	_, err = v.copy.Rules(ctx, number)
+	return p, v.wrong("", err)
 }
 
 // wrong reports an error of something in the vault. It returns other errors.
@@ -198,7 +223,7 @@ type chatVerification struct {
 func (c *chatVerification) run(ctx context.Context, p *logcopy.Partition) error {
 	var stored func() (ports.ChatPart, error, bool)
 	if c.stored != nil {
-		next, stop := iter.Pull2(c.stored.Chat(ctx, c.chat, p.Head(c.chat)))
+		next, stop := iter.Pull2(c.stored.Events(ctx, c.chat, p.Head(c.chat)))
 		defer stop()
 		stored = next
 	}

@@ -116,11 +116,21 @@ func (s *Stored) Chat(ctx context.Context, chat domain.ChatID, head domain.Seq) 
 			yield(ports.ChatPart{}, err)
 			return
 		}
-		for first := domain.Seq(1); first <= head; first += segmentSize {
-			part, err := s.part(ctx, chat, first, min(head, first+segmentSize-1))
-			n, _ := slices.BinarySearchFunc(commands, first+segmentSize, func(c ports.CopiedCommand, seq domain.Seq) int { return int(c.Last) - int(seq) }) //nolint:gosec // seqs are below 2^53
+		for part, err := range s.Events(ctx, chat, head) {
+			n, _ := slices.BinarySearchFunc(commands, part.First+segmentSize, func(c ports.CopiedCommand, seq domain.Seq) int { return int(c.Last) - int(seq) }) //nolint:gosec // seqs are below 2^53
 			part.Commands, commands = commands[:n], commands[n:]
-			if !yield(part, err) || err != nil {
+			if !yield(part, err) {
+				return
+			}
+		}
+	}
+}
+
+// Events yields what Chat does without the commands, in one round trip for each part.
+func (s *Stored) Events(ctx context.Context, chat domain.ChatID, head domain.Seq) iter.Seq2[ports.ChatPart, error] {
+	return func(yield func(ports.ChatPart, error) bool) {
+		for first := domain.Seq(1); first <= head; first += segmentSize {
+			if part, err := s.part(ctx, chat, first, min(head, first+segmentSize-1)); !yield(part, err) || err != nil {
 				return
 			}
 		}
@@ -134,6 +144,7 @@ func (s *Stored) part(ctx context.Context, chat domain.ChatID, first, last domai
 	if err != nil {
 		return part, rediscmd.ReadError(ctx, chat, err)
 	}
+	part.Events = make([][]byte, 0, len(entries))
 	for i, entry := range entries {
 		seq := first + domain.Seq(i) //nolint:gosec // an index
 		json, err := jsonIn(chat, seq, entry)
