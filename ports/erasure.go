@@ -32,6 +32,16 @@ type Erased struct {
 	Events []Record
 }
 
+// Sent returns the seq of the event that sent the message, as the erasure says: 0 if it does not.
+func (e Erasure) Sent() domain.Seq {
+	for _, event := range e.Events {
+		if erased, ok := event.Event.(domain.MessageErased); ok {
+			return erased.Sent
+		}
+	}
+	return 0
+}
+
 // Check returns an error if no log would accept the erasure.
 func (e Erasure) Check() error {
 	if err := e.Append.Check(); err != nil {
