@@ -22,6 +22,9 @@ type Eraser interface {
 type Erasure struct {
 	Append
 	Message domain.MessageID
+	// Known are all events of the message up to the version that the append requires, oldest first, as the log has returned them. With them the log need not read
+	// the message again. Defaults to none.
+	Known []Record
 }
 
 // Erased is the result of an erasure.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha1" //nolint:gosec // Redis has no other digest; it detects changes and is no signature
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,8 +29,9 @@ type erasedEntry struct {
 	event  string // its erased form, as it is stored
 }
 
-// Erase implements [ports.Eraser] in two round trips, and one more for each 256 events of the message beyond the first. The append compares each entry
-// with the one that was read, and returns [ports.ErrConflict] if one has changed its form meanwhile. It returns the errors of Append, and of Load.
+// Erase implements [ports.Eraser] in two round trips, and one more for each 256 events of the message beyond the first; in one if the events are known and are
+// stored in the compact form. The append compares each entry with the one that was read, and returns [ports.ErrConflict] if one has changed its form meanwhile. It
+// returns the errors of Append, and of Load.
 func (l *Log) Erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) {
 	if err := e.Check(); err != nil {
 		return ports.Erased{}, err
@@ -37,6 +39,16 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) 
 	if err := l.writable(ctx); err != nil {
 		return ports.Erased{}, err
 	}
+	erased, err := l.erase(ctx, e)
+	var other *ports.ConflictError
+	if len(e.Known) > 0 && errors.As(err, &other) && other.Version == other.Condition.Version { // an entry has another form than the compact one
+		e.Known = nil
+		return l.erase(ctx, e)
+	}
+	return erased, err
+}
+
+func (l *Log) erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) {
 	found, stored, err := l.erasable(ctx, e)
 	if err != nil {
 		return ports.Erased{}, err
@@ -63,6 +75,9 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) 
 // erasable returns all events of the message of an erasure, and their entries as they are stored.
 func (l *Log) erasable(ctx context.Context, e ports.Erasure) (ports.EntityHistory, map[domain.Seq]string, error) {
 	entity := domain.MessageEntity(e.Message)
+	if stored, ok := l.compactEntries(e.Chat, e.Known); ok {
+		return ports.EntityHistory{Version: e.Known[len(e.Known)-1].Seq, Events: e.Known}, stored, nil
+	}
 	if found, stored, ok := l.onlySent(ctx, e, entity); ok {
 		return found, stored, nil
 	}
@@ -70,6 +85,22 @@ func (l *Log) erasable(ctx context.Context, e ports.Erasure) (ports.EntityHistor
 	ld.entries = make(map[domain.Seq]string)
 	err := ld.run(ctx)
 	return ld.loaded.Entities[0], ld.entries, err
+}
+
+// compactEntries returns the entries of events as they are in the compact form. ok is false if there are no events, or if one has none.
+func (l *Log) compactEntries(chat domain.ChatID, events []ports.Record) (stored map[domain.Seq]string, ok bool) {
+	if l.levelOf(l.keys.Partition(chat)) < compactLevel {
+		return nil, false
+	}
+	stored = make(map[domain.Seq]string, len(events))
+	for _, r := range events {
+		form, ok := l.codec.AppendCompact(nil, r.ID, r.Event, r.Meta)
+		if !ok {
+			return nil, false
+		}
+		stored[r.Seq] = wireformat.StoredCompact(form, r.Ordinal)
+	}
+	return stored, len(events) > 0
 }
 
 // onlySent is erasable of a message that no event has changed, as most: without a script the reading costs Redis a tenth. The version that the append
