@@ -221,31 +221,36 @@ type chatVerification struct {
 }
 
 func (c *chatVerification) run(ctx context.Context, p *logcopy.Partition) error {
-	var stored func() (ports.ChatPart, error, bool)
+	next := func() (eventlog.StoredPart, error, bool) { return eventlog.StoredPart{}, nil, false }
 	if c.stored != nil {
-		next, stop := iter.Pull2(c.stored.Events(ctx, c.chat, p.Head(c.chat)))
+		var stop func()
+		next, stop = iter.Pull2(c.stored.Events(ctx, c.chat, p.Head(c.chat)))
 		defer stop()
-		stored = next
 	}
 	for part, err := range p.Chat(ctx, c.chat) {
 		if err != nil {
 			return err
 		}
-		if err := c.part(part); err != nil {
+		there, err, _ := next()
+		var corrupt *ports.CorruptError
+		if err != nil && !errors.As(err, &corrupt) {
 			return err
 		}
-		if stored == nil {
+		if err := c.part(part, there); err != nil {
+			return err
+		}
+		if c.stored == nil {
 			continue
 		}
-		if err := c.compare(part, stored); err != nil {
+		if err := c.compare(part, there); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// part checks a part of a chat by itself.
-func (c *chatVerification) part(part logcopy.Part) error {
+// part checks a part of a chat by itself. An event with the same bytes as in Redis need not be decoded again.
+func (c *chatVerification) part(part logcopy.Part, there eventlog.StoredPart) error {
 	for _, seq := range part.Unlisted {
 		if err := c.found(VaultFinding{Kind: "erasure", Chat: c.chat, Seq: seq, What: "the event is erased, and no list of erasures names it"}); err != nil {
 			return err
@@ -253,7 +258,19 @@ func (c *chatVerification) part(part logcopy.Part) error {
 	}
 	for i, e := range part.Events {
 		seq := part.First + domain.Seq(i) //nolint:gosec // an index
-		if problem := c.event(seq, e); problem != "" {
+		r, err := ports.Record{}, error(nil)
+		if i < len(there.Records) && there.Records[i].Event != nil && bytes.Equal(there.Events[i], e.JSON) {
+			r = there.Records[i]
+		} else {
+			r, err = c.decode(e.JSON)
+		}
+		problem := ""
+		if err != nil {
+			problem = err.Error()
+		} else {
+			problem = c.misplaced(seq, e, r)
+		}
+		if problem != "" {
 			return &ports.CorruptError{Chat: c.chat, Seq: seq, Cause: errors.New(problem)}
 		}
 	}
@@ -273,15 +290,16 @@ func (c *chatVerification) part(part logcopy.Part) error {
 	return nil
 }
 
-// event returns why an event is not the one of its place, or "".
-func (c *chatVerification) event(seq domain.Seq, e object.Event) string {
-	r, err := c.codec.Decode(e.JSON)
+func (c *chatVerification) decode(json []byte) (ports.Record, error) {
+	r, err := c.codec.Decode(json)
 	if errors.Is(err, ports.ErrNewerVersion) || errors.Is(err, wireformat.ErrUnknownType) {
-		r, err = c.codec.DecodeUnknown(e.JSON)
+		return c.codec.DecodeUnknown(json)
 	}
-	if err != nil {
-		return err.Error()
-	}
+	return r, err
+}
+
+// misplaced returns why an event, which was decoded to a record, is not the one of its place, or "".
+func (c *chatVerification) misplaced(seq domain.Seq, e object.Event, r ports.Record) string {
 	if domain.InTimeline(r.Event) {
 		c.ordinal++
 	}
@@ -292,12 +310,7 @@ func (c *chatVerification) event(seq domain.Seq, e object.Event) string {
 }
 
 // compare compares a part of a chat with Redis.
-func (c *chatVerification) compare(part logcopy.Part, stored func() (ports.ChatPart, error, bool)) error {
-	there, err, _ := stored()
-	var corrupt *ports.CorruptError
-	if err != nil && !errors.As(err, &corrupt) {
-		return err
-	}
+func (c *chatVerification) compare(part logcopy.Part, there eventlog.StoredPart) error {
 	for i, e := range part.Events {
 		seq := part.First + domain.Seq(i) //nolint:gosec // an index
 		what := ""
