@@ -258,7 +258,8 @@ func (c *chatVerification) part(part logcopy.Part, there eventlog.StoredPart) er
 	}
 	for i, e := range part.Events {
 		seq := part.First + domain.Seq(i) //nolint:gosec // an index
-		r, err := ports.Record{}, error(nil)
+		var r ports.Record
+		var err error
 		if i < len(there.Records) && there.Records[i].Event != nil && bytes.Equal(there.Events[i], e.JSON) {
 			r = there.Records[i]
 		} else {
