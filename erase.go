@@ -137,6 +137,12 @@ func (c *Core) verifyStreams(ctx context.Context, chat domain.ChatID, _ domain.M
 	if has {
 		place.Status, place.Detail = ports.ErasurePending, "the stream has an entry until the built-in subscribers remove it, or every group has passed it"
 	}
+	if err != nil || has {
+		return place, err
+	}
+	if has, err = r.groups.HidesEntries(ctx, r.keys.Partition(chat)); has {
+		place.Status, place.Detail = ports.ErasurePending, "Redis has bytes of removed entries until about 100 entries after them are trimmed, which every group has to pass"
+	}
 	return place, err
 }
 

@@ -197,6 +197,47 @@ func TestErase_LeavesNoByte(t *testing.T) {
 	}
 }
 
+// TestErase_ReportsHiddenBytes erases a message that many entries of its stream follow: Redis keeps its bytes after the entry is removed. The report says that the
+// stream is done only once a dump no longer has them.
+func TestErase_ReportsHiddenBytes(t *testing.T) {
+	const secret = "hunted-77aa"
+	server := redistest.Start(t)
+	client, ctx := server.Client(t), t.Context()
+	config := quick(chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}})
+	core := opened(t)(chatcore.New(ctx, config))
+	if err := core.SubscribeBuiltins(); err != nil {
+		t.Fatal(err)
+	}
+	speak(t, core, "c", 1)
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: secret}))
+	speak(t, core, "c", 600)
+	must[app.Erased](t)(core.Chats.Erase(ctx, domain.Erase{Chat: "c", Actor: "ada", MessageID: "m"}))
+	streams := func() ports.ErasureStatus {
+		t.Helper()
+		places := must[[]ports.ErasurePlace](t)(core.VerifyErasure(ctx, "c", "m"))
+		at := slices.IndexFunc(places, func(p ports.ErasurePlace) bool { return p.Place == chatcore.PlaceStreams })
+		return places[at].Status
+	}
+	if got := streams(); got != ports.ErasurePending {
+		t.Errorf("with its entry in the stream: %v", got)
+	}
+	if err := core.FinishErasure(ctx, "c", "m"); err != nil {
+		t.Fatal(err)
+	}
+	if !dumpHas(t, server, client, secret) {
+		t.Fatal("Redis has no byte of the removed entry: the report need not ask")
+	}
+	if got := streams(); got != ports.ErasurePending {
+		t.Errorf("without its entry, but with its bytes: %v", got)
+	}
+	stop := start(t, core)
+	defer stop()
+	wait.Until(t, "the stream is trimmed", func() bool { return streams() == ports.ErasureDone })
+	if dumpHas(t, server, client, secret) {
+		t.Error("Redis has the bytes, and the report says that it has none")
+	}
+}
+
 // plantText writes a text to everything that an erasure of the user eve removes, and fills a segment. It returns the messages.
 func plantText(t *testing.T, core *chatcore.Core, secret string) []domain.MessageID {
 	t.Helper()

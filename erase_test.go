@@ -172,3 +172,30 @@ func TestErase_LeavesNoCopyInRedis(t *testing.T) {
 		t.Errorf("%q have the text again", keys)
 	}
 }
+
+// TestErase_RoundTrips counts the calls of an erasure: two, of which the first one reads the message, without a script if its state is cached.
+func TestErase_RoundTrips(t *testing.T) {
+	server := redistest.Start(t)
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
+	client := server.Client(t)
+	speak(t, core, "c", 1)
+	erasureCosts(t, core, client, true) // Redis then has the scripts
+	for cached, scripts := range map[bool]int{true: 1, false: 2} {
+		if got, entries := erasureCosts(t, core, client, cached); got != scripts || entries != 2 { // each step reads the entry once
+			t.Errorf("cached %t: %d script calls, %d entries were read, want %d and 2", cached, got, entries, scripts)
+		}
+	}
+}
+
+// erasureCosts erases a new message, whose state may be cached, and returns the number of script calls and of entries that were read.
+func erasureCosts(t *testing.T, core *chatcore.Core, client *goredis.Client, cached bool) (scripts, entries int) {
+	t.Helper()
+	sent := must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	if cached {
+		must[app.MessageView](t)(core.Queries.Message(t.Context(), "c", sent.MessageID))
+	}
+	before := redistest.AllCommands(t, client)
+	must[app.Erased](t)(core.Chats.Erase(t.Context(), domain.Erase{Chat: "c", Actor: "ada", MessageID: sent.MessageID}))
+	after := redistest.AllCommands(t, client)
+	return after["evalsha"] - before["evalsha"], after["lindex"] - before["lindex"]
+}

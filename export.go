@@ -110,7 +110,7 @@ func (e *exporting) export(ctx context.Context, source logSource) error {
 		if err != nil {
 			return err
 		}
-		e.meter.done.Partition = p
+		e.meter.begin(p)
 		none := func() struct{} { return struct{}{} }
 		_, err = inParallel(ctx, partition.chats(ctx), none, func(ctx context.Context, _ struct{}, chat domain.ChatID) error {
 			return e.chat(ctx, partition, chat)

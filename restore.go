@@ -142,7 +142,7 @@ func (f *filling) fill(ctx context.Context, source logSource) error {
 		if err != nil {
 			return err
 		}
-		f.meter.done.Partition = p
+		f.meter.begin(p)
 		writers, err := inParallel(ctx, partition.chats(ctx), f.restore.Chats, func(ctx context.Context, w *eventlog.ChatWriter, chat domain.ChatID) error {
 			return f.write(ctx, w, chat, partition.parts(ctx, chat))
 		})
@@ -199,6 +199,13 @@ type copyMeter struct {
 	mu     sync.Mutex // guards the others
 	done   CopyProgress
 	report func(CopyProgress) error
+}
+
+// begin notes the partition whose chats follow.
+func (m *copyMeter) begin(partition int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done.Partition = partition
 }
 
 func (m *copyMeter) chat(events int) error {

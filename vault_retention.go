@@ -3,6 +3,8 @@ package chatcore
 import (
 	"cmp"
 	"context"
+	"errors"
+	"log/slog"
 	"time"
 
 	"chatcore/adapters/vault/archive"
@@ -12,8 +14,10 @@ import (
 	"chatcore/ports"
 )
 
-// vaultFollowEvery is the time between two passes of [vaultRetention].
-const vaultFollowEvery = time.Hour
+const (
+	vaultFollowEvery = time.Hour   // between two passes of [vaultRetention]
+	vaultIdleEvery   = time.Minute // the same of a process that owns no partition, as each does right after its start
+)
 
 // vaultRetention has the sealed segments of a vault follow what retention has erased in the log: each one once, when every message in it is erased. A segment of which
 // a part is erased is rewritten at most once in the time for which journals are kept anyway.
@@ -35,14 +39,22 @@ func (c *Core) runVaultRetention(ctx context.Context) {
 	case <-c.running:
 	case <-ctx.Done():
 	}
-	v := c.newVaultRetention()
+	c.newVaultRetention().run(ctx, c.vaultPartitions, c.config.Logger)
+}
+
+// run makes a pass over the partitions now and then, until ctx ends. A partition whose pass fails does not stop the others, and has the next one.
+func (v *vaultRetention) run(ctx context.Context, owned func() []int, logger *slog.Logger) {
 	for ctx.Err() == nil {
-		for _, p := range c.vaultPartitions() {
-			if err := cmp.Or(v.follow(ctx, p), v.eraser.Collect(ctx, p)); err != nil && ctx.Err() == nil {
-				c.config.Logger.WarnContext(ctx, "the vault does not follow erasures, trying again in an hour", "partition", p, "error", err)
+		partitions, pause := owned(), vaultFollowEvery
+		for _, p := range partitions {
+			if err := errors.Join(v.follow(ctx, p), v.eraser.Collect(ctx, p)); err != nil && ctx.Err() == nil {
+				logger.WarnContext(ctx, "the vault does not follow erasures, trying again in an hour", "partition", p, "error", err)
 			}
 		}
-		_ = systemClock{}.Sleep(ctx, time.Now().Add(vaultFollowEvery))
+		if len(partitions) == 0 {
+			pause = vaultIdleEvery
+		}
+		_ = systemClock{}.Sleep(ctx, time.Now().Add(pause))
 	}
 }
 

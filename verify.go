@@ -129,10 +129,15 @@ func (v *verifying) check(ctx context.Context) error {
 	if err := v.wrong("", err); err != nil {
 		return err
 	}
-	for p := range v.report.Partitions {
-		if err := v.partition(ctx, p); err != nil {
-			return err
+	none := func() struct{} { return struct{}{} }
+	_, err = inParallel(ctx, v.steps(ctx), none, func(ctx context.Context, _ struct{}, s verifyStep) error {
+		if s.chat == "" {
+			return v.ahead(ctx, s.partition, s.number)
 		}
+		return v.chat(ctx, s.partition, s.chat)
+	})
+	if err != nil {
+		return err
 	}
 	for root, there := range v.roots {
 		if !there {
@@ -145,25 +150,45 @@ func (v *verifying) check(ctx context.Context) error {
 	return nil
 }
 
-func (v *verifying) partition(ctx context.Context, number int) error {
-	v.meter.done.Partition = number
-	p, err := v.copy.Partition(ctx, number)
-	if err != nil {
-		return v.wrong("", err)
-	}
-	if _, err := v.copy.Rules(ctx, number); err != nil {
-		if err := v.wrong("", err); err != nil {
-			return err
+// verifyStep is the check of a chat in a partition; without a chat it counts what Redis has beyond the partition.
+type verifyStep struct {
+	partition *logcopy.Partition
+	number    int
+	chat      domain.ChatID
+}
+
+// steps yields the steps of all partitions. The next partition is read while chats of the one before are checked, so that no processor waits for it.
+func (v *verifying) steps(ctx context.Context) iter.Seq2[verifyStep, error] {
+	return func(yield func(verifyStep, error) bool) {
+		for number := range v.report.Partitions {
+			p, err := v.partition(ctx, number)
+			if err != nil && !yield(verifyStep{}, err) {
+				return
+			}
+			if p == nil {
+				continue
+			}
+			for _, chat := range p.Chats() {
+				if !yield(verifyStep{p, number, chat}, nil) {
+					return
+				}
+			}
+			if v.stored != nil && !yield(verifyStep{p, number, ""}, nil) {
+				return
+			}
 		}
 	}
-	none := func() struct{} { return struct{}{} }
-	_, err = inParallel(ctx, vaultPartition{p}.chats(ctx), none, func(ctx context.Context, _ struct{}, chat domain.ChatID) error {
-		return v.chat(ctx, p, chat)
-	})
-	if err != nil || v.stored == nil {
-		return err
+}
+
+// partition reads a partition. It returns nil if something in the vault is wrong, which it has reported then.
+func (v *verifying) partition(ctx context.Context, number int) (*logcopy.Partition, error) {
+	v.meter.begin(number)
+	p, err := v.copy.Partition(ctx, number)
+	if err != nil {
+		return nil, v.wrong("", err)
 	}
-	return v.ahead(ctx, p, number)
+	_, err = v.copy.Rules(ctx, number)
+	return p, v.wrong("", err)
 }
 
 // wrong reports an error of something in the vault. It returns other errors.
@@ -196,31 +221,36 @@ type chatVerification struct {
 }
 
 func (c *chatVerification) run(ctx context.Context, p *logcopy.Partition) error {
-	var stored func() (ports.ChatPart, error, bool)
+	next := func() (eventlog.StoredPart, error, bool) { return eventlog.StoredPart{}, nil, false }
 	if c.stored != nil {
-		next, stop := iter.Pull2(c.stored.Chat(ctx, c.chat, p.Head(c.chat)))
+		var stop func()
+		next, stop = iter.Pull2(c.stored.Events(ctx, c.chat, p.Head(c.chat)))
 		defer stop()
-		stored = next
 	}
 	for part, err := range p.Chat(ctx, c.chat) {
 		if err != nil {
 			return err
 		}
-		if err := c.part(part); err != nil {
+		there, err, _ := next()
+		var corrupt *ports.CorruptError
+		if err != nil && !errors.As(err, &corrupt) {
 			return err
 		}
-		if stored == nil {
+		if err := c.part(part, there); err != nil {
+			return err
+		}
+		if c.stored == nil {
 			continue
 		}
-		if err := c.compare(part, stored); err != nil {
+		if err := c.compare(part, there); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// part checks a part of a chat by itself.
-func (c *chatVerification) part(part logcopy.Part) error {
+// part checks a part of a chat by itself. An event with the same bytes as in Redis need not be decoded again.
+func (c *chatVerification) part(part logcopy.Part, there eventlog.StoredPart) error {
 	for _, seq := range part.Unlisted {
 		if err := c.found(VaultFinding{Kind: "erasure", Chat: c.chat, Seq: seq, What: "the event is erased, and no list of erasures names it"}); err != nil {
 			return err
@@ -228,7 +258,20 @@ func (c *chatVerification) part(part logcopy.Part) error {
 	}
 	for i, e := range part.Events {
 		seq := part.First + domain.Seq(i) //nolint:gosec // an index
-		if problem := c.event(seq, e); problem != "" {
+		var r ports.Record
+		var err error
+		if i < len(there.Records) && there.Records[i].Event != nil && bytes.Equal(there.Events[i], e.JSON) {
+			r = there.Records[i]
+		} else {
+			r, err = c.decode(e.JSON)
+		}
+		problem := ""
+		if err != nil {
+			problem = err.Error()
+		} else {
+			problem = c.misplaced(seq, e, r)
+		}
+		if problem != "" {
 			return &ports.CorruptError{Chat: c.chat, Seq: seq, Cause: errors.New(problem)}
 		}
 	}
@@ -248,15 +291,16 @@ func (c *chatVerification) part(part logcopy.Part) error {
 	return nil
 }
 
-// event returns why an event is not the one of its place, or "".
-func (c *chatVerification) event(seq domain.Seq, e object.Event) string {
-	r, err := c.codec.Decode(e.JSON)
+func (c *chatVerification) decode(json []byte) (ports.Record, error) {
+	r, err := c.codec.Decode(json)
 	if errors.Is(err, ports.ErrNewerVersion) || errors.Is(err, wireformat.ErrUnknownType) {
-		r, err = c.codec.DecodeUnknown(e.JSON)
+		return c.codec.DecodeUnknown(json)
 	}
-	if err != nil {
-		return err.Error()
-	}
+	return r, err
+}
+
+// misplaced returns why an event, which was decoded to a record, is not the one of its place, or "".
+func (c *chatVerification) misplaced(seq domain.Seq, e object.Event, r ports.Record) string {
 	if domain.InTimeline(r.Event) {
 		c.ordinal++
 	}
@@ -267,12 +311,7 @@ func (c *chatVerification) event(seq domain.Seq, e object.Event) string {
 }
 
 // compare compares a part of a chat with Redis.
-func (c *chatVerification) compare(part logcopy.Part, stored func() (ports.ChatPart, error, bool)) error {
-	there, err, _ := stored()
-	var corrupt *ports.CorruptError
-	if err != nil && !errors.As(err, &corrupt) {
-		return err
-	}
+func (c *chatVerification) compare(part logcopy.Part, there eventlog.StoredPart) error {
 	for i, e := range part.Events {
 		seq := part.First + domain.Seq(i) //nolint:gosec // an index
 		what := ""

@@ -36,6 +36,7 @@ func (c *Chats) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
 		return Erased{}, fmt.Errorf("the event log cannot erase: %w", errors.ErrUnsupported)
 	}
 	var erased Erased
+	var known []ports.Record // of the message, unless its state was cached
 	erase := command{
 		name: "erase", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
 		wants: want(domain.MessageEntity(cmd.MessageID)),
@@ -44,20 +45,22 @@ func (c *Chats) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
 			if len(a.Events) == 0 { // of a command that changes nothing
 				return c.log.Append(ctx, a)
 			}
-			found, err := log.Erase(ctx, ports.Erasure{Append: a, Message: cmd.MessageID})
+			found, err := log.Erase(ctx, ports.Erasure{Append: a, Message: cmd.MessageID, Known: known})
 			erased.Attachments = attachmentsOf(found.Events)
 			return found.Appended, err
 		},
 	}
+	message := func(s *state) domain.Message {
+		known = s.entity(domain.MessageEntity(cmd.MessageID)).Records
+		return s.message(cmd.MessageID)
+	}
 	if cmd.Trusted {
-		erase.decide = func(s *state) ([]domain.Durable, error) {
-			return s.message(cmd.MessageID).EraseTrusted(cmd.Actor, reason, c.now())
-		}
+		erase.decide = func(s *state) ([]domain.Durable, error) { return message(s).EraseTrusted(cmd.Actor, reason, c.now()) }
 	} else {
 		erase.wants.add(domain.MemberEntity(cmd.Actor))
 		erase.limits = c.limitsOf(cmd.Actor, cmd.Chat, LimitDelete)
 		erase.decide = func(s *state) ([]domain.Durable, error) {
-			return s.message(cmd.MessageID).Erase(s.member(cmd.Actor), reason, c.now())
+			return message(s).Erase(s.member(cmd.Actor), reason, c.now())
 		}
 	}
 	erased.Done, err = c.run(ctx, erase)

@@ -22,6 +22,9 @@ type Eraser interface {
 type Erasure struct {
 	Append
 	Message domain.MessageID
+	// Known are all events of the message up to the version that the append requires, oldest first, as the log has returned them. With them the log need not read
+	// the message again. Defaults to none.
+	Known []Record
 }
 
 // Erased is the result of an erasure.
@@ -30,6 +33,16 @@ type Erased struct {
 	// Events are the erased events as they were before, oldest first. They have no content that an earlier erasure removed, and after a lost answer none at
 	// all.
 	Events []Record
+}
+
+// Sent returns the seq of the event that sent the message, as the erasure says: 0 if it does not.
+func (e Erasure) Sent() domain.Seq {
+	for _, event := range e.Events {
+		if erased, ok := event.Event.(domain.MessageErased); ok {
+			return erased.Sent
+		}
+	}
+	return 0
 }
 
 // Check returns an error if no log would accept the erasure.

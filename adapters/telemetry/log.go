@@ -54,7 +54,8 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (erased ports.Erased, 
 	}
 	_, err = l.traced(ctx, e.Append, func(ctx context.Context, a ports.Append) (ports.Appended, error) {
 		var err error
-		erased, err = inner.Erase(ctx, ports.Erasure{Append: a, Message: e.Message})
+		e.Append = a
+		erased, err = inner.Erase(ctx, e)
 		return erased.Appended, err
 	})
 	return erased, err

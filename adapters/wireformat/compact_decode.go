@@ -31,11 +31,21 @@ func (c *Codec) DecodeCompact(chat domain.ChatID, seq domain.Seq, stored string)
 
 // CompactJSON rebuilds the JSON of a compact event: the bytes that the delivery stream had. Errors are those of DecodeCompact.
 func CompactJSON(chat domain.ChatID, seq domain.Seq, stored string) ([]byte, error) {
+	_, json, err := CompactRecord(chat, seq, stored)
+	return json, err
+}
+
+// CompactRecord is CompactJSON that also returns the event: a codec without upcasters decodes the JSON to it. The record shares memory with stored.
+func CompactRecord(chat domain.ChatID, seq domain.Seq, stored string) (ports.Record, []byte, error) {
 	record, err := decodeCompact(chat, seq, stored)
 	if err != nil {
-		return nil, err
+		return ports.Record{}, nil, err
 	}
-	return appendRecord(make([]byte, 0, sizeHint(record.Event)), record)
+	json, err := appendRecord(make([]byte, 0, sizeHint(record.Event)), record)
+	if err != nil {
+		return ports.Record{}, nil, err
+	}
+	return record, json, nil
 }
 
 // appendRecord appends the JSON of a recorded event in version 1.

@@ -273,14 +273,15 @@ func FuzzCompact(f *testing.F) {
 				}
 				continue
 			}
-			rebuilt, err := wireformat.CompactJSON("room-1", 7, entry)
+			same, rebuilt, err := wireformat.CompactRecord("room-1", 7, entry)
 			if err != nil {
 				if !errors.Is(err, wireformat.ErrMalformed) {
 					t.Fatal(err)
 				}
 				continue
 			}
-			if again, err := wireformat.New().Decode(rebuilt); err != nil || again.ID != r.ID || again.Meta != r.Meta {
+			again, err := wireformat.New().Decode(rebuilt)
+			if err != nil || again.ID != r.ID || again.Meta != r.Meta || again.Seq != same.Seq || again.Ordinal != same.Ordinal || again.Event.ChatID() != same.Event.ChatID() || domain.InTimeline(again.Event) != domain.InTimeline(same.Event) {
 				t.Fatalf("%+v is\n%s\nas JSON, which is read as %+v, error %v", r, rebuilt, again, err)
 			}
 		}

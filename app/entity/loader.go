@@ -258,8 +258,11 @@ const manyEvents = 512
 func (e *Loader) fold(chat domain.ChatID, s *Versioned, h ports.EntityHistory) *Unreadable {
 	unchanged := s.State != nil && !s.Latest && s.Version == h.Version
 	unread := FirstUnreadable(h.Events)
-	s.Version = h.Version
+	s.Version, s.Records = h.Version, nil
 	base := s.State
+	if base == nil && !s.Latest && h.Snapshot.State == nil && h.Older == 0 {
+		s.Records = h.Events
+	}
 	switch {
 	case s.Latest:
 		base = nil

@@ -13,7 +13,7 @@ type Versioned struct {
 	Exists  bool // only whether it exists matters; expected to
 	Version domain.Seq
 	State   domain.State   // nil for an entity that is only a version
-	Records []ports.Record // of an entity that is only a version, since version 0
+	Records []ports.Record // all up to the version, if the last load has returned them; nil otherwise
 	Command ports.CommandRecord
 	Epoch   uint64 // of the cache when the entity was filled
 	quiet   bool   // loading it requests no snapshot

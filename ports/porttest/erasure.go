@@ -35,12 +35,19 @@ func (h *history) deleted(m domain.MessageID) bool {
 	return false
 }
 
+// eventsOf returns the events of a message.
+func (h *history) eventsOf(m domain.MessageID) (events []ports.Record) {
+	for _, seq := range h.moved[domain.MessageEntity(m)] {
+		events = append(events, h.records[seq-1])
+	}
+	return events
+}
+
 // erase replaces the events of a message by their erased forms and returns them as they were.
 func (h *history) erase(m domain.MessageID) []ports.Record {
-	var before []ports.Record
-	for _, seq := range h.moved[domain.MessageEntity(m)] {
-		before = append(before, h.records[seq-1])
-		h.records[seq-1].Event = domain.Erased(h.records[seq-1].Event)
+	before := h.eventsOf(m)
+	for _, r := range before {
+		h.records[r.Seq-1].Event = domain.Erased(r.Event)
 	}
 	return before
 }
@@ -88,7 +95,11 @@ func drawErasure(rt *rapid.T, c domain.ChatID, known *history) (e ports.Erasure,
 	if rapid.IntRange(0, 4).Draw(rt, "stale") == 0 {
 		version--
 	}
-	return known.erasing(c, m, bob, given{at(domain.MessageEntity(m), version)}), true
+	e = known.erasing(c, m, bob, given{at(domain.MessageEntity(m), version)})
+	if rapid.Bool().Draw(rt, "known") {
+		e.Known = known.eventsOf(m)
+	}
+	return e, true
 }
 
 // testErasure erases messages in every state, and compares everything that the log returns of them.

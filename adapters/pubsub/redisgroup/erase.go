@@ -2,8 +2,11 @@ package redisgroup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/domain"
@@ -15,7 +18,7 @@ const searchTogether = 500
 // EraseEntries removes the entries of erased events of a chat from the stream of its partition, with all entries before them. Groups that have not passed
 // these read them from the log: without the erased content. It reports false if the entries have to wait until every group has passed them, because other
 // programs add entries to the stream, which no log has. It takes one round trip for each 500 entries that are newer than the erased ones. If at most 500 entries are
-// left, Redis has no byte of the removed ones afterwards; otherwise they go with the next 100 entries that are trimmed.
+// left, Redis has no byte of the removed ones afterwards; otherwise they go with the next 100 entries that are trimmed, see [Groups.HidesEntries].
 func (g *Groups) EraseEntries(ctx context.Context, partition int, chat domain.ChatID, seqs []domain.Seq) (done bool, err error) {
 	at := slices.IndexFunc(g.partitions, func(p Partition) bool { return p.Number == partition })
 	if at < 0 || partition < 0 {
@@ -39,7 +42,7 @@ func (g *Groups) EraseEntries(ctx context.Context, partition int, chat domain.Ch
 	for status := int64(2); status == 2; {
 		err = s.guarded(ctx, p.bare(), func(log string) (int64, error) {
 			args[0] = log
-			reply, err := g.scripts.erase.Run(ctx, g.commands, []string{keys.id, p.Stream, keys.groups, p.Base + "g:erase"}, args...).Slice()
+			reply, err := g.scripts.erase.Run(ctx, g.commands, []string{keys.id, p.Stream, keys.groups, p.Base + "g:erase", p.hiding()}, args...).Slice()
 			if err != nil {
 				return 0, rediscmd.Unavailable(ctx, err)
 			}
@@ -78,3 +81,30 @@ func (g *Groups) HasEntries(ctx context.Context, partition int, chat domain.Chat
 		from = "(" + entries[len(entries)-1].ID
 	}
 }
+
+// HidesEntries reports whether the memory of Redis may have bytes of erased entries that the stream of a partition no longer returns. They go with the next 100
+// entries that are trimmed. One round trip.
+func (g *Groups) HidesEntries(ctx context.Context, partition int) (bool, error) {
+	at := slices.IndexFunc(g.partitions, func(p Partition) bool { return p.Number == partition })
+	if at < 0 {
+		return false, nil
+	}
+	p := g.partitions[at]
+	var hiding *goredis.StringCmd
+	var first *goredis.XMessageSliceCmd
+	_, err := g.commands.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		hiding, first = pipe.Get(ctx, p.hiding()), pipe.XRangeN(ctx, p.Stream, "-", "+", 1)
+		return nil
+	})
+	if errors.Is(err, goredis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, rediscmd.Unavailable(ctx, err)
+	}
+	entries := first.Val()
+	return len(entries) > 0 && entries[0].ID == hiding.Val(), nil
+}
+
+// hiding returns the key of the first entry behind bytes of erased ones.
+func (p Partition) hiding() string { return p.Base + "g:hiding" }

@@ -41,6 +41,7 @@ func (p Partition) bare() groups.Partition {
 //	BASEg:again:GROUP    HASH    ids of dead letters that were retried → "STATE ATTEMPTS MS PARKED SEQ CHAT REASON", or "1" alone
 //	BASEg:members:GROUP  ZSET    members of the group → ms when their heartbeats expire; on the first partition only
 //	BASEg:erase          STREAM  the entries that an erasure keeps, within its script only
+//	BASEg:hiding         STRING  id of the stream's first entry when Redis kept bytes of erased entries before it: they are there until that entry is gone
 //	BASEg:declined:GROUP ZSET    member and stream that it offers to other members → ms when that ends; on the first partition only
 type groupKeys struct {
 	id, groups, unreadable, group, chats, left, failing, dead, again, members, declined string

@@ -101,12 +101,12 @@ func TestScript_Erase(t *testing.T) {
 	stream := "XADD $stream 1-0 payload x chat c seq 7;XADD $stream 2-0 payload x chat d seq 8;XADD $stream 2-5 payload x chat c seq 8;XADD $stream 4-0 payload x chat c seq 9"
 	full := strings.Split(stream, ";")
 	with := func(more ...string) []string { return append(append([]string{log}, full...), more...) }
-	checkScript(t, func(s scripts) *goredis.Script { return s.erase }, "id stream groups copy", []scriptCase{
+	checkScript(t, func(s scripts) *goredis.Script { return s.erase }, "id stream groups copy hiding", []scriptCase{
 		{"another log", append([]string{"SET $id M"}, full...), "L $g '' '' 10 c 8", "[-1]", ""},
 		{"no stream", given(log), "L $g '' '' 10 c 8", "[0]", ""},
 		{"the newest of two", with(), "L $g '' '' 10 c 7 8", "[1 3]", "stream=4-0 copy=-"},
 		{"the newest of two, and groups of other programs", with("XGROUP CREATE $stream other 1-0"), "L $g '' '' 10 c 7 8", "[1 3]", "stream=4-0 copy=-"},
-		{"the last entry", with(), "L $g '' '' 10 c 9", "[1 4]", "stream=-"},
+		{"the last entry", with("SET $hiding 1-0"), "L $g '' '' 10 c 9", "[1 4]", "stream=- hiding=-"},
 		{"the first entry", with(), "L $g '' '' 10 c 7", "[1 1]", "stream=2-0,2-5,4-0"},
 		{"an event that has left the stream", with(), "L $g '' '' 10 c 3", "[0]", "stream=1-0,2-0,2-5,4-0"},
 		{"a seq between others", with("XDEL $stream 2-5"), "L $g '' '' 10 c 8", "[0]", "stream=1-0,2-0,4-0"},
@@ -185,11 +185,14 @@ func TestScript_EraseLeavesNoByte(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.check(newScripts().erase, "id stream groups copy", scriptCase{name, []string{"CONFIG SET rdbcompression no", "SET $id L"}, "L $g '' '' 1000 c 1", "[1 1]", "copy=-"})
+		s.check(newScripts().erase, "id stream groups copy hiding", scriptCase{name, []string{"CONFIG SET rdbcompression no", "SET $id L", "SET $hiding 1-0"}, "L $g '' '' 1000 c 1", "[1 1]", "copy=-"})
 		dump, err := s.client.Dump(ctx, stream).Result()
-		info := s.client.XInfoStream(ctx, stream).Val()
+		info, hiding := s.client.XInfoStream(ctx, stream).Val(), s.client.Get(ctx, s.prefix+"hiding").Val()
 		if err != nil || strings.Contains(dump, "hunted") == test.whole {
 			t.Errorf("%s: the text is in the dump: %t, error %v", name, !test.whole, err)
+		}
+		if want := map[bool]string{false: "2-0"}[test.whole]; hiding != want {
+			t.Errorf("%s: bytes are hidden before entry %q, want %q", name, hiding, want)
 		}
 		if want := fmt.Sprintf("%d-0", test.left+1); info.Length != int64(test.left) || info.EntriesAdded != int64(test.left)+1 || info.LastGeneratedID != want || info.FirstEntry.ID != "2-0" {
 			t.Errorf("%s: the stream is %+v", name, info)

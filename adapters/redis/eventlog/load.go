@@ -417,11 +417,17 @@ func eventIn(entry string) (string, error) {
 
 // jsonIn returns the JSON of an entry, as the delivery stream has it. It does not look into an event that is JSON already.
 func jsonIn(chat domain.ChatID, seq domain.Seq, entry string) ([]byte, error) {
+	_, json, err := recordIn(chat, seq, entry)
+	return json, err
+}
+
+// recordIn is jsonIn that also returns an event in the compact form, and the zero record for JSON.
+func recordIn(chat domain.ChatID, seq domain.Seq, entry string) (ports.Record, []byte, error) {
 	event := entry[max(strings.IndexByte(entry, '{'), 0):]
 	if !wireformat.IsCompact(event) {
-		return []byte(event), nil
+		return ports.Record{}, []byte(event), nil
 	}
-	return wireformat.CompactJSON(chat, seq, event)
+	return wireformat.CompactRecord(chat, seq, event)
 }
 
 func seqOf(v any) domain.Seq {

@@ -116,31 +116,50 @@ func (s *Stored) Chat(ctx context.Context, chat domain.ChatID, head domain.Seq) 
 			yield(ports.ChatPart{}, err)
 			return
 		}
-		for first := domain.Seq(1); first <= head; first += segmentSize {
-			part, err := s.part(ctx, chat, first, min(head, first+segmentSize-1))
-			n, _ := slices.BinarySearchFunc(commands, first+segmentSize, func(c ports.CopiedCommand, seq domain.Seq) int { return int(c.Last) - int(seq) }) //nolint:gosec // seqs are below 2^53
+		for read, err := range s.Events(ctx, chat, head) {
+			part := read.ChatPart
+			n, _ := slices.BinarySearchFunc(commands, part.First+segmentSize, func(c ports.CopiedCommand, seq domain.Seq) int { return int(c.Last) - int(seq) }) //nolint:gosec // seqs are below 2^53
 			part.Commands, commands = commands[:n], commands[n:]
-			if !yield(part, err) || err != nil {
+			if !yield(part, err) {
 				return
 			}
 		}
 	}
 }
 
-func (s *Stored) part(ctx context.Context, chat domain.ChatID, first, last domain.Seq) (ports.ChatPart, error) {
-	part := ports.ChatPart{First: first}
+// StoredPart is a part of a chat with what its events are.
+type StoredPart struct {
+	ports.ChatPart
+
+	Records []ports.Record // of the events that are stored in the compact form; the zero record of others
+}
+
+// Events yields what Chat does without the commands, in one round trip for each part.
+func (s *Stored) Events(ctx context.Context, chat domain.ChatID, head domain.Seq) iter.Seq2[StoredPart, error] {
+	return func(yield func(StoredPart, error) bool) {
+		for first := domain.Seq(1); first <= head; first += segmentSize {
+			if part, err := s.part(ctx, chat, first, min(head, first+segmentSize-1)); !yield(part, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *Stored) part(ctx context.Context, chat domain.ChatID, first, last domain.Seq) (StoredPart, error) {
+	part := StoredPart{ChatPart: ports.ChatPart{First: first}}
 	key := s.keys.Chat(chat, strconv.FormatUint(uint64(first-1)/segmentSize, 10))
 	entries, err := s.client.LRange(ctx, key, 0, int64(last-first)).Result() //nolint:gosec // below segmentSize
 	if err != nil {
 		return part, rediscmd.ReadError(ctx, chat, err)
 	}
+	part.Events, part.Records = make([][]byte, 0, len(entries)), make([]ports.Record, 0, len(entries))
 	for i, entry := range entries {
 		seq := first + domain.Seq(i) //nolint:gosec // an index
-		json, err := jsonIn(chat, seq, entry)
+		record, json, err := recordIn(chat, seq, entry)
 		if err != nil {
 			return part, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
 		}
-		part.Events = append(part.Events, json)
+		part.Events, part.Records = append(part.Events, json), append(part.Records, record)
 	}
 	if n := domain.Seq(len(entries)); n != last-first+1 {
 		return part, &ports.CorruptError{Chat: chat, Seq: first + n, Key: key, Cause: fmt.Errorf("the segment has %d entries up to seq %d", n, last)}

@@ -19,11 +19,12 @@ type tail struct {
 func (l *Copy) findTails(ctx context.Context) error {
 	incomplete := &IncompleteError{Log: l.manifest.Log, Journaled: len(l.journals.epochs) > 0}
 	early, from := false, uint64(0) // since when all partitions have a full tail
-	for p := range l.manifest.Partitions {
-		found, err := l.tailsOf(ctx, p)
+	p := -1
+	for found, err := range inOrder(ctx, l.manifest.Partitions, l.tailsOf) {
 		if err != nil {
 			return err
 		}
+		p++
 		if found.oldest == 0 {
 			incomplete.Partitions = append(incomplete.Partitions, p)
 			continue
@@ -102,12 +103,15 @@ func (l *Copy) listTails(ctx context.Context, partition int) (tails []tail, err 
 	return tails, err
 }
 
-// examine reads the last part of a tail, and reports whether the tail is complete.
+// examine reads the last part of a tail, and reports whether the tail is complete. The state of a complete tail is decoded by those that need it.
 func (l *Copy) examine(ctx context.Context, t *tail) (bool, error) {
 	if t.parts == 0 {
 		return false, nil
 	}
-	last, err := l.tailPart(ctx, *t, t.parts-1)
+	last, err := l.readTail(ctx, *t, t.parts-1, l.codec.DecodeTailHead)
+	if err == nil && !last.Last {
+		_, err = l.tailPart(ctx, *t, t.parts-1)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -116,10 +120,14 @@ func (l *Copy) examine(ctx context.Context, t *tail) (bool, error) {
 }
 
 func (l *Copy) tailPart(ctx context.Context, t tail, part int) (*object.TailPart, error) {
+	return l.readTail(ctx, t, part, l.codec.DecodeTail)
+}
+
+func (l *Copy) readTail(ctx context.Context, t tail, part int, decode func(object.Name, []byte) (*object.TailPart, error)) (*object.TailPart, error) {
 	name := object.Tail(l.manifest.Log, t.partition, t.time, uint64(part)) //nolint:gosec // a count
 	data, err := l.get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return l.codec.DecodeTail(name, data)
+	return decode(name, data)
 }

@@ -57,6 +57,9 @@ func samples(t testing.TB) map[string]sample {
 	add("journal", journal.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeJournal(n, d) })
 	data, err = c.EncodeTail(tail)
 	add("tail", tail.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeTail(n, d) })
+	tail.Name.Number++
+	data, err = c.EncodeTail(tail)
+	add("head of a tail", tail.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeTailHead(n, d) })
 	data, err = c.EncodeFork(fork)
 	add("fork", fork.Name, data, err, func(n Name, d []byte) (any, error) { return c.DecodeFork(n, d) })
 	data, err = EncodeManifest(manifest)
@@ -226,6 +229,10 @@ func TestTail_RoundTrip(t *testing.T) {
 		}
 		if got, err := c.DecodeTail(tail.Name, data); err != nil || !equal(got, tail) {
 			t.Fatalf("got %+v, error %v, want %+v", got, err, tail)
+		}
+		head := &TailPart{Name: tail.Name, Last: tail.Last, Full: tail.Full, Ended: tail.Ended, History: tail.History}
+		if got, err := c.DecodeTailHead(tail.Name, data); err != nil || !equal(got, head) {
+			t.Fatalf("the head is %+v, error %v, want %+v", got, err, head)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"chatcore/domain"
+	"chatcore/internal/bytescan"
 )
 
 // The JSON of an event is packed before it is compressed, because most of it is random ids in hex digits, which zstd cannot shrink to their bits: on the
@@ -16,7 +17,6 @@ const (
 	markHex             // 32 digits
 	markPlace           // the event's own seq and ordinal, as the codec of events writes them
 	endOfJSON    = '\n'
-	lowestPlain  = 0x20
 )
 
 // digits is the number of hex digits of an id.
@@ -58,14 +58,7 @@ func (p *packer) add(e Event, seq domain.Seq) {
 }
 
 // plain reports whether JSON has none of the bytes that stand for something.
-func plain(json []byte) bool {
-	for _, c := range json {
-		if c < lowestPlain {
-			return false
-		}
-	}
-	return true
-}
+func plain(json []byte) bool { return bytescan.IndexControl(json) < 0 }
 
 // digits packs the ids of a part of JSON.
 func (p *packer) digits(ids []id, json []byte) []id {
@@ -157,14 +150,13 @@ func (i id) append(b []byte, uuid bool) []byte {
 	if !uuid {
 		return hex.AppendEncode(b, i[:])
 	}
-	var bare [digits]byte
-	hex.Encode(bare[:], i[:])
-	text := bare[:]
+	from := 0
 	for part, n := range uuidParts {
 		if part > 0 {
 			b = append(b, '-')
 		}
-		b, text = append(b, text[:n]...), text[n:]
+		to := from + n/2
+		b, from = hex.AppendEncode(b, i[from:to]), to
 	}
 	return b
 }
@@ -195,9 +187,12 @@ func having(ids [][]id, column int) (rows []int) {
 	return rows
 }
 
+// longestPlace is the size of the longest place of an event.
+const longestPlace = len(`"seq":,"ordinal":`) + 2*20
+
 // unpack reads the JSON of events.
 func (r *reader) unpack(events []Event, seq func(i int) domain.Seq) {
-	lines, ids, size, marked := make([][]byte, len(events)), make([][]id, len(events)), 0, 0
+	lines, counts, size, marked := make([][]byte, len(events)), make([]int, len(events)), 0, 0
 	for i := range lines {
 		end := bytes.IndexByte(r.rest, endOfJSON)
 		if end < 0 {
@@ -205,13 +200,16 @@ func (r *reader) unpack(events []Event, seq func(i int) domain.Seq) {
 			return
 		}
 		lines[i] = r.take(end + 1)[:end]
-		n := bytes.Count(lines[i], []byte{markUUID}) + bytes.Count(lines[i], []byte{markHex})
-		if marked += n; marked > len(r.ids)/len(id{}) {
+		counts[i] = bytes.Count(lines[i], []byte{markUUID}) + bytes.Count(lines[i], []byte{markHex})
+		if marked += counts[i]; marked > len(r.ids)/len(id{}) {
 			r.fail("ids are missing")
 			return
 		}
-		ids[i] = make([]id, n)
-		size += len(lines[i]) + n*uuidSize
+		size += len(lines[i]) + counts[i]*uuidSize + longestPlace
+	}
+	ids, all := make([][]id, len(events)), make([]id, marked)
+	for i, n := range counts {
+		ids[i], all = all[:n], all[n:]
 	}
 	r.transposed(ids)
 	text := make([]byte, 0, size)
@@ -228,14 +226,13 @@ func (r *reader) unpack(events []Event, seq func(i int) domain.Seq) {
 
 // expand appends the JSON of an event.
 func (r *reader) expand(text, line []byte, ids []id, seq domain.Seq, ordinal domain.Ordinal) []byte {
-	copied := 0
-	for at, c := range line {
-		if c >= lowestPlain {
-			continue
+	for {
+		at := bytescan.IndexControl(line)
+		if at < 0 {
+			return append(text, line...)
 		}
-		text = append(text, line[copied:at]...)
-		copied = at + 1
-		switch c {
+		text = append(text, line[:at]...)
+		switch c := line[at]; c {
 		case markUUID, markHex:
 			text = ids[0].append(text, c == markUUID)
 			ids = ids[1:]
@@ -244,8 +241,8 @@ func (r *reader) expand(text, line []byte, ids []id, seq domain.Seq, ordinal dom
 		default:
 			r.fail("an event has the byte %#x", c)
 		}
+		line = line[at+1:]
 	}
-	return append(text, line[copied:]...)
 }
 
 // transposed reads ids, whose numbers are known and not too large.

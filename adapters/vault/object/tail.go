@@ -95,15 +95,10 @@ func (c *Codec) EncodeTail(t *TailPart) ([]byte, error) {
 
 // DecodeTail decodes a part of a tail. The events share memory.
 func (c *Codec) DecodeTail(name Name, data []byte) (*TailPart, error) {
-	body, err := unseal(KindTail, name, data)
+	t, r, err := c.openTail(name, data)
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.decompress(name, body)
-	if err != nil {
-		return nil, err
-	}
-	t := &TailPart{Name: name, Last: r.flag(), Full: r.flag(), Ended: r.number(), History: r.text()}
 	for range r.count() {
 		t.Chats = append(t.Chats, r.tailChat())
 	}
@@ -114,6 +109,28 @@ func (c *Codec) DecodeTail(name Name, data []byte) (*TailPart, error) {
 		r.fail("%s", problem)
 	}
 	return t, r.end(name)
+}
+
+// DecodeTailHead decodes a part of a tail without its chats and groups, which is about six times as fast. It compares the sum of the whole part.
+func (c *Codec) DecodeTailHead(name Name, data []byte) (*TailPart, error) {
+	t, r, err := c.openTail(name, data)
+	if err == nil && r.wrong != "" {
+		err = damaged(name, r.wrong)
+	}
+	return t, err
+}
+
+// openTail returns the head of a part of a tail, and a reader of the rest.
+func (c *Codec) openTail(name Name, data []byte) (*TailPart, *reader, error) {
+	body, err := unseal(KindTail, name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := c.decompress(name, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &TailPart{Name: name, Last: r.flag(), Full: r.flag(), Ended: r.number(), History: r.text()}, r, nil
 }
 
 func (r *reader) tailChat() (c TailChat) {

@@ -2,9 +2,10 @@
 -- the middle, because commits need them.
 --
 -- Redis keeps the bytes of a removed entry until all entries of its node are gone, about 100. So the entries that are left are written into a new stream, unless
--- they are many, or consumer groups of other programs read the stream: then the bytes go when the stream is trimmed further.
+-- they are many, or consumer groups of other programs read the stream: then the bytes go when the stream is trimmed further. A key has the first of the
+-- entries that are left then: all other trimming is by whole nodes, so the bytes are there while that entry is the first one.
 --
--- KEYS  id of the log, stream, the partition's groups, a key for the new stream
+-- KEYS  id of the log, stream, the partition's groups, a key for the new stream, the key of the first entry behind bytes of removed ones
 -- ARGV  log id, prefix of a group's key, '1' if other programs add entries to the stream, id below which the search continues or '', maximum number of
 --       entries to search, chat, seqs of the erased events in ascending order
 -- Reply {0} if the stream has none of them; {1, entries removed}; {2, id} if the search is to continue below that id; {3} if they wait, because a group
@@ -13,7 +14,7 @@
 -- The search begins with the newest entry, because most erased events are either new or have left the stream.
 
 local MOST = 500 -- entries that are written anew: about a millisecond
-local id, stream, groups, copy = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, stream, groups, copy, hiding = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local log_id, prefix, shared, below, most, chat, first = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 if redis.call('GET', id) ~= log_id then return {-1} end
 
@@ -57,6 +58,10 @@ for _, name in ipairs(redis.call('SMEMBERS', groups)) do
 end
 if shared and #behind > 0 then return {3} end
 
+-- Before the trimming: whatever fails afterwards, the bytes are known.
+local next_entry = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
+if next_entry then redis.call('SET', hiding, next_entry[1]) else redis.call('DEL', hiding) end
+
 local ms, number = string.match(last, '^(%d+)-(%d+)$')
 local removed = redis.call('XTRIM', stream, 'MINID', ms .. '-' .. string.format('%d', tonumber(number) + 1))
 for _, name in ipairs(behind) do
@@ -76,5 +81,6 @@ if left > 0 and left <= MOST and #redis.call('XINFO', 'GROUPS', stream) == 0 the
   redis.call('PERSIST', copy) -- before it becomes the stream
   redis.call('XSETID', copy, state['last-generated-id'], 'ENTRIESADDED', state['entries-added'], 'MAXDELETEDID', state['max-deleted-entry-id'])
   redis.call('RENAME', copy, stream)
+  redis.call('DEL', hiding)
 end
 return {1, removed}
