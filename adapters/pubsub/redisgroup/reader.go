@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	readCount   = 256                    // entries of one read
+	readCount   = 512                    // entries of one read
 	readBlock   = 500 * time.Millisecond // longest wait of a read for entries
 	readGrace   = 1500 * time.Millisecond
-	keepBatches = 8 // per stream, for groups that are slightly behind
+	keepBatches = 4 // per stream, for groups that are slightly behind
 )
 
 // Reader reads delivery streams for all groups of a process. It uses XREAD and XRANGE, which change nothing in Redis. Groups at the end of a stream

@@ -61,7 +61,7 @@ func TestNext_ReadsAhead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t))
 	store := r.create("g", groups.Start{Beginning: true})
-	const entries, perRead = 600, 256
+	const entries, perRead = 1200, 512
 	_, err := r.client.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
 		for seq := range entries {
 			p.XAdd(t.Context(), &goredis.XAddArgs{Stream: r.partition.Stream, Values: []any{"_watermill_message_uuid", "e", "chat", "a", "seq", seq + 1, "payload", "{}"}})
