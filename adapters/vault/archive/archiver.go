@@ -170,7 +170,7 @@ func (a *Archiver) maintain(ctx context.Context, owned []int, before map[int]boo
 }
 
 func (a *Archiver) maintainPartition(ctx context.Context, p *partition) error {
-	if err := a.prepare(ctx); err != nil {
+	if open, err := a.prepareUnlessClosed(ctx); err != nil || !open { // the log may have been closed after this pass began
 		return err
 	}
 	if err := a.follow(ctx, a.config.Histories.History(ctx), p); err != nil {

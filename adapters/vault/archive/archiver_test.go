@@ -220,6 +220,30 @@ func TestArchiver_Backup(t *testing.T) {
 	}
 }
 
+// TestArchiver_StaysClosed has a pass of maintenance go on after the log was closed, and then an event come: only the event opens the log again.
+func TestArchiver_StaysClosed(t *testing.T) {
+	w, ctx := newWorld(), t.Context()
+	p := w.owner()
+	closed := func() bool {
+		manifests := w.check(t).manifests
+		return manifests[len(manifests)-1].Closed > 0
+	}
+	if err := errors.Join(p.archiver.Maintain(ctx, true), p.archiver.Close(ctx), p.archiver.Maintain(ctx, false)); err != nil {
+		t.Fatal(err)
+	}
+	if !closed() {
+		t.Error("a pass without an event has opened the log")
+	}
+	w.log.append("a", 1)
+	w.fetch(p, 10)
+	if err := w.handle(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	if closed() {
+		t.Error("the log is closed after an event")
+	}
+}
+
 // TestArchiver_ErasureWhileItSeals erases an event after the archiver has read a segment, and before the vault has it: the segment that is sealed has the erased form.
 func TestArchiver_ErasureWhileItSeals(t *testing.T) {
 	w := newWorld()

@@ -15,6 +15,21 @@ import (
 func (a *Archiver) prepare(ctx context.Context) error {
 	a.opening.Lock()
 	defer a.opening.Unlock()
+	return a.prepareLocked(ctx)
+}
+
+// prepareUnlessClosed is prepare for what no event has asked for. It returns false if the log is closed, and leaves it so.
+func (a *Archiver) prepareUnlessClosed(ctx context.Context) (bool, error) {
+	a.opening.Lock()
+	defer a.opening.Unlock()
+	if a.closed {
+		return false, nil
+	}
+	return true, a.prepareLocked(ctx)
+}
+
+// prepareLocked is prepare with the mutex held.
+func (a *Archiver) prepareLocked(ctx context.Context) error {
 	if a.open {
 		return nil
 	}
