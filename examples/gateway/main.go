@@ -123,17 +123,18 @@ func converse(ctx context.Context, core *chatcore.Core, address string, out io.W
 	if err != nil {
 		return err
 	}
-	if _, err := core.Chats.StartTyping(ctx, domain.Typing{Chat: "garden", Actor: "ada"}); err != nil {
+	typing, err := typingSeen(ctx, core, ben)
+	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(out, "ben:", <-ben); err != nil {
+	if _, err := fmt.Fprintln(out, "ben:", typing); err != nil {
 		return err
 	}
 	sent, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: "The tomatoes are ripe."})
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(out, "ben:", <-ben); err != nil {
+	if _, err := fmt.Fprintln(out, "ben:", messageOf(ben)); err != nil {
 		return err
 	}
 	hangUp()
@@ -145,8 +146,31 @@ func converse(ctx context.Context, core *chatcore.Core, address string, out io.W
 	if ben, err = connect(connection, address, "ben", fmt.Sprint(sent.Seq)); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(out, "ben, again:", <-ben)
+	_, err = fmt.Fprintln(out, "ben, again:", messageOf(ben))
 	return err
+}
+
+// typingSeen has ada type until ben sees it: ephemeral events are given at most once.
+func typingSeen(ctx context.Context, core *chatcore.Core, ben <-chan string) (string, error) {
+	for {
+		if _, err := core.Chats.StartTyping(ctx, domain.Typing{Chat: "garden", Actor: "ada"}); err != nil {
+			return "", err
+		}
+		select {
+		case event := <-ben:
+			return event, nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// messageOf returns the next message, which is given for certain.
+func messageOf(ben <-chan string) string {
+	event := <-ben
+	for strings.Contains(event, `"typing"`) {
+		event = <-ben
+	}
+	return event
 }
 
 // connect opens the event stream of a user after the last event that the user has, and returns its events.

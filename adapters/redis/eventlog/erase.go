@@ -83,8 +83,10 @@ func (l *Log) erasable(ctx context.Context, e ports.Erasure) (ports.EntityHistor
 	}
 	ld := l.newLoading(e.Chat, []ports.LoadRequest{{Entity: entity, Whole: true}})
 	ld.entries = make(map[domain.Seq]string)
-	err := ld.run(ctx)
-	return ld.loaded.Entities[0], ld.entries, err
+	if err := ld.run(ctx); err != nil {
+		return ports.EntityHistory{}, nil, err
+	}
+	return ld.loaded.Entities[0], ld.entries, nil
 }
 
 // compactEntries returns the entries of events as they are in the compact form. ok is false if there are no events, or if one has none.
