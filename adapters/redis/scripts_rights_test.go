@@ -183,7 +183,7 @@ func scriptCases() map[string][]scriptCase {
 		"erase": {
 			{
 				seed: []string{"SET|id|log", "SADD|gs|a", "HSET|ga|position|1-0|walk||revision|3", "XADD|stream|1-0|chat|c|seq|7", "XADD|stream|2-0|chat|c|seq|8", "XADD|stream|3-0|chat|c|seq|9"},
-				keys: "id stream gs copy", args: "log|g|||10|c|8", spare: `  copy expires = .*\n`, loose: true, // a group behind the stream finds the gap and reads from the log
+				keys: "id stream gs copy hiding", args: "log|g|||10|c|8", spare: `  copy expires = .*\n`, loose: true, // a group behind the stream finds the gap and reads from the log
 			},
 		},
 		"trim": {{
