@@ -35,7 +35,7 @@ func (l *Log) writable(ctx context.Context) error {
 
 // appendErasing appends, and replaces entries if the append is an erasure.
 func (l *Log) appendErasing(ctx context.Context, a ports.Append, erasing erasing) (ports.Appended, error) {
-	r, err := l.newRequest(a, isPlainSend(&a), erasing)
+	r, err := l.newRequest(a, l.formOf(&a, &erasing), erasing)
 	if err != nil {
 		return ports.Appended{}, err
 	}
@@ -45,6 +45,17 @@ func (l *Log) appendErasing(ctx context.Context, a ports.Append, erasing erasing
 		return ports.Appended{}, outcomeFor(ctx, err)
 	}
 	return outcome.Appended, outcomeFor(ctx, outcome.Err)
+}
+
+// formOf returns the form in which an append is sent at first.
+func (l *Log) formOf(a *ports.Append, erasing *erasing) form {
+	switch {
+	case isPlainSend(a):
+		return plainSend
+	case l.isPlainErasure(a, erasing):
+		return plainErasure
+	}
+	return general
 }
 
 func (l *Log) queueOf(partition int) *appendQueue {
@@ -63,12 +74,14 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	outcomes := make([]ports.Outcome, len(appends))
 	sent := make([]*request, len(appends))
 	parts := make(map[*appendQueue]*batch)
-	plain := true
+	form := plainSend
 	for i := range appends {
-		plain = plain && isPlainSend(&appends[i])
+		if !isPlainSend(&appends[i]) {
+			form = general
+		}
 	}
 	for i, a := range appends {
-		r, err := l.newRequest(a, plain, erasing{})
+		r, err := l.newRequest(a, form, erasing{})
 		if err != nil {
 			outcomes[i].Err = err
 			continue

@@ -107,9 +107,12 @@ func (b *batch) look() {
 // constant texts and pointers become arguments without an allocation. The reply is a text: a Cmd would allocate for its type, too.
 func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.StringCmd {
 	b.held = b.log.held[b.partitions[0]].Load()
-	if b.requests[0].plain {
-		b.marshalSends(history, withText)
-	} else {
+	switch b.requests[0].form {
+	case plainSend:
+		b.marshalPlain(history, withText, b.log.sendHeader, plainSource+sendSource, b.log.public[:1])
+	case plainErasure:
+		b.marshalPlain(history, withText, b.log.eraseHeader, plainSource+eraseSource, b.log.public[1:])
+	case general, forms:
 		b.marshalCommands(history, withText, again)
 	}
 	return goredis.NewStringCmd(ctx, b.args...)
@@ -320,10 +323,10 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 		} else {
 			reply = ""
 		}
-		if r.plain {
-			r.readSend(line)
-		} else {
+		if r.form == general {
 			r.outcome = r.read(b.log.limits, line, unknown)
+		} else {
+			r.readPlain(line)
 		}
 		if r.left {
 			continue

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha1" //nolint:gosec // Redis has no other digest; it detects changes and is no signature
 	"encoding/hex"
@@ -56,7 +55,7 @@ func (l *Log) erase(ctx context.Context, e ports.Erasure) (ports.Erased, error) 
 	if found.Version == 0 {
 		return ports.Erased{}, fmt.Errorf("%w: chat %q has no message %q", ports.ErrConflict, e.Chat, e.Message)
 	}
-	entries, err := l.erasedEntries(e.Chat, stored)
+	entries, err := l.erasedEntries(found.Events, stored)
 	if err != nil {
 		return ports.Erased{}, err
 	}
@@ -127,29 +126,46 @@ func (l *Log) onlySent(ctx context.Context, e ports.Erasure, entity domain.Entit
 	return ports.EntityHistory{Version: seq, Events: []ports.Record{record}}, map[domain.Seq]string{seq: entry}, true
 }
 
-// erasedEntries returns the replacements of entries that are not erased yet, in the order of their seqs.
-func (l *Log) erasedEntries(chat domain.ChatID, stored map[domain.Seq]string) ([]erasedEntry, error) {
-	var entries []erasedEntry
-	level := l.levelOf(l.keys.Partition(chat))
-	for seq, entry := range stored {
-		event, err := eventIn(entry)
+// erasedEntries returns the replacements of entries that are not erased yet, in the order of their events.
+func (l *Log) erasedEntries(events []ports.Record, stored map[domain.Seq]string) ([]erasedEntry, error) {
+	entries := make([]erasedEntry, 0, len(events))
+	for _, r := range events {
+		event, err := eventIn(stored[r.Seq])
 		if err != nil {
-			return nil, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
+			return nil, &ports.CorruptError{Chat: r.Event.ChatID(), Seq: r.Seq, Cause: err}
 		}
-		json, err := jsonIn(chat, seq, event)
+		erased, err := l.erasedForm(r, event)
 		if err != nil {
-			return nil, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
+			return nil, &ports.CorruptError{Chat: r.Event.ChatID(), Seq: r.Seq, Cause: err}
 		}
-		erased, err := wireformat.Erased(json)
-		if err != nil {
-			return nil, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}
-		}
-		if bytes.Equal(erased, json) {
+		if erased == "" {
 			continue
 		}
 		digest := sha1.Sum([]byte(event)) //nolint:gosec // see the import
-		entries = append(entries, erasedEntry{seq, hex.EncodeToString(digest[:]), compacted(l.codec, level, chat, seq, string(erased))})
+		entries = append(entries, erasedEntry{r.Seq, hex.EncodeToString(digest[:]), erased})
 	}
-	slices.SortFunc(entries, func(a, b erasedEntry) int { return cmp.Compare(a.seq, b.seq) })
 	return entries, nil
+}
+
+// erasedForm returns the erased form of a stored event, or "" if the event has no content.
+func (l *Log) erasedForm(r ports.Record, event string) (string, error) {
+	chat := r.Event.ChatID()
+	level := l.levelOf(l.keys.Partition(chat))
+	if erased := domain.Erased(r.Event); wireformat.IsCompact(event) && domain.IsErased(erased) && compactAt(level, erased) {
+		if domain.IsErased(r.Event) {
+			return "", nil
+		}
+		if form, ok := l.codec.AppendCompact(nil, r.ID, erased, r.Meta); ok {
+			return wireformat.StoredCompact(form, r.Ordinal), nil
+		}
+	}
+	json, err := jsonIn(chat, r.Seq, event)
+	if err != nil {
+		return "", err
+	}
+	erased, err := wireformat.Erased(json)
+	if err != nil || bytes.Equal(erased, json) {
+		return "", err
+	}
+	return compacted(l.codec, level, chat, r.Seq, string(erased)), nil
 }

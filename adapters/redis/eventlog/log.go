@@ -75,11 +75,13 @@ type Log struct {
 	historyName         *historyName
 	ids, streams, marks []any          // keys of each partition; marks are this process's witnesses
 	places              []any          // the numbers from 1 to the number of partitions, as text
-	header, sendHeader  []any          // the first words of every append and of every plain send: evalsha and the script's hash
+	header              []any          // the first words of every append: evalsha and the script's hash
+	sendHeader          []any          // the same of plain sends
+	eraseHeader         []any          // the same of plain erasures
 	bound               any            // the number of entries that a delivery stream keeps
 	announcing          any            // the command that publishes on the channels of partitions, or ""
 	live                []any          // the channel of each partition
-	public              any            // the channel on which messages are published, or ""
+	public              [3]any         // the channels of message:new, message:delete and message:erased, or ""
 	fences              []string       // the start of the key of a batch's fence, for each partition
 	queues              []*appendQueue // one, or one for each partition of a Cluster
 	tokens              *tokens
@@ -170,15 +172,17 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if err != nil {
 		return nil, err
 	}
-	l.announcing, l.public = announceCommand(c), ""
-	if c.Announce {
-		l.public = string(l.keys.AppendChannel(nil, wireformat.TypeMessageNew))
+	l.announcing = announceCommand(c)
+	for i, typ := range [...]string{wireformat.TypeMessageNew, wireformat.TypeMessageDelete, wireformat.TypeMessageErased} {
+		if l.public[i] = ""; c.Announce {
+			l.public[i] = string(l.keys.AppendChannel(nil, typ))
+		}
 	}
 	l.bound = strconv.Itoa(cmp.Or(max(c.StreamBound, 0), 200_000))
 	l.observing.Lock()
 	l.nameHistory()
 	l.observing.Unlock()
-	l.header, l.sendHeader = []any{"evalsha", l.scripts.append.Hash()}, []any{"evalsha", l.scripts.send.Hash()}
+	l.header, l.sendHeader, l.eraseHeader = []any{"evalsha", l.scripts.append.Hash()}, []any{"evalsha", l.scripts.send.Hash()}, []any{"evalsha", l.scripts.erase.Hash()}
 	return l, nil
 }
 

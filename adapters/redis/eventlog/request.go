@@ -19,19 +19,29 @@ import (
 type request struct {
 	append    ports.Append
 	partition int
-	plain     bool     // encoded for send.lua
+	form      form
 	buf       []byte   // the arguments, concatenated
 	ends      []int    // end of each argument in buf
-	entities  []entity // that the command names, unless it is plain
+	entities  []entity // that the command names, in the general form
 	outcome   ports.Outcome
 	err       error // of the whole batch
-	left      bool  // send.lua left it to append.lua
+	left      bool  // to append.lua
 	erasing   erasing
 
 	wake   chan signal // has a buffer of one
 	queued bool        // in the queue of a partition; partition.mu guards it
 	next   *request    // the next request of the chat in the queue
 }
+
+// form is the script for which a request is encoded.
+type form uint8
+
+const (
+	general      form = iota // append.lua, which does every append
+	plainSend                // send.lua
+	plainErasure             // erase.lua
+	forms
+)
 
 type signal uint8
 
@@ -54,8 +64,8 @@ func (s signal) String() string {
 //nolint:gochecknoglobals // a pool has no state of its own
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
 
-// newRequest encodes an append, for send.lua if plain is set. It returns an error if the append is invalid or cannot be encoded.
-func (l *Log) newRequest(a ports.Append, plain bool, erasing erasing) (*request, error) {
+// newRequest encodes an append in a form. It returns an error if the append is invalid or cannot be encoded.
+func (l *Log) newRequest(a ports.Append, form form, erasing erasing) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
@@ -73,13 +83,9 @@ func (l *Log) newRequest(a ports.Append, plain bool, erasing erasing) (*request,
 		}
 	}
 	r, _ := requests.Get().(*request)
-	r.append, r.partition, r.erasing = a, partition, erasing
+	r.append, r.partition, r.form, r.erasing = a, partition, form, erasing
 	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
-	write := l.write
-	if r.plain = plain; plain {
-		write = l.writeSend
-	}
-	if err := write(r); err != nil {
+	if err := l.write(r); err != nil {
 		r.free()
 		return nil, err
 	}
@@ -128,6 +134,16 @@ func (r *request) field(e domain.Entity) {
 
 // write encodes all arguments but the partition's place, which depends on the batch.
 func (l *Log) write(r *request) error {
+	switch r.form {
+	case plainSend:
+		return l.writeSend(r)
+	case plainErasure:
+		return l.writeErasure(r)
+	}
+	return l.writeGeneral(r)
+}
+
+func (l *Log) writeGeneral(r *request) error {
 	a := r.append
 	r.text(string(a.Chat))
 	start := len(r.buf)

@@ -13,6 +13,10 @@ var (
 	appendSource string
 	//go:embed script/send.lua
 	sendSource string
+	//go:embed script/erase.lua
+	eraseSource string
+	//go:embed script/plain.lua
+	plainSource string
 	//go:embed script/chat.lua
 	chatSource string
 	//go:embed script/skip.lua
@@ -73,13 +77,14 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, load, read, search, last, activity, previews, rows, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
+	append, send, erase, load, read, search, last, activity, previews, rows, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
 }
 
 func newScripts() scripts {
 	return scripts{
 		append:   goredis.NewScript(limit.TakeScript + appendSource),
-		send:     goredis.NewScript(sendSource),
+		send:     goredis.NewScript(plainSource + sendSource),
+		erase:    goredis.NewScript(plainSource + eraseSource),
 		load:     goredis.NewScript(chatSource + skipSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
 		unread:   goredis.NewScript(chatSource + marksSource + unreadSource),

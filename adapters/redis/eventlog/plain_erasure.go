@@ -1,0 +1,71 @@
+package eventlog
+
+import (
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// A plain erasure is an append of message:delete and message:erased without limits and without a recorded command, of a message in the main timeline that no event has
+// changed since it was sent. It is the commonest erasure, and erase.lua does it at less than half of the cost of append.lua.
+
+// isPlainErasure reports whether erase.lua can do an append.
+func (l *Log) isPlainErasure(a *ports.Append, erasing *erasing) bool {
+	if len(erasing.entries) != 1 || erasing.sender == "" || len(a.Events) != 2 || len(a.Takes) > 0 || a.Command != (domain.Entity{}) || a.EndsTyping != "" {
+		return false
+	}
+	deleted, ok1 := a.Events[0].Event.(domain.MessageDelete)
+	erased, ok2 := a.Events[1].Event.(domain.MessageErased)
+	if !ok1 || !ok2 || !deleted.InTimeline() || deleted.Chat != a.Chat || erased.Chat != a.Chat || l.levelOf(l.keys.Partition(a.Chat)) < rulesLevel {
+		return false
+	}
+	message := domain.MessageEntity(erased.Message)
+	for _, e := range a.Events {
+		if len(e.Moves) != 1 || e.Moves[0] != message {
+			return false
+		}
+	}
+	required := domain.Condition{Entity: message, Version: erasing.entries[0].seq}
+	for _, c := range a.Conditions {
+		if c.UpTo != 0 || c.Entity == message && c != required {
+			return false
+		}
+	}
+	return true
+}
+
+// writeErasure encodes the arguments of a plain erasure to erase.lua, but the partition's place.
+func (l *Log) writeErasure(r *request) error {
+	a, entry := r.append, r.erasing.entries[0]
+	message := a.Events[0].Moves[0]
+	r.text(string(a.Chat))
+	r.buf = l.keys.AppendChat(r.buf, a.Chat)
+	r.end()
+	r.field(message)
+	r.text(string(r.erasing.sender))
+	r.number(uint64(entry.seq))
+	r.text(entry.digest)
+	r.text(entry.event)
+	for _, e := range a.Events {
+		if err := l.writePlain(r, e); err != nil {
+			return err
+		}
+	}
+	others := 0
+	for _, c := range a.Conditions {
+		if c.Entity != message {
+			others++
+		}
+	}
+	r.number(uint64(others)) //nolint:gosec // a count
+	for _, c := range a.Conditions {
+		if c.Entity != message {
+			r.field(c.Entity)
+		}
+	}
+	for _, c := range a.Conditions {
+		if c.Entity != message {
+			r.required(c)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+-- Appends a batch of erasures: commands that delete a message and erase its content, with message:delete and message:erased. The message is in the main timeline,
+-- and no event but the one that sent it has moved it. plain.lua says what such scripts have in common.
+--
+-- ZADD is the first write of a command: it also shows a full memory. An entry of the list whose event differs from the caller's, and a legal hold, leave the
+-- command to append.lua, which returns the reason.
+--
+-- ARGV  channel of message:erased or '' for no publication; then of each command: partition (from 1), chat, start of the chat's keys, field, sender and seq of the
+--       message, the SHA-1 that its event must have in the list, without links, and the erased form; of both events the id, metadata, JSON up to the seq, JSON after
+--       the ordinal, and the body of the compact form or '' if the event stays JSON; number of further conditions, their fields, and for each the version, 0 for an
+--       entity that must not exist, or '!' for any version
+
+local sha1 = redis.sha1hex
+local public_erased = ARGV[a]
+a = a + 1
+
+-- erased_at returns the entry at an index of a segment, and the same with its event replaced. It returns nil unless the event has a digest.
+local function erased_at(segment, at, digest, event)
+  local entry = pcall('LINDEX', segment, at)
+  local from = type(entry) == 'string' and plain(entry, '{', 1, true)
+  if from and sha1(sub(entry, from)) == digest then return entry, sub(entry, 1, from - 1) .. event end
+end
+
+-- erasable reports whether a message may be erased by this script: it is under no hold, without a snapshot, and the tombstones are as many as the index says.
+local function erasable(prefix, base, chat, sender, field, deleted)
+  local held = pcall('HMGET', prefix .. 'holds', '', 'c' .. chat, 'u' .. sender)
+  if held.err or held[1] or held[2] or held[3] then return false end
+  return pcall('HEXISTS', base .. ':s', field) == 0 and pcall('ZCARD', base .. ':d') == deleted
+end
+
+local function refused_by(reply) return type(reply) == 'table' and reply.err end
+
+while ARGV[a] do
+  local chat, base, field, sent, outcome = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5], '?'
+  local conditions = ARGV[a + 18] + 0
+  local following = a + 19 + 2 * conditions
+  repeat -- once: break leaves the command to append.lua
+    if left and left[base] then break end
+    local index = base .. ':x'
+    local stored = pcall('HMGET', index, ' ', field, unpack(ARGV, a + 19, a + 18 + conditions))
+    if not stored[1] or stored[2] ~= sent then break end
+    local met = true
+    for i = 1, conditions do met = met and holds(stored[2 + i], ARGV[a + 18 + conditions + i]) end
+    if not met then break end
+    local stop, ordinal, deleted, last = match(stored[1], '^(%d+):(%d+):(%d+):(%d+)$')
+    if not stop then break end
+    stop, deleted = stop + 0, deleted + 0
+    local length = stop % SEGMENT
+    if length == 0 or length > SEGMENT - 2 then break end -- a new segment
+    local list, place = base .. ':' .. (stop - length) / SEGMENT, (sent - 1) % SEGMENT
+    local segment, id_key = base .. ':' .. (sent - 1 - place) / SEGMENT, KEYS[2 * ARGV[a] - 1]
+    local entry, erased = erased_at(segment, place, ARGV[a + 6], ARGV[a + 7])
+    local prefix = sub(id_key, 1, -3)
+    if not entry or not erasable(prefix, base, chat, ARGV[a + 4], field, deleted) then break end
+    local stream, state = KEYS[streams + ARGV[a]], heard and heard[ARGV[a]]
+    if state == false then break end
+
+    local first, second = format('%d', stop + 1), format('%d', stop + 2)
+    local deletion = ARGV[a + 10] .. first .. ',"ordinal":' .. ordinal .. ARGV[a + 11]
+    local erasure = ARGV[a + 15] .. second .. ',"ordinal":' .. ordinal .. ARGV[a + 16]
+    local head = second .. ':' .. ordinal .. ':' .. format('%d', deleted + 1) .. ':' .. last
+    local tombstones = base .. ':d'
+    if pcall('ZADD', tombstones, 'NX', sent, sent) ~= 1 then break end
+    local pushed = pcall('RPUSH', list,
+      'm' .. sent .. (ARGV[a + 12] == '' and deletion or '{\2d' .. ordinal .. ':' .. ARGV[a + 12]),
+      'm' .. first .. (ARGV[a + 17] == '' and erasure or '{\2z' .. ordinal .. ':' .. ARGV[a + 17]))
+    local cause, replaced, one, two = refused_by(pushed), nil, nil, nil
+    if not cause and pushed ~= length + 2 then cause = 'the last segment does not end at the head' end
+    if not cause then
+      replaced = pcall('LSET', segment, place, erased)
+      cause = replaced.err
+    end
+    if not cause then
+      one = add(stream, ARGV[a + 8], ARGV[a + 9], deletion, chat, first)
+      cause = one.err
+    end
+    if not cause then
+      two = add(stream, ARGV[a + 13], ARGV[a + 14], erasure, chat, second)
+      cause = two.err
+    end
+    if not cause and (stop + 2) % PAD_EVERY < 2 then
+      cause = refused_by(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent, ' #p', string.rep('-', PAD_BYTES)))
+    elseif not cause then
+      cause = refused_by(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent))
+    end
+    if cause then -- reverts the writes before it
+      if two and not two.err and refused_by(pcall('XDEL', stream, two)) or one and not one.err and refused_by(pcall('XDEL', stream, one))
+        or replaced and not replaced.err and refused_by(pcall('LSET', segment, place, entry))
+        or type(pushed) == 'number' and refused_by(pcall('LTRIM', list, 0, -3)) or refused_by(pcall('ZREM', tombstones, sent)) then
+        return '-4 ' .. cause
+      end
+      break
+    end
+    outcome = head
+    pcall('HDEL', prefix .. 'previews', sub(base, #prefix + 1)) -- the view is a cache: the built-in group replaces what a refusal leaves
+    announce(state, one, first, chat, deletion, public)
+    announce(state, two, second, chat, erasure, public_erased)
+  until true
+  settle(base, outcome)
+  a = following
+end
+
+return finish()
