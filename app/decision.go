@@ -176,6 +176,7 @@ func (c *Chats) learn(cmd *command, s *state, events []ports.NewEvent, at ports.
 	for i, e := range events {
 		seq := at.First + domain.Seq(i) //nolint:gosec // an index
 		c.entities.NoteChange(e.Event, seq)
+		c.entities.NoteSend(ports.Record{Seq: seq, Ordinal: at.Ordinal, ID: e.ID, Event: e.Event, Meta: e.Meta}, s.entities[0].Epoch) // a send is alone
 		for k := range s.entities {
 			known := &s.entities[k]
 			if known.State == nil || known.Expect || known.Exists || known.Latest || !slices.Contains(e.Moves, known.Entity) {

@@ -16,6 +16,7 @@ type Loader struct {
 	snapshots ports.Snapshots
 	cache     *stateCache
 	moves     *recentChanges
+	sends     *recentSends    // nil as of a seq
 	worker    *snapshotWorker // nil without snapshots
 	until     domain.Seq      // as of this seq; 0: as of now
 }
@@ -25,7 +26,7 @@ type CacheBytes int
 
 // NewLoader loads from a log. Without snapshots (nil) an entity is folded from all of its events, unless it is cached.
 func NewLoader(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes) *Loader {
-	e := &Loader{log: log, snapshots: snapshots, cache: newStateCache(int(size)), moves: &recentChanges{}}
+	e := &Loader{log: log, snapshots: snapshots, cache: newStateCache(int(size)), moves: &recentChanges{}, sends: &recentSends{}}
 	if snapshots != nil {
 		e.worker = newSnapshotWorker(e.snapshot)
 	}
@@ -43,6 +44,7 @@ func (e *Loader) Close() {
 func (e *Loader) Invalidate() {
 	e.cache.clear()
 	e.moves.clear()
+	e.sends.clear() // after the epoch
 }
 
 // Epoch counts the calls of Invalidate.
@@ -69,7 +71,7 @@ func (e *Loader) At(seq domain.Seq) *Loader {
 	return &Loader{log: e.log, snapshots: nil, moves: e.moves, until: seq}
 }
 
-// Cached fills the entities from the cache, as far as that has them, and reports whether all are filled.
+// Cached fills the entities from the cache and from the recent sends of this process, as far as these have them, and reports whether all are filled.
 func (e *Loader) Cached(chat domain.ChatID, entities []Versioned) bool {
 	all := true
 	epoch := e.cache.now()
@@ -79,7 +81,7 @@ func (e *Loader) Cached(chat domain.ChatID, entities []Versioned) bool {
 		switch {
 		case s.Expect, s.Exists:
 			s.Version, s.State, s.Records, s.Command = 0, nil, nil, ports.CommandRecord{}
-		case s.Latest || !e.cache.get(entityKey{chat, s.Entity}, s):
+		case s.Latest || !e.cache.get(entityKey{chat, s.Entity}, s) && !e.sends.get(chat, s):
 			all = false
 		}
 	}

@@ -30,11 +30,10 @@ type AppendEffects struct {
 	skipped uint64
 	closed  bool
 	running bool
+	kept    bool       // the built-in group exists
+	asked   time.Time  // when it did not
 	idle    *sync.Cond // the queue is empty and nothing is applied
 	stop    context.CancelFunc
-
-	kept  bool      // the built-in group exists. The goroutine's own
-	asked time.Time // when it did not. The goroutine's own
 }
 
 type queuedEffect struct {
@@ -67,6 +66,9 @@ func (a *AppendEffects) Appended(chat domain.ChatID, first domain.Seq, events []
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.missing() {
+		return
+	}
 	if a.closed || len(a.queue)+len(effects) > maxQueuedEffects {
 		a.skipped += uint64(len(effects))
 		return
@@ -117,23 +119,38 @@ func (a *AppendEffects) apply(ctx context.Context, e queuedEffect) {
 
 // applyKept applies an effect if the built-in group exists, and the log has not lost anything since the append: then the seq may mean another event.
 func (a *AppendEffects) applyKept(ctx context.Context, e queuedEffect) error {
-	if !a.kept {
-		if time.Since(a.asked) < keptAgain {
-			return nil
-		}
-		if ask := a.builtins.models.views.Kept; ask != nil {
-			kept, err := ask(ctx)
-			if err != nil || !kept {
-				a.asked = time.Now()
-				return err
-			}
-		}
-		a.kept = true
+	if keeps, err := a.keeps(ctx); !keeps {
+		return err
 	}
 	if a.builtins.models.entities.Epoch() != e.epoch {
 		return nil
 	}
 	return a.builtins.applyAppended(ctx, e.Delivery)
+}
+
+// missing reports whether the built-in group was missing a moment ago. a.mu must be held.
+func (a *AppendEffects) missing() bool { return !a.kept && time.Since(a.asked) < keptAgain }
+
+// keeps reports whether the built-in group exists.
+func (a *AppendEffects) keeps(ctx context.Context) (bool, error) {
+	a.mu.Lock()
+	kept, missing := a.kept, a.missing()
+	a.mu.Unlock()
+	if kept || missing {
+		return kept, nil
+	}
+	var err error
+	if ask := a.builtins.models.views.Kept; ask != nil {
+		kept, err = ask(ctx)
+	} else {
+		kept = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.kept = kept && err == nil; !a.kept {
+		a.asked = time.Now()
+	}
+	return a.kept, err
 }
 
 // Idle reports whether everything that was queued is applied.

@@ -109,9 +109,9 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 	b.held = b.log.held[b.partitions[0]].Load()
 	switch b.requests[0].form {
 	case plainSend:
-		b.marshalPlain(history, withText, b.log.sendHeader, plainSource+sendSource, b.log.public[:1])
+		b.marshalPlain(history, withText, b.log.sendHeader, sendSource, b.log.public[:1])
 	case plainErasure:
-		b.marshalPlain(history, withText, b.log.eraseHeader, plainSource+eraseSource, b.log.public[1:])
+		b.marshalPlain(history, withText, b.log.eraseHeader, eraseMessageSource, b.log.public[1:])
 	case general, forms:
 		b.marshalCommands(history, withText, again)
 	}

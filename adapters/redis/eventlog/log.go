@@ -182,7 +182,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	l.observing.Lock()
 	l.nameHistory()
 	l.observing.Unlock()
-	l.header, l.sendHeader, l.eraseHeader = []any{"evalsha", l.scripts.append.Hash()}, []any{"evalsha", l.scripts.send.Hash()}, []any{"evalsha", l.scripts.erase.Hash()}
+	l.header, l.sendHeader, l.eraseHeader = []any{"evalsha", l.scripts.append.Hash()}, []any{"evalsha", l.scripts.send.Hash()}, []any{"evalsha", l.scripts.eraseMessage.Hash()}
 	return l, nil
 }
 

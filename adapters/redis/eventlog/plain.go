@@ -10,7 +10,7 @@ import (
 	"chatcore/ports"
 )
 
-// Plain appends have scripts of their own: send.lua and erase.lua. A batch that is sent has requests of one form. append.lua does the requests that another script
+// Plain appends have scripts of their own: send.lua and erase_message.lua. A batch that is sent has requests of one form. append.lua does the requests that another script
 // leaves to it, and every batch that is sent again.
 
 // writePlain encodes an event of a plain append.
@@ -42,12 +42,12 @@ func (r *request) required(c domain.Condition) {
 	r.number(uint64(c.Version))
 }
 
-// marshalPlain writes the arguments of a batch to a script of plain appends. public are the channels of the events of each.
+// marshalPlain writes the arguments of a batch to a script of plain appends: plain.lua and then source. public are the channels of the events of each.
 func (b *batch) marshalPlain(history *field, withText bool, header []any, source string, public []any) {
 	l := b.log
 	b.args = append(b.args[:0], header[0], header[1], 3*len(b.partitions)+1)
 	if withText {
-		b.args[0], b.args[1] = "eval", source
+		b.args[0], b.args[1] = "eval", plainSource+source
 	}
 	b.fence.bytes = append(append(b.fence.bytes[:0], l.fences[b.partitions[0]]...), b.token.bytes...)
 	for _, p := range b.partitions {

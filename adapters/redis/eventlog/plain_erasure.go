@@ -6,9 +6,9 @@ import (
 )
 
 // A plain erasure is an append of message:delete and message:erased without limits and without a recorded command, of a message in the main timeline that no event has
-// changed since it was sent. It is the commonest erasure, and erase.lua does it at less than half of the cost of append.lua.
+// changed since it was sent. It is the commonest erasure, and erase_message.lua does it at less than half of the cost of append.lua.
 
-// isPlainErasure reports whether erase.lua can do an append.
+// isPlainErasure reports whether erase_message.lua can do an append.
 func (l *Log) isPlainErasure(a *ports.Append, erasing *erasing) bool {
 	if len(erasing.entries) != 1 || erasing.sender == "" || len(a.Events) != 2 || len(a.Takes) > 0 || a.Command != (domain.Entity{}) || a.EndsTyping != "" {
 		return false
@@ -33,7 +33,7 @@ func (l *Log) isPlainErasure(a *ports.Append, erasing *erasing) bool {
 	return true
 }
 
-// writeErasure encodes the arguments of a plain erasure to erase.lua, but the partition's place.
+// writeErasure encodes the arguments of a plain erasure to erase_message.lua, but the partition's place.
 func (l *Log) writeErasure(r *request) error {
 	a, entry := r.append, r.erasing.entries[0]
 	message := a.Events[0].Moves[0]
@@ -43,6 +43,8 @@ func (l *Log) writeErasure(r *request) error {
 	r.field(message)
 	r.text(string(r.erasing.sender))
 	r.number(uint64(entry.seq))
+	r.number(uint64(entry.seq-1) / segmentSize)
+	r.number(uint64(entry.seq-1) % segmentSize)
 	r.text(entry.digest)
 	r.text(entry.event)
 	for _, e := range a.Events {

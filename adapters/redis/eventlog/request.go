@@ -39,7 +39,7 @@ type form uint8
 const (
 	general      form = iota // append.lua, which does every append
 	plainSend                // send.lua
-	plainErasure             // erase.lua
+	plainErasure             // erase_message.lua
 	forms
 )
 

@@ -13,8 +13,8 @@ var (
 	appendSource string
 	//go:embed script/send.lua
 	sendSource string
-	//go:embed script/erase.lua
-	eraseSource string
+	//go:embed script/erase_message.lua
+	eraseMessageSource string
 	//go:embed script/plain.lua
 	plainSource string
 	//go:embed script/chat.lua
@@ -77,27 +77,27 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, erase, load, read, search, last, activity, previews, rows, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
+	append, send, eraseMessage, load, read, search, last, activity, previews, rows, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
 }
 
 func newScripts() scripts {
 	return scripts{
-		append:   goredis.NewScript(limit.TakeScript + appendSource),
-		send:     goredis.NewScript(plainSource + sendSource),
-		erase:    goredis.NewScript(plainSource + eraseSource),
-		load:     goredis.NewScript(chatSource + skipSource + loadSource),
-		read:     goredis.NewScript(chatSource + readSource),
-		unread:   goredis.NewScript(chatSource + marksSource + unreadSource),
-		members:  goredis.NewScript(chatSource + marksSource + membersSource),
-		search:   goredis.NewScript(chatSource + searchSource),
-		last:     goredis.NewScript(chatSource + lastSource),
-		activity: goredis.NewScript(activitySource),
-		previews: goredis.NewScript(chatSource + previewsSource),
-		rows:     goredis.NewScript(chatSource + marksSource + rowsSource),
-		backlog:  goredis.NewScript(chatSource + backlogSource),
-		heads:    goredis.NewScript(headsSource),
-		snapshot: goredis.NewScript(snapshotSource),
-		witness:  goredis.NewScript(witnessSource),
+		append:       goredis.NewScript(limit.TakeScript + appendSource),
+		send:         goredis.NewScript(plainSource + sendSource),
+		eraseMessage: goredis.NewScript(plainSource + eraseMessageSource),
+		load:         goredis.NewScript(chatSource + skipSource + loadSource),
+		read:         goredis.NewScript(chatSource + readSource),
+		unread:       goredis.NewScript(chatSource + marksSource + unreadSource),
+		members:      goredis.NewScript(chatSource + marksSource + membersSource),
+		search:       goredis.NewScript(chatSource + searchSource),
+		last:         goredis.NewScript(chatSource + lastSource),
+		activity:     goredis.NewScript(activitySource),
+		previews:     goredis.NewScript(chatSource + previewsSource),
+		rows:         goredis.NewScript(chatSource + marksSource + rowsSource),
+		backlog:      goredis.NewScript(chatSource + backlogSource),
+		heads:        goredis.NewScript(headsSource),
+		snapshot:     goredis.NewScript(snapshotSource),
+		witness:      goredis.NewScript(witnessSource),
 
 		vaultNote:  goredis.NewScript(vaultNoteSource),
 		ruleChange: goredis.NewScript(ruleChangeSource),

@@ -30,11 +30,8 @@ func plainSend(c domain.ChatID, m domain.MessageID, by domain.UserID, chat, memb
 	}
 }
 
-// generalSend is the same append for append.lua: it has one of the conditions twice, the second time as a range.
-func generalSend(a ports.Append) ports.Append {
-	if len(a.Conditions) < 3 {
-		return a
-	}
+// inGeneral is the same append for append.lua: it has one of the conditions twice, the second time as a range.
+func inGeneral(a ports.Append) ports.Append {
 	a.Conditions = append(slices.Clone(a.Conditions), a.Conditions[0])
 	a.Conditions[len(a.Conditions)-1].UpTo = a.Conditions[0].Version
 	return a
@@ -55,10 +52,10 @@ type side struct {
 	log    *eventlog.Log
 	calls  *scriptCalls
 	heard  *goredis.PubSub
-	sends  func(ports.Append) ports.Append // the form in which this side gets plain sends
+	form   func(ports.Append) ports.Append // in which this side gets plain appends
 }
 
-// sides are a server whose plain sends go to send.lua, and one whose plain sends go to append.lua.
+// sides are a server whose plain appends go to their scripts, and one whose plain appends go to append.lua.
 type sides struct {
 	keys     keyspace.Keys
 	ids      map[string]string // the identities of the partitions
@@ -74,11 +71,11 @@ func newSides(t *testing.T, level int) *sides {
 	s := &sides{keys: rig.NewKeys(t, 2), ids: make(map[string]string)}
 	s.settings = eventlog.Config{Keys: s.keys, Announce: true, AnnouncePartitions: true, KnownLevel: level}
 	s.lean = s.open(t, func(a ports.Append) ports.Append { return a })
-	s.general = s.open(t, generalSend)
+	s.general = s.open(t, inGeneral)
 	return s
 }
 
-func (s *sides) open(t *testing.T, sends func(ports.Append) ports.Append) side {
+func (s *sides) open(t *testing.T, form func(ports.Append) ports.Append) side {
 	t.Helper()
 	client := rig.Connect(t, redistest.Start(t).URL())
 	for key, id := range s.ids { // the second log is the first one
@@ -93,14 +90,15 @@ func (s *sides) open(t *testing.T, sends func(ports.Append) ports.Append) side {
 	for p := range s.keys.PartitionCount() {
 		s.ids[s.keys.Log().ID(p)] = client.Get(t.Context(), s.keys.Log().ID(p)).Val()
 	}
-	heard := client.Subscribe(t.Context(), "message:new", s.keys.Log().Live(0), "end")
+	channels := []string{"message:new", "message:delete", "message:erased", s.keys.Log().Live(0), "end"}
+	heard := client.Subscribe(t.Context(), channels...)
 	t.Cleanup(func() { _ = heard.Close() })
-	for range 3 {
+	for range channels {
 		if _, err := heard.Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return side{client: client, log: log, calls: calls, heard: heard, sends: sends}
+	return side{client: client, log: log, calls: calls, heard: heard, form: form}
 }
 
 // reset empties both servers, but for the identity of the log.
@@ -122,7 +120,7 @@ func (s *sides) trim(t *rapid.T) {
 // do sends a command to both servers.
 func (s *sides) do(t *rapid.T, words ...any) {
 	for _, one := range []*side{&s.lean, &s.general} {
-		if err := one.client.Do(t.Context(), words...).Err(); err != nil && !errors.Is(err, goredis.Nil) && !goredis.HasErrorPrefix(err, "WRONGTYPE") {
+		if err := one.client.Do(t.Context(), words...).Err(); err != nil && !errors.Is(err, goredis.Nil) && !goredis.HasErrorPrefix(err, "WRONGTYPE") && words[0] != "lset" { // a list may be shorter
 			t.Fatalf("%v: %v", words, err)
 		}
 	}
@@ -134,7 +132,9 @@ func (s *side) shown(t *rapid.T, batch []ports.Append) string {
 	ended := make(map[string]bool)
 	appends := make([]ports.Append, len(batch))
 	for i, a := range batch {
-		appends[i] = s.sends(a)
+		if appends[i] = a; len(a.Conditions) >= 3 { // a send
+			appends[i] = s.form(a)
+		}
 	}
 	outcomes, err := s.log.AppendBatch(t.Context(), appends)
 	if len(batch) == 1 && err == nil && outcomes[0].Err == nil && outcomes[0].Appended.First == 0 {
@@ -147,6 +147,12 @@ func (s *side) shown(t *rapid.T, batch []ports.Append) string {
 		}
 		text = append(text, fmt.Sprintf("%+v %v", o.Appended, o.Err))
 	}
+	text = append(text, s.announced(t)...)
+	return fmt.Sprintf("%s\nerror %v", strings.Join(text, "\n"), err)
+}
+
+// announced returns the announcements since the last call.
+func (s *side) announced(t *rapid.T) (text []string) {
 	s.client.Publish(t.Context(), "end", "")
 	for {
 		m, err := s.heard.ReceiveMessage(t.Context())
@@ -154,11 +160,10 @@ func (s *side) shown(t *rapid.T, batch []ports.Append) string {
 			t.Fatal(err)
 		}
 		if m.Channel == "end" {
-			break
+			return text
 		}
 		text = append(text, m.Channel+" "+regexp.MustCompile(`\d{13}-\d+`).ReplaceAllString(m.Payload, "ID"))
 	}
-	return fmt.Sprintf("%s\nerror %v", strings.Join(text, "\n"), err)
 }
 
 // agree sends a batch to both servers, and compares what an observer sees. Commands that send.lua leaves to append.lua come after the others: then
@@ -202,11 +207,11 @@ func same(t *rapid.T, when, lean, general string) {
 		i++
 	}
 	line := func(lines []string) string { return strings.Join(lines[min(i, len(lines)):min(i+1, len(lines))], "") }
-	t.Fatalf("%.300s, line %d: send.lua\n%.3000s\nappend.lua\n%.3000s", when, i, line(leanLines), line(generalLines))
+	t.Fatalf("%.300s, line %d: plain\n%.3000s\nappend.lua\n%.3000s", when, i, line(leanLines), line(generalLines))
 }
 
-// TestSend_IsAnAppend gives random histories to two servers. The plain sends of one go to send.lua, those of the other to append.lua. The outcomes, keys,
-// streams and announcements are the same.
+// TestSend_IsAnAppend gives random histories to two servers. The plain sends and erasures of one go to their scripts, those of the other to append.lua. The outcomes,
+// keys, streams and announcements are the same.
 func TestSend_IsAnAppend(t *testing.T) {
 	for _, level := range []int{2, eventlog.Level} {
 		t.Run(fmt.Sprint("level ", level), func(t *testing.T) { sendIsAnAppend(t, level) })
@@ -216,10 +221,15 @@ func TestSend_IsAnAppend(t *testing.T) {
 func sendIsAnAppend(t *testing.T, level int) {
 	s := newSides(t, level)
 	rapid.Check(t, func(rt *rapid.T) { s.history(rt, t) })
-	if s.lean.calls.count("send") == 0 || s.general.calls.count("send") > 0 {
-		t.Errorf("calls of send.lua: %d and %d", s.lean.calls.count("send"), s.general.calls.count("send"))
+	for _, script := range []string{"send", "erase_message"} {
+		if script == "erase_message" && level < eventlog.Level {
+			continue
+		}
+		if s.lean.calls.count(script) == 0 || s.general.calls.count(script) > 0 {
+			t.Errorf("calls of %s: %d and %d", script, s.lean.calls.count(script), s.general.calls.count(script))
+		}
+		t.Logf("%d calls of %s, %d and %d of append", s.lean.calls.count(script), script, s.lean.calls.count("append"), s.general.calls.count("append"))
 	}
-	t.Logf("%d calls of send.lua, %d and %d of append.lua", s.lean.calls.count("send"), s.lean.calls.count("append"), s.general.calls.count("append"))
 }
 
 // history is a random history of a few chats: each step is a batch, or damage.
@@ -284,12 +294,16 @@ func (s *sides) history(rt *rapid.T, t *testing.T) {
 			c := rapid.SampledFrom(chats[:3]).Draw(rt, "chat")
 			s.agree(rt, send(), other(rt, c, n), send())
 		},
+		"erase": func() {
+			n++
+			s.agreeErased(rt, s.erasure(rt, rapid.SampledFrom(chats[:3]).Draw(rt, "chat"), n))
+		},
 		"typing": func() {
 			s.do(rt, "set", s.keys.Typing().Mark(rapid.SampledFrom(chats).Draw(rt, "chat"), "ada"), "1")
 		},
 		"damage": func() { s.do(rt, damage(rt, s.keys, rapid.SampledFrom(chats).Draw(rt, "chat"))...) },
 	}
-	names := []string{"send", "send", "send", "sends", "sends", "sends", "sends", "sends", "other", "mixed", "typing", "typing", "damage"}
+	names := []string{"send", "send", "send", "sends", "sends", "sends", "sends", "sends", "other", "mixed", "typing", "typing", "erase", "erase", "erase", "damage"}
 	for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 		actions[rapid.SampledFrom(names).Draw(rt, "step")]()
 	}
@@ -362,5 +376,14 @@ func damage(t *rapid.T, keys keyspace.Keys, c domain.ChatID) []any {
 		{"hset", log.Chat(c, "x"), " ubob", "planted"},
 		{"hset", keys.Typing().Mark(c, "ada"), "f", "v"},
 		{"del", log.Stream(0), log.Stream(1)},
+		{"zadd", log.Chat(c, "d"), 3, 3},
+		{"set", log.Chat(c, "d"), "planted"},
+		{"hset", log.Chat(c, "s"), "old0", 3, "=old0", "planted"},
+		{"set", log.Chat(c, "s"), "planted"},
+		{"lset", log.Chat(c, "0"), 2, "planted"},
+		{"hset", log.Holds(0), "", "{}"},
+		{"hset", log.Holds(1), "c" + string(c), "{}"},
+		{"hset", log.Holds(1), "uada", "{}"},
+		{"hset", log.Previews(0), string(c), "planted"},
 	}).Draw(t, "damage")
 }

@@ -1,4 +1,4 @@
--- Shared by the scripts of plain commands: send.lua and erase.lua. They do the common case only, and what append.lua would do. A command that such a script does
+-- Shared by the scripts of plain commands: send.lua and erase_message.lua. They do the common case only, and what append.lua would do. A command that such a script does
 -- not decide is left to append.lua, and so are later commands of the same chat.
 --
 -- Each command is checked and written on its own, wholly or not at all. A refused write reverts the earlier ones of the command. A batch whose reply was lost is

@@ -5,9 +5,9 @@
 -- command to append.lua, which returns the reason.
 --
 -- ARGV  channel of message:erased or '' for no publication; then of each command: partition (from 1), chat, start of the chat's keys, field, sender and seq of the
---       message, the SHA-1 that its event must have in the list, without links, and the erased form; of both events the id, metadata, JSON up to the seq, JSON after
---       the ordinal, and the body of the compact form or '' if the event stays JSON; number of further conditions, their fields, and for each the version, 0 for an
---       entity that must not exist, or '!' for any version
+--       message, the segment of its event and the index there, the SHA-1 that the event must have in the list, without links, and its erased form; of both events the
+--       id, metadata, JSON up to the seq, JSON after the ordinal, and the body of the compact form or '' if the event stays JSON; number of further conditions, their
+--       fields, and for each the version, 0 for an entity that must not exist, or '!' for any version
 
 local sha1 = redis.sha1hex
 local public_erased = ARGV[a]
@@ -27,65 +27,59 @@ local function erasable(prefix, base, chat, sender, field, deleted)
   return pcall('HEXISTS', base .. ':s', field) == 0 and pcall('ZCARD', base .. ':d') == deleted
 end
 
-local function refused_by(reply) return type(reply) == 'table' and reply.err end
+-- error_of returns the error of a reply, or nil.
+local function error_of(reply) return type(reply) == 'table' and reply.err or nil end
 
 while ARGV[a] do
   local chat, base, field, sent, outcome = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5], '?'
-  local conditions = ARGV[a + 18] + 0
-  local following = a + 19 + 2 * conditions
+  local conditions = ARGV[a + 20] + 0
+  local following = a + 21 + 2 * conditions
   repeat -- once: break leaves the command to append.lua
     if left and left[base] then break end
     local index = base .. ':x'
-    local stored = pcall('HMGET', index, ' ', field, unpack(ARGV, a + 19, a + 18 + conditions))
+    local stored = pcall('HMGET', index, ' ', field, unpack(ARGV, a + 21, a + 20 + conditions))
     if not stored[1] or stored[2] ~= sent then break end
     local met = true
-    for i = 1, conditions do met = met and holds(stored[2 + i], ARGV[a + 18 + conditions + i]) end
+    for i = 1, conditions do met = met and holds(stored[2 + i], ARGV[a + 20 + conditions + i]) end
     if not met then break end
     local stop, ordinal, deleted, last = match(stored[1], '^(%d+):(%d+):(%d+):(%d+)$')
     if not stop then break end
     stop, deleted = stop + 0, deleted + 0
     local length = stop % SEGMENT
     if length == 0 or length > SEGMENT - 2 then break end -- a new segment
-    local list, place = base .. ':' .. (stop - length) / SEGMENT, (sent - 1) % SEGMENT
-    local segment, id_key = base .. ':' .. (sent - 1 - place) / SEGMENT, KEYS[2 * ARGV[a] - 1]
-    local entry, erased = erased_at(segment, place, ARGV[a + 6], ARGV[a + 7])
-    local prefix = sub(id_key, 1, -3)
+    local list = base .. ':' .. (stop < SEGMENT and '0' or (stop - length) / SEGMENT)
+    local segment, place = base .. ':' .. ARGV[a + 6], ARGV[a + 7]
+    local entry, erased = erased_at(segment, place, ARGV[a + 8], ARGV[a + 9])
+    local prefix = sub(KEYS[2 * ARGV[a] - 1], 1, -3)
     if not entry or not erasable(prefix, base, chat, ARGV[a + 4], field, deleted) then break end
     local stream, state = KEYS[streams + ARGV[a]], heard and heard[ARGV[a]]
     if state == false then break end
 
     local first, second = format('%d', stop + 1), format('%d', stop + 2)
-    local deletion = ARGV[a + 10] .. first .. ',"ordinal":' .. ordinal .. ARGV[a + 11]
-    local erasure = ARGV[a + 15] .. second .. ',"ordinal":' .. ordinal .. ARGV[a + 16]
+    local deletion = ARGV[a + 12] .. first .. ',"ordinal":' .. ordinal .. ARGV[a + 13]
+    local erasure = ARGV[a + 17] .. second .. ',"ordinal":' .. ordinal .. ARGV[a + 18]
     local head = second .. ':' .. ordinal .. ':' .. format('%d', deleted + 1) .. ':' .. last
     local tombstones = base .. ':d'
     if pcall('ZADD', tombstones, 'NX', sent, sent) ~= 1 then break end
     local pushed = pcall('RPUSH', list,
-      'm' .. sent .. (ARGV[a + 12] == '' and deletion or '{\2d' .. ordinal .. ':' .. ARGV[a + 12]),
-      'm' .. first .. (ARGV[a + 17] == '' and erasure or '{\2z' .. ordinal .. ':' .. ARGV[a + 17]))
-    local cause, replaced, one, two = refused_by(pushed), nil, nil, nil
-    if not cause and pushed ~= length + 2 then cause = 'the last segment does not end at the head' end
-    if not cause then
-      replaced = pcall('LSET', segment, place, erased)
-      cause = replaced.err
-    end
-    if not cause then
-      one = add(stream, ARGV[a + 8], ARGV[a + 9], deletion, chat, first)
-      cause = one.err
-    end
-    if not cause then
-      two = add(stream, ARGV[a + 13], ARGV[a + 14], erasure, chat, second)
-      cause = two.err
-    end
+      'm' .. sent .. (ARGV[a + 14] == '' and deletion or '{\2d' .. ordinal .. ':' .. ARGV[a + 14]),
+      'm' .. first .. (ARGV[a + 19] == '' and erasure or '{\2z' .. ordinal .. ':' .. ARGV[a + 19]))
+    local cause = error_of(pushed) or pushed ~= length + 2 and 'the last segment does not end at the head'
+    local replaced = not cause and pcall('LSET', segment, place, erased)
+    cause = cause or replaced.err
+    local one = not cause and add(stream, ARGV[a + 10], ARGV[a + 11], deletion, chat, first)
+    cause = cause or one.err
+    local two = not cause and add(stream, ARGV[a + 15], ARGV[a + 16], erasure, chat, second)
+    cause = cause or two.err
     if not cause and (stop + 2) % PAD_EVERY < 2 then
-      cause = refused_by(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent, ' #p', string.rep('-', PAD_BYTES)))
+      cause = error_of(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent, ' #p', string.rep('-', PAD_BYTES)))
     elseif not cause then
-      cause = refused_by(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent))
+      cause = error_of(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent))
     end
     if cause then -- reverts the writes before it
-      if two and not two.err and refused_by(pcall('XDEL', stream, two)) or one and not one.err and refused_by(pcall('XDEL', stream, one))
-        or replaced and not replaced.err and refused_by(pcall('LSET', segment, place, entry))
-        or type(pushed) == 'number' and refused_by(pcall('LTRIM', list, 0, -3)) or refused_by(pcall('ZREM', tombstones, sent)) then
+      if two and not two.err and error_of(pcall('XDEL', stream, two)) or one and not one.err and error_of(pcall('XDEL', stream, one))
+        or replaced and not replaced.err and error_of(pcall('LSET', segment, place, entry))
+        or not error_of(pushed) and error_of(pcall('LTRIM', list, 0, -3)) or error_of(pcall('ZREM', tombstones, sent)) then
         return '-4 ' .. cause
       end
       break
