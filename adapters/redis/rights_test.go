@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -60,11 +61,14 @@ func luaCommands(t *testing.T, pattern string) map[string][]string {
 	return commands
 }
 
-// luaSource returns the text of a script, after take.lua if that precedes it.
+// luaSource returns the text of a script, after the one that precedes it.
 func luaSource(t *testing.T, file string) string {
 	t.Helper()
 	source, err := os.ReadFile(file)
-	shared := map[string]string{"limits.lua": "limit/script/take.lua", "append.lua": "limit/script/take.lua", "previews.lua": "eventlog/script/chat.lua"}
+	shared := map[string]string{
+		"limits.lua": "limit/script/take.lua", "append.lua": "limit/script/take.lua", "previews.lua": "eventlog/script/chat.lua",
+		"send.lua": "eventlog/script/plain.lua", "erase_message.lua": "eventlog/script/plain.lua",
+	}
 	if before := shared[filepath.Base(file)]; err == nil && before != "" {
 		var first []byte
 		first, err = os.ReadFile(before)
@@ -314,20 +318,68 @@ func TestSend_IsTruthfulWithoutARight(t *testing.T) {
 			t.Fatalf("%s is not among %v", needed, commands)
 		}
 	}
+	send := plainCall{"send", func(t *testing.T, log *eventlog.Log, id domain.MessageID) error {
+		a := rig.Sent("c", id)
+		a.EndsTyping = "ada"
+		a.Conditions = []domain.Condition{{Entity: domain.ChatEntity(), Version: 1}, {Entity: domain.MemberEntity("ada"), Version: 1}, {Entity: domain.MessageEntity(id)}}
+		_, err := log.Append(t.Context(), a)
+		return err
+	}}
 	for _, command := range commands {
-		t.Run(command, func(t *testing.T) { sendWithout(t, strings.ToLower(command)) })
+		t.Run(command, func(t *testing.T) { send.without(t, strings.ToLower(command)) })
 	}
 	for _, more := range []string{"xdel", "ltrim"} {
-		t.Run("HSET "+more, func(t *testing.T) { sendWithout(t, "hset", more) })
+		t.Run("HSET "+more, func(t *testing.T) { send.without(t, "hset", more) })
 	}
-	t.Run("XADD LTRIM", func(t *testing.T) { sendWithout(t, "xadd", "ltrim") })
+	t.Run("XADD LTRIM", func(t *testing.T) { send.without(t, "xadd", "ltrim") })
 }
 
-func sendWithout(t *testing.T, revoked ...string) {
+// TestErase_IsTruthfulWithoutARight does the same with the script of plain erasures.
+func TestErase_IsTruthfulWithoutARight(t *testing.T) {
+	commands := commandsOf(luaSource(t, "eventlog/script/erase_message.lua"))
+	for _, needed := range []string{
+		"MGET", "INFO", "HMGET", "LINDEX", "HEXISTS", "ZCARD", "ZADD", "RPUSH", "LSET", "XADD", "HSET", "HDEL", "PUBSUB", "PUBLISH", "XREVRANGE", "XDEL", "LTRIM", "ZREM",
+	} {
+		if !slices.Contains(commands, needed) {
+			t.Fatalf("%s is not among %v", needed, commands)
+		}
+	}
+	erase := plainCall{"erase", func(t *testing.T, log *eventlog.Log, id domain.MessageID) error {
+		seq := domain.Seq(2 + slices.Index(plainMessages, id)) //nolint:gosec // a message of the chat
+		e := ports.Erasure{Message: id, Append: ports.Append{Chat: "c", Conditions: []domain.Condition{{Entity: domain.MessageEntity(id), Version: seq}}}}
+		for i, event := range []domain.Durable{
+			domain.MessageDelete{Chat: "c", Message: id, By: "ada", Sent: seq, At: time.Now()}, domain.MessageErased{Chat: "c", Message: id, By: "ada", Sent: seq, At: time.Now()},
+		} {
+			e.Events = append(e.Events, ports.NewEvent{ID: domain.EventID(fmt.Sprint("e", i, id)), Event: event, Moves: domain.Moves(event)})
+		}
+		_, err := log.Erase(t.Context(), e)
+		return err
+	}}
+	for _, command := range commands {
+		t.Run(command, func(t *testing.T) { erase.without(t, strings.ToLower(command)) })
+	}
+	for _, more := range []string{"xdel", "ltrim", "zrem"} {
+		t.Run("HSET "+more, func(t *testing.T) { erase.without(t, "hset", more) })
+	}
+	t.Run("XADD LTRIM", func(t *testing.T) { erase.without(t, "xadd", "ltrim") })
+	t.Run("RPUSH ZREM", func(t *testing.T) { erase.without(t, "rpush", "zrem") })
+}
+
+// plainCall is a call that the script of plain appends does.
+type plainCall struct {
+	name string
+	do   func(*testing.T, *eventlog.Log, domain.MessageID) error
+}
+
+// plainMessages are the messages of the calls of a test.
+var plainMessages = []domain.MessageID{"first", "second", "third"} //nolint:gochecknoglobals // never changes
+
+// without makes calls, the second one of which lacks rights.
+func (c plainCall) without(t *testing.T, revoked ...string) {
 	server := redistest.Shared(t)
 	admin := rig.Connect(t, server.URL())
 	keys := rig.NewKeys(t, 1)
-	user := "send-" + strings.Join(revoked, "-")
+	user := c.name + "-" + strings.Join(revoked, "-")
 	rules := []any{"acl", "setuser", user, "reset", "on", ">secret"}
 	for _, rule := range health.LogRights(keys).Rules(false) {
 		rules = append(rules, rule)
@@ -337,14 +389,12 @@ func sendWithout(t *testing.T, revoked ...string) {
 	}
 	log := rig.Open(t, rig.Connect(t, strings.Replace(server.URL(), "redis://", "redis://"+user+":secret@", 1)), keys)
 	rig.Appended(t, log, rig.Created("c"))
-	send := func(id domain.MessageID) error {
-		a := rig.Sent("c", id)
-		a.EndsTyping = "ada"
-		a.Conditions = []domain.Condition{{Entity: domain.ChatEntity(), Version: 1}, {Entity: domain.MemberEntity("ada"), Version: 1}, {Entity: domain.MessageEntity(id)}}
-		_, err := log.Append(t.Context(), a)
-		return err
+	if c.name == "erase" {
+		for _, id := range plainMessages {
+			rig.Appended(t, log, rig.Sent("c", id))
+		}
 	}
-	if err := send("first"); err != nil {
+	if err := c.do(t, log, plainMessages[0]); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := typing.New(admin, keys.Typing(), domain.TypingTTL).Start(t.Context(), typingStart("c")); err != nil {
@@ -363,8 +413,8 @@ func sendWithout(t *testing.T, revoked ...string) {
 		t.Fatal(err)
 	}
 	before := contents(t, admin, keys)
-	err := send("second")
-	after, optional := contents(t, admin, keys), []string{"pubsub", "publish", "xrevrange", "del", "exists", "ltrim", "xdel"}
+	err := c.do(t, log, plainMessages[1])
+	after, optional := contents(t, admin, keys), []string{"pubsub", "publish", "xrevrange", "del", "exists", "ltrim", "xdel", "zrem", "hdel"}
 	switch {
 	case err == nil:
 		if after == before || len(revoked) > 1 || !slices.Contains(optional, revoked[0]) {
@@ -377,8 +427,8 @@ func sendWithout(t *testing.T, revoked ...string) {
 		if len(revoked) < 2 || after == before {
 			t.Errorf("error %v, something is written: %v", err, after != before)
 		}
-		if err := send("third"); !errors.Is(err, ports.ErrNoPermission) || contents(t, admin, keys) != after {
-			t.Errorf("the next send: %v", err)
+		if err := c.do(t, log, plainMessages[2]); !errors.Is(err, ports.ErrNoPermission) || contents(t, admin, keys) != after {
+			t.Errorf("the next call: %v", err)
 		}
 	case !errors.Is(err, ports.ErrUnavailable) || !errors.Is(err, ports.ErrNoPermission) || after != before:
 		t.Errorf("error %v, something is written: %v", err, after != before)

@@ -157,15 +157,22 @@ func TestAppendsThatWaitTogetherGoTogether(t *testing.T) {
 	}
 }
 
-// TestQueue_SendsAndOtherAppends checks that plain sends and other appends that wait together go in two script calls. A single send goes with the others.
-func TestQueue_SendsAndOtherAppends(t *testing.T) {
+// TestQueue_PlainAndOtherAppends checks that plain sends, plain erasures and other appends that wait together go in a script call each. A single one goes with the
+// others.
+func TestQueue_PlainAndOtherAppends(t *testing.T) {
 	b := newBench(t, 1000)
 	for i := range 3 {
-		rig.Appended(t, b.log, rig.Created(domain.ChatID(fmt.Sprint("c", i))))
-		rig.Appended(t, b.log, plainSend(domain.ChatID(fmt.Sprint("c", i)), "first", "ada", 1, 1)) // so that Redis has the script
+		chat := domain.ChatID(fmt.Sprint("c", i))
+		rig.Appended(t, b.log, rig.Created(chat))
+		rig.Appended(t, b.log, plainSend(chat, "first", "ada", 1, 1)) // so that Redis has the script
 	}
 	entries := int64(7)
-	for _, test := range []struct{ sends, others, want int }{{30, 30, 1}, {30, 0, 1}, {1, 30, 0}, {0, 30, 0}} {
+	for _, test := range []struct{ sends, erasures, others, sendCalls, eraseCalls int }{
+		{30, 0, 30, 1, 0}, {30, 0, 0, 1, 0}, {1, 0, 30, 0, 0}, {0, 0, 30, 0, 0},
+		{0, 30, 0, 0, 1}, {30, 30, 30, 1, 1}, {0, 1, 30, 0, 0}, {0, 30, 1, 0, 1}, {1, 1, 0, 0, 0}, {30, 2, 0, 1, 1},
+	} {
+		erasures := b.erasures(test.erasures, fmt.Sprint(entries))
+		entries += int64(test.erasures)
 		one, release := b.holdEach()
 		b.occupy()
 		for i := range max(test.sends, test.others) {
@@ -177,18 +184,45 @@ func TestQueue_SendsAndOtherAppends(t *testing.T) {
 				b.append(t.Context(), reaction(chat, id))
 			}
 		}
+		for _, e := range erasures {
+			b.wg.Go(func() {
+				if got, err := b.log.Erase(t.Context(), e); err != nil || len(got.Events) != 1 || got.Last != got.First+1 {
+					t.Errorf("an erasure: %+v, error %v", got, err)
+				}
+			})
+		}
 		entries += 2
-		b.await(int64(test.sends+test.others), entries)
-		before := b.calls.count("send")
+		b.await(int64(test.sends+test.erasures+test.others), entries)
+		sends, erased := b.calls.count("send"), b.calls.count("erase_message")
 		one() // two at once would make two batches
-		entries += int64(test.sends + test.others)
+		entries += int64(test.sends + 2*test.erasures + test.others)
 		b.await(0, entries)
 		release()
 		b.wg.Wait()
-		if calls := b.calls.count("send") - before; calls != test.want {
-			t.Errorf("%d sends and %d other appends took %d calls of send.lua", test.sends, test.others, calls)
+		if sends, erased = b.calls.count("send")-sends, b.calls.count("erase_message")-erased; sends != test.sendCalls || erased != test.eraseCalls {
+			t.Errorf("%+v: %d calls of send, %d of erase_message", test, sends, erased)
 		}
 	}
+}
+
+// erasures sends a number of messages, and returns erasures of them that need no reading.
+func (b *bench) erasures(n int, name string) (all []ports.Erasure) {
+	b.t.Helper()
+	for i := range n {
+		chat, m := domain.ChatID(fmt.Sprint("c", i%3)), domain.MessageID(fmt.Sprint("erased-", name, "-", i))
+		sent, err := b.log.Append(b.t.Context(), plainSend(chat, m, "ada", 1, 1))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		page, err := b.log.Read(b.t.Context(), chat, ports.Range{From: sent.First, Limit: 1})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		e := erasureBy("ada", chat, m, sent.First, sent.First)
+		e.Known = page.Records
+		all = append(all, e)
+	}
+	return all
 }
 
 func TestAQueueIsBoundedAsAWholeAndForEachChat(t *testing.T) {

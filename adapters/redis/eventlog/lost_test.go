@@ -39,8 +39,8 @@ func createChats(t *testing.T, log *eventlog.Log) {
 	}
 }
 
-// write has 64 writers append to a few chats until done is closed, or times times: plain sends, messages with another condition, and reactions. Reactions
-// have no condition, so a repetition would append them twice.
+// write has 64 writers append to a few chats until done is closed, or times times: plain sends, messages with another condition, erasures of messages that were just sent,
+// and reactions. Reactions have no condition, so a repetition would append them twice.
 func write(ctx context.Context, log ports.EventLog, times int, done <-chan struct{}) []attempt {
 	const writers, chats = 64, 4
 	var mu sync.Mutex
@@ -49,6 +49,7 @@ func write(ctx context.Context, log ports.EventLog, times int, done <-chan struc
 	for w := range writers {
 		wg.Go(func() {
 			chat := domain.ChatID(fmt.Sprint("chat-", w%chats))
+			var sent ports.Erasure // of the last message that was sent
 			for i := 0; i < times; i++ {
 				select {
 				case <-done:
@@ -56,14 +57,26 @@ func write(ctx context.Context, log ports.EventLog, times int, done <-chan struc
 				default:
 				}
 				a := ports.Append{Chat: chat, Events: reaction(chat, fmt.Sprintf("%d-%d", w, i)).Events}
-				switch id := domain.MessageID(fmt.Sprintf("m-%d-%d", w, i)); i % 4 {
+				do := log.Append
+				switch id := domain.MessageID(fmt.Sprintf("m-%d-%d", w, i)); i % 5 {
 				case 0:
 					a = rig.Sent(chat, id)
 					a.Conditions = []domain.Condition{{Entity: domain.MessageEntity(id)}}
 				case 1, 2:
 					a = plainSend(chat, id, "ada", 1, 1)
+				case 3:
+					if eraser, ok := log.(ports.Eraser); ok && sent.Message != "" {
+						a, do = sent.Append, func(ctx context.Context, a ports.Append) (ports.Appended, error) {
+							erased, err := eraser.Erase(ctx, ports.Erasure{Append: a, Message: sent.Message})
+							return erased.Appended, err
+						}
+					}
 				}
-				appended, err := log.Append(ctx, a)
+				appended, err := do(ctx, a)
+				if sent = (ports.Erasure{}); err == nil && i%5 == 2 {
+					message, _ := a.Events[0].Event.(domain.MessageNew)
+					sent = erasureBy("ada", chat, message.Message, appended.First, appended.First)
+				}
 				mu.Lock()
 				all = append(all, attempt{w, a, appended, err})
 				mu.Unlock()
@@ -234,11 +247,22 @@ func await(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys, mor
 
 // TestASendingThatArrivesLateDoesNothing delays an append until its caller has sent it again. A plain send is sent again by the other script.
 func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
-	t.Run("append", func(t *testing.T) { arrivesLate(t, reaction("chat-0", "late")) })
-	t.Run("send", func(t *testing.T) { arrivesLate(t, plainSend("chat-0", "r-late", "ada", 1, 1)) })
+	appending := func(a ports.Append) func(*eventlog.Log) (ports.Appended, error) {
+		return func(log *eventlog.Log) (ports.Appended, error) { return log.Append(t.Context(), a) }
+	}
+	t.Run("append", func(t *testing.T) { arrivesLate(t, 1, appending(reaction("chat-0", "late"))) })
+	t.Run("send", func(t *testing.T) { arrivesLate(t, 1, appending(plainSend("chat-0", "r-late", "ada", 1, 1))) })
+	t.Run("erase", func(t *testing.T) {
+		arrivesLate(t, 2, func(log *eventlog.Log) (ports.Appended, error) {
+			e := erasureBy("ada", "chat-0", "first", 2, 2)
+			e.Events[0].ID = "r-late"
+			erased, err := log.Erase(t.Context(), e)
+			return erased.Appended, err
+		})
+	})
 }
 
-func arrivesLate(t *testing.T, late ports.Append) {
+func arrivesLate(t *testing.T, events int, do func(*eventlog.Log) (ports.Appended, error)) {
 	t.Helper()
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
@@ -250,7 +274,9 @@ func arrivesLate(t *testing.T, late ports.Append) {
 	keys := rig.NewKeys(t, 1)
 	log := rig.Open(t, client, keys)
 	rig.Appended(t, log, rig.Created("chat-0"))
-	rig.Appended(t, log, plainSend("chat-0", "first", "ada", 1, 1)) // so that Redis has both scripts
+	rig.Appended(t, log, plainSend("chat-0", "first", "ada", 1, 1)) // so that Redis has the scripts
+	rig.Appended(t, log, plainSend("chat-0", "other", "ada", 1, 1))
+	eraseMessage(t, log, "chat-0", "other", 3, "ada")
 	release, answer := make(chan struct{}), make(chan []byte, 1)
 	var held atomic.Bool
 	hold := func(piece []byte) bool {
@@ -260,7 +286,7 @@ func arrivesLate(t *testing.T, late ports.Append) {
 		return true
 	}
 	proxy.Request.Store(&hold)
-	first, err := log.Append(t.Context(), late)
+	first, err := do(log)
 	if err != nil || !held.Load() {
 		t.Fatalf("held back %v, error %v", held.Load(), err)
 	}
@@ -280,7 +306,7 @@ func arrivesLate(t *testing.T, late ports.Append) {
 	}
 	proxy.Reply.Store(nil)
 	page, err := log.Read(t.Context(), "chat-0", ports.Range{From: 1, Limit: 10})
-	if err != nil || len(page.Records) != 3 || page.Records[2].Seq != first.First {
+	if err != nil || len(page.Records) != 5+events || page.Records[5].Seq != first.First {
 		t.Errorf("%d events after the late sending, error %v", len(page.Records), err)
 	}
 }
