@@ -64,12 +64,13 @@ func Interrupted(t *testing.T, s Stores) {
 		name  string
 		want  error
 		other error
+		first []string // methods that are called before the others: only a few appends are sent while replies are held back
 		begin func(ctx context.Context, i int) (context.Context, context.CancelFunc)
 	}{
-		{"deadline", context.DeadlineExceeded, context.Canceled, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
+		{"deadline", context.DeadlineExceeded, context.Canceled, []string{"Eraser.Erase"}, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(ctx, time.Duration(50+2*i)*time.Millisecond)
 		}},
-		{"cancellation", context.Canceled, context.DeadlineExceeded, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
+		{"cancellation", context.Canceled, context.DeadlineExceeded, nil, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(time.Duration(50+2*i)*time.Millisecond, cancel)
 			return ctx, cancel
@@ -81,12 +82,14 @@ func Interrupted(t *testing.T, s Stores) {
 				s.history = histories.History(t.Context())
 			}
 			h.append(then(created(appends.chat)))
+			erasures := newInterruptedErasures(h)
 			release := s.Hold()
 			defer release()
 			var mu sync.Mutex
 			wrong := make(map[string][]error)
-			calls := s.calls(appends)
-			for names := range slices.Chunk(slices.Sorted(maps.Keys(calls)), interruptedMethods) {
+			calls := s.calls(appends, erasures)
+			others := slices.DeleteFunc(slices.Sorted(maps.Keys(calls)), func(name string) bool { return slices.Contains(end.first, name) })
+			for _, names := range append([][]string{end.first}, slices.Collect(slices.Chunk(others, interruptedMethods))...) {
 				var running sync.WaitGroup
 				for _, name := range names {
 					for i := range interruptedCalls {
@@ -108,6 +111,7 @@ func Interrupted(t *testing.T, s Stores) {
 				t.Errorf("%s: %d of %d calls gave other errors than %v, such as %v", name, len(errs), interruptedCalls, end.want, errs[0])
 			}
 			appends.check(h)
+			erasures.check(h)
 		})
 	}
 }
@@ -160,7 +164,7 @@ func (a *interruptedAppends) check(h *harness) {
 }
 
 // calls returns a call of every method.
-func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context, i int) error {
+func (s Stores) calls(a *interruptedAppends, erasures *interruptedErasures) map[string]func(ctx context.Context, i int) error {
 	conn, status := domain.Connection{Device: "phone", ID: "c1"}, domain.Online
 	key := ports.CacheKey{Prefix: "interrupted:", ID: "i"}
 	limit := ports.Limit{Rate: 1000, Per: time.Minute}
@@ -191,10 +195,7 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"Snapshots.SaveSnapshot": func(ctx context.Context, _ int) error {
 			return s.Log.SaveSnapshot(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
 		},
-		"Eraser.Erase": func(ctx context.Context, _ int) error {
-			e := NewEvent(domain.MessageErased{Chat: a.chat, Message: "absent", Sent: 1, By: ann, At: now()})
-			return failure(s.Log.Erase(ctx, ports.Erasure{Append: then(e), Message: "absent"}))
-		},
+		"Eraser.Erase":      func(ctx context.Context, i int) error { return erasures.do(ctx, s.Log, i) },
 		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.LoadRef{Chat: a.chat}) },
 		"VaultNotes.ArchivedHistory": func(ctx context.Context, _ int) error {
 			return failure(s.Log.ArchivedHistory(ctx, 0))
@@ -360,7 +361,7 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 
 // complete checks that calls leaves out no method of a port that may wait for its store.
 func (s Stores) complete(t *testing.T) {
-	calls := s.calls(newInterruptedAppends())
+	calls := s.calls(newInterruptedAppends(), nil)
 	for _, port := range []reflect.Type{
 		reflect.TypeFor[ports.EventLog](), reflect.TypeFor[ports.ChatIndex](), reflect.TypeFor[ports.MessageCounter](), reflect.TypeFor[ports.EventSearch](), reflect.TypeFor[ports.BatchAppender](),
 		reflect.TypeFor[ports.Snapshots](), reflect.TypeFor[ports.Eraser](), reflect.TypeFor[ports.Confirmer](), reflect.TypeFor[ports.Backlog](), reflect.TypeFor[ports.Prober](),
