@@ -36,7 +36,7 @@ func (c *Chats) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
 		return Erased{}, fmt.Errorf("the event log cannot erase: %w", errors.ErrUnsupported)
 	}
 	var erased Erased
-	var known []ports.Record // of the message, unless its state was cached
+	var known []ports.Record // of the message, unless its state was cached without them
 	erase := command{
 		name: "erase", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
 		wants: want(domain.MessageEntity(cmd.MessageID)),
@@ -51,7 +51,7 @@ func (c *Chats) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
 		},
 	}
 	message := func(s *state) domain.Message {
-		known = s.entity(domain.MessageEntity(cmd.MessageID)).Records
+		known = s.entity(domain.MessageEntity(cmd.MessageID)).Known()
 		return s.message(cmd.MessageID)
 	}
 	if cmd.Trusted {

@@ -306,7 +306,7 @@ func (e *Loader) fold(chat domain.ChatID, s *Versioned, h ports.EntityHistory) *
 func (e *Loader) Learn(chat domain.ChatID, s *Versioned, seq domain.Seq, event domain.Durable) {
 	s.State = s.State.Clone()
 	s.State.Apply(seq, event)
-	s.Version = seq
+	s.Version, s.Records = seq, nil
 	e.cache.put(entityKey{chat, s.Entity}, *s)
 }
 

@@ -28,8 +28,11 @@ type recentSends struct {
 type recentSend struct {
 	key   MessageKey
 	event ports.Record
-	state domain.State // nil until it is asked for; never changed
-	epoch uint64       // of the cache when the command was validated
+	epoch uint64 // of the cache when the command was validated
+
+	// Of the entity, nil until it is asked for. They are never changed.
+	state domain.State
+	sent  *ports.Record
 }
 
 // Bounds of recentSends, which take at most about 6 MiB.
@@ -78,10 +81,11 @@ func (s *recentSends) get(chat domain.ChatID, into *Versioned) bool {
 	}
 	sent := &s.last[place]
 	if sent.state == nil {
-		sent.state = domain.NewState(chat, into.Entity)
-		sent.state.Apply(sent.event.Seq, sent.event.Event)
+		event := sent.event // that of the next send in this place is another one
+		sent.state, sent.sent = domain.NewState(chat, into.Entity), &event
+		sent.state.Apply(event.Seq, event.Event)
 	}
-	into.Version, into.State, into.Records = sent.event.Seq, sent.state, []ports.Record{sent.event}
+	into.Version, into.State, into.Records, into.sent = sent.event.Seq, sent.state, nil, sent.sent
 	return true
 }
 

@@ -36,7 +36,7 @@ func TestRecentSends_AreStates(t *testing.T) {
 		r := sentRecord(n)
 		state := domain.NewState("c", got.Entity)
 		state.Apply(r.Seq, r.Event)
-		if got.Version != r.Seq || !reflect.DeepEqual(got.State, state) || !reflect.DeepEqual(got.Records, []ports.Record{r}) {
+		if got.Version != r.Seq || !reflect.DeepEqual(got.State, state) || !reflect.DeepEqual(got.Known(), []ports.Record{r}) {
 			t.Errorf("message %d is %+v", n, got)
 		}
 	}
@@ -70,7 +70,7 @@ func TestRecentSends_AreStates(t *testing.T) {
 	entities := []Versioned{{Entity: domain.MessageEntity(id(2))}}
 	e.Cached("c", entities)
 	e.Learn("c", &entities[0], 9000, domain.MessageEdit{Chat: "c", Message: id(2), Content: "edited", Revision: 1})
-	if got, _ := cached(2); got.Version != 9000 || got.Records != nil {
+	if got, _ := cached(2); got.Version != 9000 || got.Known() != nil {
 		t.Errorf("an edited message is %+v", got)
 	}
 

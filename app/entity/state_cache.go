@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 type entityKey struct {
@@ -33,8 +34,9 @@ type cachedState struct {
 	version domain.Seq
 	state   domain.State // never changed
 	bytes   int64
-	epoch   uint64     // of the cache when the state was stored
-	moved   domain.Seq // of an event of the entity that this process appended; the state may lack it
+	epoch   uint64        // of the cache when the state was stored
+	moved   domain.Seq    // of an event of the entity that this process appended; the state may lack it
+	sent    *ports.Record // the only event of a message; nil for any other entity, and if the load did not return it
 }
 
 func newStateCache(size int) *stateCache {
@@ -63,7 +65,7 @@ func (c *stateCache) get(key entityKey, into *Versioned) bool {
 		return false
 	}
 	shard.hits++
-	into.Version, into.State = entry.version, entry.state
+	into.Version, into.State, into.Records, into.sent = entry.version, entry.state, nil, entry.sent
 	return true
 }
 
@@ -81,7 +83,7 @@ func (c *stateCache) newer(key entityKey, s *Versioned) (moved domain.Seq) {
 		return 0
 	}
 	if entry.version > s.Version {
-		s.Version, s.State = entry.version, entry.state
+		s.Version, s.State, s.Records, s.sent = entry.version, entry.state, nil, entry.sent
 	}
 	return max(entry.version, entry.moved)
 }
@@ -106,6 +108,10 @@ func (c *stateCache) put(key entityKey, s Versioned) {
 		return
 	}
 	entry := cachedState{version: s.Version, state: s.State, bytes: sizeOf(key, s.State), epoch: s.Epoch}
+	if known := s.Known(); key.entity.Kind == domain.KindMessage && len(known) == 1 {
+		entry.sent = &known[0]
+		entry.bytes += sentBytes
+	}
 	shard := c.shard(key)
 	shard.mu.Lock()
 	before, there := shard.entries[key]
@@ -187,6 +193,9 @@ func (c *stateCache) stats() CacheStats {
 	}
 	return s
 }
+
+// sentBytes is about how many bytes the event of a message takes, beside the texts that its state has too.
+const sentBytes = 384
 
 // sizeOf is about how many bytes an entry takes.
 func sizeOf(key entityKey, s domain.State) int64 {

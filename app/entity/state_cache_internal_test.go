@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // resident returns the contents of a cache, without the epochs.
@@ -66,7 +67,7 @@ func TestStateCache_Model(t *testing.T) {
 				}
 			case 4:
 				got := Versioned{Epoch: c.now()}
-				if hit := c.get(k, &got); hit != there || got.Version != old.version || got.State != old.state {
+				if hit := c.get(k, &got); hit != there || got.Version != old.version || got.State != old.state || got.sent != old.sent {
 					t.Fatalf("got %+v, %t; the cache has %+v, %t", got, hit, old, there)
 				}
 				if there {
@@ -83,18 +84,21 @@ func TestStateCache_Model(t *testing.T) {
 				if rapid.IntRange(0, 9).Draw(t, "other epoch") == 0 {
 					s.Epoch--
 				}
+				bytes, sent := sizeOf(k, s.State), (*ports.Record)(nil)
+				if s.Records = make([]ports.Record, rapid.IntRange(0, 2).Draw(t, "events")); len(s.Records) == 1 {
+					bytes, sent = bytes+sentBytes, &s.Records[0]
+				}
 				c.put(k, s)
-				bytes := sizeOf(k, s.State)
 				switch {
 				case s.Epoch != c.now(), there && old.version >= s.Version:
 				case bytes > size/4:
 					delete(before, k)
 				case used-old.bytes+bytes > size:
-					before[k] = cachedState{s.Version, s.State, bytes, s.Epoch, old.moved}
+					before[k] = cachedState{s.Version, s.State, bytes, s.Epoch, old.moved, sent}
 					checkShrunk(t, c, before, size)
 					before = c.resident()
 				default:
-					before[k] = cachedState{s.Version, s.State, bytes, s.Epoch, old.moved}
+					before[k] = cachedState{s.Version, s.State, bytes, s.Epoch, old.moved, sent}
 				}
 			}
 			if now := c.resident(); !maps.Equal(now, before) {

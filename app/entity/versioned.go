@@ -15,8 +15,18 @@ type Versioned struct {
 	State   domain.State   // nil for an entity that is only a version
 	Records []ports.Record // all up to the version, if the last load has returned them; nil otherwise
 	Command ports.CommandRecord
-	Epoch   uint64 // of the cache when the entity was filled
-	quiet   bool   // loading it requests no snapshot
+	Epoch   uint64        // of the cache when the entity was filled
+	quiet   bool          // loading it requests no snapshot
+	sent    *ports.Record // that sent the message, if the cache has it; another event may have moved the message since
+}
+
+// Known returns all events up to the version, oldest first. It returns nil if the last load did not return them and the cache does not have them: it has that of a message
+// that no event has changed since it was sent.
+func (s Versioned) Known() []ports.Record {
+	if s.Records == nil && s.sent != nil && s.sent.Seq == s.Version {
+		return []ports.Record{*s.sent}
+	}
+	return s.Records
 }
 
 // blank is the entity as it was before anything was known.
