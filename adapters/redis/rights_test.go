@@ -67,7 +67,7 @@ func luaSource(t *testing.T, file string) string {
 	source, err := os.ReadFile(file)
 	shared := map[string]string{
 		"limits.lua": "limit/script/take.lua", "append.lua": "limit/script/take.lua", "previews.lua": "eventlog/script/chat.lua",
-		"send.lua": "eventlog/script/plain.lua", "erase_message.lua": "eventlog/script/plain.lua",
+		"send.lua": "eventlog/script/plain.lua", "plain_end.lua": "eventlog/script/plain.lua", "erase_message.lua": "eventlog/script/plain.lua",
 	}
 	if before := shared[filepath.Base(file)]; err == nil && before != "" {
 		var first []byte

@@ -29,6 +29,10 @@ var focus = map[string]map[string]string{
 	},
 	"adapters/redis/eventlog": {
 		"send":        "TestScript_Send.*|TestASendingThatArrivesLateDoesNothing|TestLostRepliesAreAskedForAgain",
+		"plain":       "TestScript_Send.*|TestScript_EraseMessage.*|TestASendingThatArrivesLateDoesNothing",
+		"plain_end":   "TestScript_Send.*|TestScript_EraseMessage.*",
+
+		"erase_message": "TestScript_EraseMessage.*|TestASendingThatArrivesLateDoesNothing|TestLostRepliesAreAskedForAgain|TestQueue_PlainAndOtherAppends",
 		"append":      "TestScript_Append.*|TestAnnouncements_.*|TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*",
 		"unread":      "TestScript_Unread|TestCountUnread_Model|TestEventLogInOnePartition",
 		"members":     "TestScript_Members|TestEventLogInOnePartition",

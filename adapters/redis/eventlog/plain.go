@@ -42,12 +42,12 @@ func (r *request) required(c domain.Condition) {
 	r.number(uint64(c.Version))
 }
 
-// marshalPlain writes the arguments of a batch to a script of plain appends: plain.lua and then source. public are the channels of the events of each.
+// marshalPlain writes the arguments of a batch to a script of plain appends: source between plain.lua and plain_end.lua. public are the channels of the events of each.
 func (b *batch) marshalPlain(history *field, withText bool, header []any, source string, public []any) {
 	l := b.log
 	b.args = append(b.args[:0], header[0], header[1], 3*len(b.partitions)+1)
 	if withText {
-		b.args[0], b.args[1] = "eval", plainSource+source
+		b.args[0], b.args[1] = "eval", plainSource+source+plainEndSource
 	}
 	b.fence.bytes = append(append(b.fence.bytes[:0], l.fences[b.partitions[0]]...), b.token.bytes...)
 	for _, p := range b.partitions {

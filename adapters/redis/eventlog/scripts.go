@@ -17,6 +17,8 @@ var (
 	eraseMessageSource string
 	//go:embed script/plain.lua
 	plainSource string
+	//go:embed script/plain_end.lua
+	plainEndSource string
 	//go:embed script/chat.lua
 	chatSource string
 	//go:embed script/skip.lua
@@ -83,8 +85,8 @@ type scripts struct {
 func newScripts() scripts {
 	return scripts{
 		append:       goredis.NewScript(limit.TakeScript + appendSource),
-		send:         goredis.NewScript(plainSource + sendSource),
-		eraseMessage: goredis.NewScript(plainSource + eraseMessageSource),
+		send:         goredis.NewScript(plainSource + sendSource + plainEndSource),
+		eraseMessage: goredis.NewScript(plainSource + eraseMessageSource + plainEndSource),
 		load:         goredis.NewScript(chatSource + skipSource + loadSource),
 		read:         goredis.NewScript(chatSource + readSource),
 		unread:       goredis.NewScript(chatSource + marksSource + unreadSource),

@@ -27,6 +27,19 @@ local function erasable(prefix, base, chat, sender, field, deleted)
   return pcall('HEXISTS', base .. ':s', field) == 0 and pcall('ZCARD', base .. ':d') == deleted
 end
 
+-- add adds an event to a stream, and returns the id of the entry or an error. trims has it trim the stream: once per batch is often enough.
+local function add(stream, event, metadata, json, chat, seq, trims)
+  if trims then
+    return pcall('XADD', stream, 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', event, 'metadata', metadata, 'payload', json, 'chat', chat, 'seq', seq)
+  end
+  return pcall('XADD', stream, '*', '_watermill_message_uuid', event, 'metadata', metadata, 'payload', json, 'chat', chat, 'seq', seq)
+end
+
+local function publish(channel, json)
+  local reply = channel ~= '' and pcall('PUBLISH', channel, json)
+  if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
+end
+
 -- error_of returns the error of a reply, or nil.
 local function error_of(reply) return type(reply) == 'table' and reply.err or nil end
 
@@ -67,7 +80,7 @@ while ARGV[a] do
     local cause = error_of(pushed) or pushed ~= length + 2 and 'the last segment does not end at the head'
     local replaced = not cause and pcall('LSET', segment, place, erased)
     cause = cause or replaced.err
-    local one = not cause and add(stream, ARGV[a + 10], ARGV[a + 11], deletion, chat, first)
+    local one = not cause and add(stream, ARGV[a + 10], ARGV[a + 11], deletion, chat, first, not begun)
     cause = cause or one.err
     local two = not cause and add(stream, ARGV[a + 15], ARGV[a + 16], erasure, chat, second)
     cause = cause or two.err
@@ -84,13 +97,20 @@ while ARGV[a] do
       end
       break
     end
-    outcome = head
+    begun, outcome = true, head
     pcall('HDEL', prefix .. 'previews', sub(base, #prefix + 1)) -- the view is a cache: the built-in group replaces what a refusal leaves
-    announce(state, one, first, chat, deletion, public)
-    announce(state, two, second, chat, erasure, public_erased)
+    if state then
+      announce(state, one, first, chat, deletion)
+      announce(state, two, second, chat, erasure)
+    end
+    publish(public, deletion)
+    publish(public_erased, erasure)
   until true
-  settle(base, outcome)
+  if outcome == '?' then
+    left = left or {}
+    left[base] = true
+  end
+  n = n + 1
+  outcomes[n] = outcome
   a = following
 end
-
-return finish()

@@ -1,4 +1,4 @@
--- Shared by the scripts of plain commands: send.lua and erase_message.lua. They do the common case only, and what append.lua would do. A command that such a script does
+-- The beginning of the scripts of plain commands: send.lua and erase_message.lua, which plain_end.lua ends. They do the common case only, and what append.lua would do. A command that such a script does
 -- not decide is left to append.lua, and so are later commands of the same chat.
 --
 -- Each command is checked and written on its own, wholly or not at all. A refused write reverts the earlier ones of the command. A batch whose reply was lost is
@@ -63,21 +63,13 @@ local function holds(entry, expected)
 end
 
 local refused, refusal = 0, nil -- publications, and removals of typing marks
-local outcomes, n, trimmed, left = {}, 0, false, nil
+local outcomes, n, begun, left = {}, 0, false, nil
 local a = 6 + 2 * partitions -- the place of the next command in ARGV
 
--- add adds an event to its stream, and returns the id of the entry or an error. It trims one stream per batch, which is often enough.
-local function add(stream, event, metadata, json, chat, seq)
-  if trimmed then
-    return pcall('XADD', stream, '*', '_watermill_message_uuid', event, 'metadata', metadata, 'payload', json, 'chat', chat, 'seq', seq)
-  end
-  trimmed = true
-  return pcall('XADD', stream, 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', event, 'metadata', metadata, 'payload', json, 'chat', chat, 'seq', seq)
-end
-
--- announce adds an event to the last announcement of its stream, or to a new one if that has no room, and publishes it on a channel unless that is ''.
-local function announce(state, id, seq, chat, json, channel)
-  if state then
+-- announce adds an event to the last announcement of its stream, or to a new one if that has no room. It exists if heard does: a function costs every call of the script.
+local announce
+if heard then
+  announce = function(state, id, seq, chat, json)
     local line = '\n' .. id .. ' ' .. seq .. ' ' .. chat .. ' ' .. #json .. ' '
     local parts, bytes = state.parts, state.bytes + #line + #json
     if bytes > ANNOUNCEMENT then
@@ -90,28 +82,4 @@ local function announce(state, id, seq, chat, json, channel)
     end
     state.bytes, state.last = bytes, id
   end
-  if channel ~= '' then
-    local reply = pcall('PUBLISH', channel, json)
-    if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
-  end
-end
-
--- settle records the outcome of a command of a chat.
-local function settle(base, outcome)
-  if outcome == '?' then
-    left = left or {}
-    left[base] = true
-  end
-  n = n + 1
-  outcomes[n] = outcome
-end
-
--- finish publishes the announcements, and returns the reply.
-local function finish()
-  for i = 1, announcements and #announcements or 0, 2 do
-    local reply = pcall(announcing, announcements[i], concat(announcements[i + 1]))
-    if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
-  end
-  if refused > 0 then outcomes[n + 1] = '! ' .. refused .. ' ' .. refusal end
-  return concat(outcomes, '\n')
 end

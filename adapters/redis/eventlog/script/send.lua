@@ -114,7 +114,11 @@ while ARGV[a] do
       if type(length) == 'number' and pcall('LTRIM', list, 0, -2).err then return '-4 the last segment does not end at the head' end
       break
     end
-    id = add(stream, ARGV[a + 9], ARGV[a + 10], json, ARGV[a + 1], seq)
+    if begun then
+      id = pcall('XADD', stream, '*', '_watermill_message_uuid', ARGV[a + 9], 'metadata', ARGV[a + 10], 'payload', json, 'chat', ARGV[a + 1], 'seq', seq)
+    else -- trims one stream per batch, which is often enough
+      id = pcall('XADD', stream, 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[a + 9], 'metadata', ARGV[a + 10], 'payload', json, 'chat', ARGV[a + 1], 'seq', seq)
+    end
     if id.err then
       written = id
     elseif values or not timeline then
@@ -136,8 +140,13 @@ while ARGV[a] do
       if type(removed) == 'table' or pcall('LTRIM', list, 0, -2).err then return '-4 ' .. written.err end
       break
     end
-    outcome = head
-    announce(state, id, seq, ARGV[a + 1], json, public)
+    begun, outcome = true, head
+
+    if state then announce(state, id, seq, ARGV[a + 1], json) end
+    if public ~= '' then
+      local reply = pcall('PUBLISH', public, json)
+      if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
+    end
     local typing = ARGV[a + 3]
     local ended = typing == '' and 0 or pcall('DEL', typing)
     if ended == 1 then
@@ -146,8 +155,11 @@ while ARGV[a] do
       outcome, refused, refusal = head .. '!', refused + 1, ended.err
     end
   until true
-  settle(base, outcome)
+  if outcome == '?' then
+    left = left or {}
+    left[base] = true
+  end
+  n = n + 1
+  outcomes[n] = outcome
   a = following
 end
-
-return finish()
