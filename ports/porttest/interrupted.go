@@ -195,6 +195,9 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			e := NewEvent(domain.MessageErased{Chat: a.chat, Message: "absent", Sent: 1, By: ann, At: now()})
 			return failure(s.Log.Erase(ctx, ports.Erasure{Append: then(e), Message: "absent"}))
 		},
+		"Eraser.EraseContent": func(ctx context.Context, _ int) error {
+			return failure(s.Log.EraseContent(ctx, "absent", ports.ContentRange{Until: 1}))
+		},
 		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.LoadRef{Chat: a.chat}) },
 		"VaultNotes.ArchivedHistory": func(ctx context.Context, _ int) error {
 			return failure(s.Log.ArchivedHistory(ctx, 0))

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha1" //nolint:gosec // Redis has no other digest; it detects changes and is no signature
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -147,8 +145,7 @@ func (l *Log) erasedEntries(chat domain.ChatID, stored map[domain.Seq]string) ([
 		if bytes.Equal(erased, json) {
 			continue
 		}
-		digest := sha1.Sum([]byte(event)) //nolint:gosec // see the import
-		entries = append(entries, erasedEntry{seq, hex.EncodeToString(digest[:]), compacted(l.codec, level, chat, seq, string(erased))})
+		entries = append(entries, erasedEntryOf(seq, event, compacted(l.codec, level, chat, seq, string(erased))))
 	}
 	slices.SortFunc(entries, func(a, b erasedEntry) int { return cmp.Compare(a.seq, b.seq) })
 	return entries, nil
