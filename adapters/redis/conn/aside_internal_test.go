@@ -54,7 +54,7 @@ func drawReply(rt *rapid.T, depth int) string {
 	return reply
 }
 
-// TestAside_Model reads replies in parts of any size. Each reply with entries to reads of streams alone is set aside, as it was sent. All other replies pass
+// TestAside_Model reads replies in parts of any size. Replies with entries are set aside if all commands of a pipeline read streams. Other replies pass
 // unchanged, and none is left over.
 func TestAside_Model(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -103,7 +103,7 @@ func TestAside_Model(t *testing.T) {
 	})
 }
 
-// TestAside_Redis compares what a client sets aside with what another one reads, and checks that other commands, errors and empty replies are not set aside.
+// TestAside_Redis compares the replies of a client that sets them aside with those of another client, also to other commands, with errors and without entries.
 func TestAside_Redis(t *testing.T) {
 	server := redistest.Start(t)
 	connect := func(aside bool) *Client {
