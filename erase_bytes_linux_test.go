@@ -95,8 +95,9 @@ func hasText(t *testing.T, data []byte, text string) bool {
 	return false
 }
 
-// TestErase_LeavesNoByte plants a text in messages, edits, reasons, attachments, snapshots, dead letters and cached previews, archives all, and erases the user. Neither a
-// dump of Redis nor any file of the vault has the text once the times have passed for which the vault keeps objects. A title is not erased: the report says so.
+// TestErase_LeavesNoByte plants a text in messages, edits, reasons, attachments, snapshots, dead letters and cached previews, and another one in titles, metadata, reasons
+// of restrictions and custom events. It archives all, erases the user, and deletes the chat. Neither a dump of Redis nor any file of the vault has the texts once
+// the times have passed for which the vault keeps objects.
 func TestErase_LeavesNoByte(t *testing.T) {
 	const secret, title = "hunted-4c1f", "titled-4c1f"
 	server := redistest.Start(t, redistest.NewClock(t).Arg())
@@ -119,6 +120,7 @@ func TestErase_LeavesNoByte(t *testing.T) {
 	}
 	stop := start(t, core)
 	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: title, Members: []domain.UserID{"ben", "eve"}}))
+	plantInChat(t, core, title)
 	messages := plantText(t, core, secret)
 	if err := core.Vault().Backup(ctx, nil); err != nil {
 		t.Fatal(err)
@@ -138,14 +140,25 @@ func TestErase_LeavesNoByte(t *testing.T) {
 		t.Fatalf("%+v, error %v", erased, err)
 	}
 	wait.Until(t, "Redis loses the text", func() bool { return !dumpHas(t, server, client, secret) })
-	if !dumpHas(t, server, client, title) {
-		t.Error("the title is gone from Redis: the report need not name it any more")
-	}
+	verifyPlaces(t, core, []domain.MessageID{""}, map[string]ports.ErasureStatus{ // the chat is not deleted
+		chatcore.PlaceLog: ports.ErasurePending, chatcore.PlaceSnapshots: ports.ErasurePending, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
+		chatcore.PlaceCaches: ports.ErasurePending, chatcore.PlaceLists: ports.ErasureDone, erase.PlaceLists: ports.ErasurePending, erase.PlaceSegments: ports.ErasurePending,
+		erase.PlaceForks: ports.ErasureDone, erase.PlaceJournals: ports.ErasurePending, erase.PlaceTails: ports.ErasurePending, erase.PlaceUnfinished: ports.ErasurePending,
+		chatcore.PlaceRedisFiles: ports.ErasureUnreachable,
+	})
+	must[app.DeletedChat](t)(core.Chats.DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: "ada"}, nil))
+	wait.Until(t, "Redis loses the text of the chat", func() bool { return !dumpHas(t, server, client, title) })
 	verifyPlaces(t, core, messages[:3], map[string]ports.ErasureStatus{
 		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
 		chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceLists: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasurePending, erase.PlaceForks: ports.ErasureDone,
 		erase.PlaceJournals: ports.ErasurePending, erase.PlaceTails: ports.ErasurePending, erase.PlaceUnfinished: ports.ErasurePending,
 		chatcore.PlaceRedisFiles: ports.ErasureUnreachable, chatcore.PlaceChat: ports.ErasureUnreachable,
+	})
+	verifyPlaces(t, core, []domain.MessageID{""}, map[string]ports.ErasureStatus{
+		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
+		chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceLists: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasurePending,
+		erase.PlaceForks: ports.ErasureDone, erase.PlaceJournals: ports.ErasurePending, erase.PlaceTails: ports.ErasurePending, erase.PlaceUnfinished: ports.ErasurePending,
+		chatcore.PlaceRedisFiles: ports.ErasureUnreachable,
 	})
 	stop()
 
@@ -186,14 +199,19 @@ func TestErase_LeavesNoByte(t *testing.T) {
 		erase.PlaceJournals: ports.ErasureDone, erase.PlaceTails: ports.ErasureDone, erase.PlaceUnfinished: ports.ErasureDone,
 		chatcore.PlaceRedisFiles: ports.ErasureUnreachable, chatcore.PlaceChat: ports.ErasureUnreachable,
 	})
-	if left := filesWith(t, directory, secret); len(left) > 0 {
-		t.Errorf("the vault has the text in %v", left)
-	}
-	if dumpHas(t, server, client, secret) {
-		t.Error("Redis has the text again")
-	}
-	if left := filesWith(t, directory, title); !slices.Contains(left, "seg") {
-		t.Errorf("the vault has the title in %v: the report need not name it any more", left)
+	verifyPlaces(t, next, []domain.MessageID{""}, map[string]ports.ErasureStatus{
+		chatcore.PlaceLog: ports.ErasureDone, chatcore.PlaceSnapshots: ports.ErasureDone, chatcore.PlaceStreams: ports.ErasureDone, chatcore.PlaceDeadLetters: ports.ErasureDone,
+		chatcore.PlaceCaches: ports.ErasureDone, chatcore.PlaceLists: ports.ErasureDone, erase.PlaceLists: ports.ErasureDone, erase.PlaceSegments: ports.ErasureDone,
+		erase.PlaceForks: ports.ErasureDone, erase.PlaceJournals: ports.ErasureDone, erase.PlaceTails: ports.ErasureDone, erase.PlaceUnfinished: ports.ErasureDone,
+		chatcore.PlaceRedisFiles: ports.ErasureUnreachable,
+	})
+	for _, text := range []string{secret, title} {
+		if left := filesWith(t, directory, text); len(left) > 0 {
+			t.Errorf("the vault has %q in %v", text, left)
+		}
+		if dumpHas(t, server, client, text) {
+			t.Errorf("Redis has %q again", text)
+		}
 	}
 }
 
@@ -239,6 +257,23 @@ func TestErase_ReportsHiddenBytes(t *testing.T) {
 }
 
 // plantText writes a text to everything that an erasure of the user eve removes, and fills a segment. It returns the messages.
+// plantInChat plants a text in the events of a chat that no erasure of a message reaches.
+func plantInChat(t *testing.T, core *chatcore.Core, text string) {
+	t.Helper()
+	ctx, set := t.Context(), map[string]string{"topic": `"` + text + `"`, text: "1"}
+	for i := range 260 { // snapshots
+		must[app.Done](t)(core.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: fmt.Sprint(text, i)}))
+		must[app.Done](t)(core.Chats.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: "c", Actor: "ada", Set: map[string]string{"topic": fmt.Sprintf("%q", fmt.Sprint(text, i))}}))
+	}
+	must[domain.Chat](t)(core.Queries.Chat(ctx, "c"))
+	must[app.Done](t)(core.Chats.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: "c", Actor: "ada", Set: set}))
+	must[app.Done](t)(core.Chats.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: "c", Actor: "ada", Unset: []string{text}}))
+	must[app.Done](t)(core.Chats.Restrict(ctx, domain.Restrict{Chat: "c", Actor: "ada", User: "ben", Kind: domain.Mute, Reason: text}))
+	must[app.Done](t)(core.Chats.Restrict(ctx, domain.Restrict{Chat: "c", Actor: "ada", User: "ben", Kind: domain.Mute, Lift: true}))
+	poll := chatcore.Define[map[string]string]("poll:created", 1)
+	must[app.Done](t)(core.Chats.Record(ctx, domain.Record{Chat: "c", Actor: "ada", Event: poll.Of(map[string]string{text: text}), Entity: "poll"}))
+}
+
 func plantText(t *testing.T, core *chatcore.Core, secret string) []domain.MessageID {
 	t.Helper()
 	ctx := t.Context()

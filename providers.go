@@ -69,7 +69,7 @@ func groupsConfig(clients *redis.Clients, keys keyspace.Keys, log *eventlog.Log)
 		partitions = append(partitions, redisgroup.Partition(p))
 	}
 	return redisgroup.Config{
-		Commands: clients.Commands.UniversalClient, Blocking: clients.Blocking.UniversalClient, Partitions: partitions, Log: log,
+		Commands: clients.Commands.UniversalClient, Blocking: clients.Blocking.UniversalClient, TakeReply: clients.Blocking.TakeReply, Partitions: partitions, Log: log,
 	}
 }
 

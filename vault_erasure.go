@@ -9,7 +9,6 @@ import (
 	"chatcore/adapters/vault/erase"
 	"chatcore/adapters/vault/object"
 	"chatcore/adapters/wireformat"
-	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -53,7 +52,7 @@ func (c *Core) archive(ctx context.Context, batches []*ports.ChatBatch) {
 // erasuresOf returns the erasures among the archived deliveries of a batch.
 func (c *Core) erasuresOf(b *ports.ChatBatch) (erasures []ports.Delivery, err error) {
 	for _, d := range b.Deliveries[:b.Done] {
-		if !bytes.Contains(d.JSON, []byte(`"type":"`+wireformat.TypeMessageErased+`"`)) {
+		if !bytes.Contains(d.JSON, []byte(`"type":"`+wireformat.TypeMessageErased+`"`)) && !bytes.Contains(d.JSON, []byte(`"type":"`+wireformat.TypeChatDeleted+`"`)) {
 			continue
 		}
 		r, err := c.codec.Decode(d.JSON)
@@ -66,16 +65,12 @@ func (c *Core) erasuresOf(b *ports.ChatBatch) (erasures []ports.Delivery, err er
 	return erasures, nil
 }
 
-// verifyVault examines the vault for the content of a message.
-func (c *Core) verifyVault(ctx context.Context, chat domain.ChatID, message domain.MessageID, e erasure) ([]ports.ErasurePlace, error) {
+// verifyVault examines the vault for what was erased.
+func (c *Core) verifyVault(ctx context.Context, e erasure) ([]ports.ErasurePlace, error) {
 	if c.eraser == nil {
 		return []ports.ErasurePlace{{Place: PlaceVault, Status: ports.ErasureUnreachable, Detail: "this process has no vault"}}, nil
 	}
-	events, err := erase.ErasedEvents(ctx, c.backend.redis.log, chat, message)
-	if err != nil {
-		return nil, err
-	}
 	return c.eraser.Verify(ctx, erase.Subject{
-		Erasure: object.Erasure{Chat: chat, By: e.at, Events: events}, Message: message, At: cmp.Or(e.when, c.clock.Now()),
+		Erasure: object.Erasure{Chat: e.chat, By: e.at, Events: e.events}, Message: e.message, At: cmp.Or(e.when, c.clock.Now()),
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -265,6 +266,15 @@ func TestDeleteChat_LeavesTheHead(t *testing.T) {
 		chats := process(log, clock{})
 		prepare(t, chats, "c")
 		ctx := t.Context()
+		for name, err := range map[string]error{
+			"metadata": failed(chats.UpdateMetadata(ctx, domain.UpdateMetadata{Chat: "c", Actor: "own", Set: map[string]string{"topic": `"a topic"`}})),
+			"mute":     failed(chats.Restrict(ctx, domain.Restrict{Chat: "c", Actor: "own", User: "ann", Kind: domain.Mute, Reason: "a reason"})),
+			"custom":   failed(chats.Record(ctx, domain.Record{Chat: "c", Actor: "own", Event: custom{`{"a":1}`}})),
+		} {
+			if err != nil {
+				t.Fatalf("%s gave %v", name, err)
+			}
+		}
 		if _, err := chats.DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: "ann"}, nil); !errors.Is(err, domain.ErrForbidden) {
 			t.Errorf("a plain member's deletion gave %v", err)
 		}
@@ -286,9 +296,14 @@ func TestDeleteChat_LeavesTheHead(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, r := range page.Records {
-			if m, ok := r.Event.(domain.MessageNew); ok && !m.Erased {
-				t.Errorf("seq %d is %+v", r.Seq, m)
+			_, deletion := r.Event.(domain.MessageDelete) // with the reason of the chat's deletion
+			if !deletion && domain.IsErased(domain.Erased(r.Event)) && !domain.IsErased(r.Event) {
+				t.Errorf("seq %d is %+v", r.Seq, r.Event)
 			}
+		}
+		last, _ := page.Records[len(page.Records)-1].Event.(domain.ChatDeleted)
+		if last.At = (time.Time{}); last != (domain.ChatDeleted{Chat: "c", By: "two", Reason: "law", ContentErased: true}) {
+			t.Errorf("the last event is %+v", last)
 		}
 		for name, err := range map[string]error{
 			"create":  failed(chats.Create(ctx, domain.Create{Chat: "c", Actor: "own"})),

@@ -423,3 +423,56 @@ func TestErasuresUnderHolds(t *testing.T) {
 		}
 	})
 }
+
+// TestDeleteChat_ContentUnderAHold deletes a chat in which a user under a hold has recorded an event: its data stay until the hold is removed and the chat is
+// deleted once more, and each deletion that has erased something says so in the log.
+func TestDeleteChat_ContentUnderAHold(t *testing.T) {
+	onEachRuledLog(t, func(t *testing.T, log ruledLog) {
+		ctx, k := t.Context(), newKeeper(log, domain.Retention{})
+		subject := domain.HoldSubject{User: "bob"}
+		for _, err := range []error{
+			failed(k.chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann", Title: "a title", Members: []domain.UserID{"bob"}})),
+			failed(k.chats.Record(ctx, domain.Record{Chat: "c", Actor: "bob", Event: custom{`{"a":1}`}})),
+			failed(k.chats.Record(ctx, domain.Record{Chat: "c", Actor: "ann", Event: custom{`{"b":1}`}})),
+			k.AddHold(ctx, domain.Hold{HoldSubject: subject, ID: "case", Reason: "a claim", By: "ops"}),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		remove := func(held int, data []string, said int) {
+			t.Helper()
+			deleted, err := k.chats.DeleteChat(ctx, domain.DeleteChat{Chat: "c", Actor: "ann"}, nil)
+			var hold *domain.LegalHoldError
+			if errors.As(err, &hold) != (held > 0) || held > 0 && hold.HoldSubject != subject || held == 0 && err != nil || deleted.Held != held {
+				t.Errorf("%+v, error %v", deleted, err)
+			}
+			page, err := log.Read(ctx, "c", ports.Range{Limit: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			times := 0
+			for _, r := range page.Records {
+				switch e := r.Event.(type) {
+				case domain.Custom:
+					got = append(got, e.Data)
+				case domain.ChatDeleted:
+					if e.ContentErased {
+						times++
+					}
+				}
+			}
+			if !slices.Equal(got, data) || times != said {
+				t.Errorf("the data are %q, and %d events say so, want %q and %d", got, times, data, said)
+			}
+		}
+		remove(1, []string{`{"a":1}`, "{}"}, 1)
+		remove(1, []string{`{"a":1}`, "{}"}, 1)
+		if err := k.RemoveHold(ctx, subject, "case"); err != nil {
+			t.Fatal(err)
+		}
+		remove(0, []string{"{}", "{}"}, 2)
+		remove(0, []string{"{}", "{}"}, 2)
+	})
+}

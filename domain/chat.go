@@ -18,6 +18,7 @@ type Chat struct {
 	CreatedAt time.Time
 	Owners    map[UserID]struct{} // read-only
 	DeletedBy UserID              `json:",omitzero"` // "" unless the chat is deleted
+	Emptied   bool                `json:",omitzero"` // whether the content of the deleted chat was erased
 
 	Kind         ChatKind        `json:",omitzero"`
 	Participants [2]UserID       `json:",omitzero"` // of a direct chat
@@ -42,7 +43,7 @@ func (c *Chat) Apply(_ Seq, e Durable) {
 	case MemberRestriction:
 		c.applyBlock(e)
 	case ChatDeleted:
-		c.DeletedBy, c.Title = e.By, ""
+		c.DeletedBy, c.Title, c.Emptied = e.By, "", e.ContentErased
 	}
 }
 

@@ -24,6 +24,15 @@ func (c Chat) DeleteTrusted(by UserID, reason Reason, at time.Time) ([]Durable, 
 	return []Durable{ChatDeleted{Chat: c.ID, By: by, Reason: reason, At: at}}, nil
 }
 
+// Empty says that the content of a deleted chat is erased, by its deletion or by another one, which erased further events. Said already, and none erased since: no event.
+// Of a direct chat that has begun again: none either.
+func (c Chat) Empty(by UserID, reason Reason, further bool, at time.Time) []Durable {
+	if !c.Deleted() || c.Emptied && !further {
+		return nil
+	}
+	return []Durable{ChatDeleted{Chat: c.ID, By: by, Reason: reason, ContentErased: true, At: at}}
+}
+
 // Evict ends the memberships of a deleted chat, also that of its last owner. Of users that are no members: no event.
 func (c Chat) Evict(by UserID, members []Member, at time.Time) ([]Durable, error) {
 	if !c.Deleted() {

@@ -138,16 +138,18 @@ type ChatUpdate struct {
 	User     UserID   // member_added, member_removed, role_changed
 	Role     Role     // member_added, role_changed: the role from now on
 	Previous Role     // member_removed, role_changed: the role before
+	Erased   bool     // whether its title was erased
 	At       time.Time
 }
 
-// ChatDeleted closes a chat for good. Its members are removed, and its messages erased, by events that follow. Its id is never free again; a direct chat may be created
-// anew under it by its participants.
+// ChatDeleted closes a chat for good. Its members are removed, and its messages erased, by events that follow. Once all content of the chat is erased, a second event
+// with ContentErased says so. The chat's id is never free again; a direct chat may be created anew under it by its participants.
 type ChatDeleted struct {
-	Chat   ChatID
-	By     UserID
-	Reason Reason
-	At     time.Time
+	Chat          ChatID
+	By            UserID
+	Reason        Reason
+	ContentErased bool // whether all earlier events of the chat have no content any more, but for those that a legal hold protects
+	At            time.Time
 }
 
 // ChatPolicy changes who may see and join a chat, and which role an action takes. Fields that it does not have stay as they are.
@@ -165,7 +167,9 @@ type ChatMetadata struct {
 	Actor UserID
 	Set   map[string]JSON
 	Unset []string // sorted
-	At    time.Time
+
+	Erased bool // whether its keys and values were erased: it has none then
+	At     time.Time
 }
 
 // ChatSettings changes the settings that one user has for a chat. Fields that are nil stay as they are.
@@ -211,6 +215,7 @@ type MemberRestriction struct {
 	Until  time.Time // zero if it has no end
 	Lifted bool
 	Reason Reason
+	Erased bool // whether its reason was erased
 	At     time.Time
 }
 
@@ -222,6 +227,7 @@ type Custom struct {
 	Version int      // of the data, from 1
 	Entity  CustomID // the entity that it moves; "" if it moves only the command
 	Data    string   // one JSON object
+	Erased  bool     // whether its data were erased: they are {} then
 	At      time.Time
 }
 

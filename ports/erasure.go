@@ -3,11 +3,12 @@ package ports
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"chatcore/domain"
 )
 
-// Eraser is an event log that removes the content of messages. A log that cannot need not be one.
+// Eraser is an event log that removes content from its events. A log that cannot need not be one.
 type Eraser interface {
 	// Erase appends as [EventLog.Append] does. In the same step it replaces every earlier event that moved the message by its erased form, as
 	// [domain.Erased] has it, in its place: seq, ordinal, id and metadata stay. Snapshots of the message of earlier versions are dropped, and none is saved
@@ -16,6 +17,29 @@ type Eraser interface {
 	// The append must have one [domain.MessageErased], which must be of the message, and no event that sends it. Errors are those of Append; after any
 	// but [ErrOutcomeUnknown] no event is replaced. If no event has moved the message, the error is [ErrConflict].
 	Erase(ctx context.Context, e Erasure) (Erased, error)
+
+	// EraseContent replaces the events of a range that have content, and that no erasure of a message reaches, by their erased forms, as [domain.ErasedWithChat] has
+	// it, in their place. No event says so: the caller appends one. It examines up to [MaxPage] events, leaves out those that a legal hold of the log, the chat or
+	// their actor protects, and drops the snapshots of all entities of the chat if it has replaced an event. From then on, a snapshot from before the last
+	// [domain.ChatDeleted] is not saved, unless the chat was created anew.
+	//
+	// An event that only a newer program can read gives [*NewerVersionError], and nothing is replaced. After any other error some events may be replaced: given
+	// again, the call goes on. [ErrConflict] says that others replaced events of the range at the same time.
+	EraseContent(ctx context.Context, chat domain.ChatID, r ContentRange) (ContentErased, error)
+}
+
+// ContentRange is a range of events of which content is erased.
+type ContentRange struct {
+	From  domain.Seq // the first seq; 0 is 1
+	Until domain.Seq // the last seq; one beyond the head is the head
+}
+
+// ContentErased is the result of an erasure of content.
+type ContentErased struct {
+	Next   domain.Seq         // the first seq of the range that was not examined; 0 if there is none
+	Erased int                // events that were replaced
+	Held   int                // events with content that stay, because a legal hold protects them
+	Hold   domain.HoldSubject // of the last of these
 }
 
 // Erasure is an append that erases a message.
@@ -68,4 +92,22 @@ func (e Erasure) Check() error {
 		return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("have %d erasures", erased), Allowed: "one"}
 	}
 	return nil
+}
+
+// ErasedContent yields the events of a chat up to a seq that an [Eraser].EraseContent has replaced, in their order. It reads all events of the chat.
+func ErasedContent(ctx context.Context, log EventLog, chat domain.ChatID, until domain.Seq) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for r := (Range{From: 1, Until: until, Limit: MaxPage}); r.From <= until; r.From += MaxPage {
+			page, err := log.Read(ctx, chat, r)
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			for _, record := range page.Records {
+				if domain.IsErasedWithChat(record.Event) && !yield(record, nil) {
+					return
+				}
+			}
+		}
+	}
 }

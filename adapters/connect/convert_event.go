@@ -29,7 +29,7 @@ func (o *output) event(r ports.Record) *v1.Event {
 	case domain.MessageErased:
 		event.Event = &v1.Event_MessageErased{MessageErased: &v1.MessageErased{MessageId: string(e.Message), MessageSeq: o.seq(e.Sent), Reason: string(e.Reason)}}
 	case domain.ChatDeleted:
-		event.Event = &v1.Event_ChatDeleted{ChatDeleted: &v1.ChatDeleted{Reason: string(e.Reason)}}
+		event.Event = &v1.Event_ChatDeleted{ChatDeleted: &v1.ChatDeleted{Reason: string(e.Reason), ContentErased: e.ContentErased}}
 	case domain.MessageReaction:
 		event.Event = &v1.Event_MessageReaction{MessageReaction: &v1.MessageReaction{
 			MessageId: string(e.Message), Emoji: string(e.Emoji), Removed: e.Action == domain.ReactionRemove,

@@ -24,7 +24,7 @@ func TestEvent_EveryKind(t *testing.T) {
 		domain.MessageEdit{Chat: "c", Message: "m", Editor: "ada", Content: "x", Mentions: mentions, Attachments: file, Revision: 1, Sent: 2, Thread: "t", InChat: true, MentionsAdded: mentions, BroadcastRemoved: true, At: at},
 		domain.MessageDelete{Chat: "c", Message: "m", By: "ada", Reason: "r", Sent: 2, Thread: "t", InChat: true, Pinned: true, At: at},
 		domain.MessageErased{Chat: "c", Message: "m", Sent: 2, By: "ada", Reason: "r", At: at},
-		domain.ChatDeleted{Chat: "c", By: "ada", Reason: "r", At: at},
+		domain.ChatDeleted{Chat: "c", By: "ada", Reason: "r", ContentErased: true, At: at},
 		domain.MessageReaction{Chat: "c", Message: "m", User: "ada", Emoji: "👍", Action: domain.ReactionRemove, At: at},
 		domain.ReadReceipt{Chat: "c", User: "ada", Message: "m", ReadSeq: 2, At: at},
 		domain.ChatUpdate{Chat: "c", Actor: "ada", Change: domain.Created, Kind: domain.Direct, Title: "T", User: "bob", Role: domain.RoleAdmin, Previous: domain.RoleMember, At: at},

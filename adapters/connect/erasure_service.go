@@ -67,7 +67,10 @@ func (s *erasureService) EraseUser(ctx context.Context, req *adminv1.EraseUserRe
 
 func (s *erasureService) VerifyErasure(ctx context.Context, req *adminv1.VerifyErasureRequest) (*adminv1.VerifyErasureResponse, error) {
 	in := s.read(ctx)
-	chat, message := in.chat(req.GetChatId()), in.message("message_id", req.GetMessageId())
+	chat, message := in.chat(req.GetChatId()), domain.MessageID("")
+	if req.GetMessageId() != "" {
+		message = in.message("message_id", req.GetMessageId())
+	}
 	if in.err != nil {
 		return nil, in.err
 	}

@@ -31,8 +31,12 @@ type scriptCase struct {
 // segmentOf is the command that stores a full segment of entries "e".
 func segmentOf(key string) string { return "RPUSH|" + key + strings.Repeat("|e", 1024) }
 
-// digestOf128 is the SHA-1 of 128 such entries.
-const digestOf128 = "fa135ab282508a62cc872742ce992d3a32a91435"
+// The SHA-1 of events, and of 128 such entries.
+const (
+	digestOfOne = "4927ce044fedb4d40f27567d77d152884e1650b9" // of {1}
+	digestOfTwo = "abcda924c0fa7992a4053dba3dfb226e3671d05c" // of {2}
+	digestOf128 = "fa135ab282508a62cc872742ce992d3a32a91435"
+)
 
 const ready = "HSET|g|owner||until|0|epoch|5|commit|0|revision|0|position|0-0|passed|0|walk||state|ready"
 
@@ -114,6 +118,9 @@ func scriptCases() map[string][]scriptCase {
 		"snapshot":    {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1"}, keys: "p:id w", args: "log|c|f|3|snap|$HISTORY|0"}},
 		"typing":      {{seed: []string{"ZADD|l|1|old"}, keys: "m l", args: "5000|2000"}},
 		"typing_list": {{seed: []string{"ZADD|l|" + never + "|m", "SET|m|true|PX|900000"}, keys: "l", args: "10|5000"}},
+		"erase_content": {
+			{seed: []string{"SET|p:id|log", "RPUSH|p:c:0|a{1}|{2}", "HSET|p:c:s|m|1", "HSET|h|ubob|[]"}, keys: "p:id h", args: "log|c|c|1|" + digestOfOne + "|{x}|ada|2|" + digestOfTwo + "|{y}|ada"},
+		},
 		"rule_change": {
 			{seed: []string{"SET|p:id|log", "HSET|h|c|a"}, keys: "p:id h", args: "log|c|a|b"},
 			{seed: []string{"SET|p:id|log", "HSET|h|c|a"}, keys: "p:id h", args: "log|c|a|"},

@@ -61,6 +61,14 @@ func (l *Log) Erase(ctx context.Context, e ports.Erasure) (erased ports.Erased, 
 	return erased, err
 }
 
+// EraseContent implements [ports.Eraser]. It returns [errors.ErrUnsupported] if the log cannot erase.
+func (l *Log) EraseContent(ctx context.Context, chat domain.ChatID, r ports.ContentRange) (ports.ContentErased, error) {
+	if inner, ok := l.EventLog.(ports.Eraser); ok {
+		return inner.EraseContent(ctx, chat, r)
+	}
+	return ports.ContentErased{}, fmt.Errorf("the event log cannot erase: %w", errors.ErrUnsupported)
+}
+
 // Held implements [ports.HoldChecker]. A log that does not know holds has none.
 func (l *Log) Held(ctx context.Context, chat domain.ChatID, subjects ...domain.HoldSubject) ([]bool, error) {
 	if inner, ok := l.EventLog.(ports.HoldChecker); ok {

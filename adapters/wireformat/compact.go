@@ -218,7 +218,7 @@ func (w *compactWriter) ids(event domain.EventID, e domain.Durable) {
 	case domain.ReadReceipt:
 		pair(string(e.User), string(e.Message))
 	case domain.ChatUpdate:
-		w.ok = w.ok && e.Kind == domain.Group // others are JSON
+		w.ok = w.ok && e.Kind == domain.Group && !e.Erased // others are JSON
 		w.buf = append(w.buf, byte(e.Change))
 		pair(string(e.User), string(e.Actor))
 	}

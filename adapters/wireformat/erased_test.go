@@ -16,7 +16,10 @@ import (
 // TestErased_SamplesAreTheirErasedForms erases every sample. The result is the JSON of the event with Erased set.
 func TestErased_SamplesAreTheirErasedForms(t *testing.T) {
 	meta := ports.Meta{CorrelationID: "request-1", CausationID: "cmd-1", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-	for name, e := range samples() {
+	all := samples()
+	all["custom"] = domain.Custom{Chat: "room-1", Actor: "ada", Type: "poll:created", Version: 2, Entity: "p-1", Data: `{"a":{"b":["secret"]}}`, At: at}
+	all["custom_empty"] = domain.Custom{Chat: "room-1", Actor: "ada", Type: "poll:created", Version: 2, Data: "{}", At: at}
+	for name, e := range all {
 		payload := encode(t, e, meta)
 		want := payload
 		if durable, ok := e.(domain.Durable); ok {
@@ -36,6 +39,10 @@ func TestErased_SamplesAreTheirErasedForms(t *testing.T) {
 func TestErased_DropsUnknownFields(t *testing.T) {
 	got, err := wireformat.Erased([]byte(`{ "eventId":"e" ,"type":"message:new","v":7,"seq":3,"subject":"secret","content":{"html":"secret"},"senderId":"a\u0064a","\u0063ontentType":"secret"}`))
 	if want := `{"eventId":"e","type":"message:new","v":7,"seq":3,"content":"","senderId":"a\u0064a","erased":true}`; err != nil || string(got) != want {
+		t.Errorf("the erased form is %s, error %v, want %s", got, err, want)
+	}
+	got, err = wireformat.Erased([]byte(`{"eventId":"e","type":"chat:update","v":7,"seq":3,"chatId":"c","change":"archived","topic":"secret"}`))
+	if want := `{"eventId":"e","type":"chat:update","v":7,"seq":3,"chatId":"c","change":"archived","erased":true}`; err != nil || string(got) != want {
 		t.Errorf("the erased form is %s, error %v, want %s", got, err, want)
 	}
 }
@@ -75,9 +82,9 @@ func FuzzErased(f *testing.F) {
 		if err != nil || is.ID != was.ID || is.Seq != was.Seq || is.Ordinal != was.Ordinal || is.Meta != was.Meta {
 			t.Fatalf("%q is %+v, its erased form %+v, error %v", payload, was, is, err)
 		}
-		for _, field := range []string{"mentions", "attachments", "clientMeta", "replyTo", "reason"} {
+		for _, field := range []string{"mentions", "attachments", "clientMeta", "replyTo", "reason", "set", "unset"} {
 			_, left := after[field]
-			if _, marked := after["erased"]; left && marked && wireformat.Type(was.Event) != wireformat.TypeMessageErased {
+			if left && domain.IsErased(domain.Erased(was.Event)) {
 				t.Fatalf("%q has a field %s in its erased form %q", payload, field, erased)
 			}
 		}

@@ -104,10 +104,12 @@ func (w *writer) durable(e domain.Durable) {
 		w.optional("userId", string(e.User))
 		w.optional("role", roleName(e.Role))
 		w.optional("previousRole", roleName(e.Previous))
+		w.erased(e.Erased)
 	case domain.ChatDeleted:
 		w.id("chatId", string(e.Chat))
 		w.id("deletedBy", string(e.By))
 		w.optional("reason", string(e.Reason))
+		w.flag("contentErased", e.ContentErased)
 	case domain.ChatPolicy:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
@@ -127,6 +129,7 @@ func (w *writer) durable(e domain.Durable) {
 		}
 		w.flag("lifted", e.Lifted)
 		w.optional("reason", string(e.Reason))
+		w.erased(e.Erased)
 	case domain.ChatMetadata:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
@@ -136,6 +139,7 @@ func (w *writer) durable(e domain.Durable) {
 		if len(e.Unset) > 0 {
 			w.keys("unset", e.Unset)
 		}
+		w.erased(e.Erased)
 	case domain.ChatSettings:
 		w.settings(e)
 	case domain.MessagePin:
@@ -151,6 +155,7 @@ func (w *writer) durable(e domain.Durable) {
 		w.id("actorId", string(e.Actor))
 		w.optional("entity", string(e.Entity))
 		w.object("data", e.Data)
+		w.erased(e.Erased)
 	}
 }
 
@@ -310,20 +315,23 @@ func (r *reader) event(at, now time.Time) domain.Event {
 			Kind:  enum(r, "kind", false, domain.Group, kindName),
 			Title: optional(r, "title", domain.NewTitle), User: optional(r, "userId", domain.ParseUserID),
 			Role:     enum(r, "role", false, domain.RoleMember, roleName),
-			Previous: enum(r, "previousRole", false, domain.RoleMember, roleName), At: at,
+			Previous: enum(r, "previousRole", false, domain.RoleMember, roleName), Erased: r.erased(), At: at,
 		}
 	case TypeChatDeleted:
-		return domain.ChatDeleted{Chat: chat(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), At: at}
+		return domain.ChatDeleted{
+			Chat: chat(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), ContentErased: r.flag("contentErased"), At: at,
+		}
 	case TypeChatPolicy:
 		return domain.ChatPolicy{
 			Chat: chat(), Actor: user("actorId"), Visibility: enum(r, "visibility", false, domain.Private, visibilityName), Permissions: r.permissions(), At: at,
 		}
 	case TypeChatMetadata:
-		return domain.ChatMetadata{Chat: chat(), Actor: user("actorId"), Set: r.values("set"), Unset: array[string](r, "unset"), At: at}
+		return domain.ChatMetadata{Chat: chat(), Actor: user("actorId"), Set: r.values("set"), Unset: array[string](r, "unset"), Erased: r.erased(), At: at}
 	case TypeMemberRestriction:
 		return domain.MemberRestriction{
 			Chat: chat(), Actor: user("actorId"), User: user("userId"), Kind: enum(r, "restriction", true, domain.Ban, restrictionName),
-			Until: r.optionalInstant("until"), Lifted: r.flag("lifted"), Reason: optional(r, "reason", domain.NewReason), At: at,
+			Until: r.optionalInstant("until"), Lifted: r.flag("lifted"), Reason: optional(r, "reason", domain.NewReason),
+			Erased: r.erased(), At: at,
 		}
 	case TypeChatSettings:
 		return r.settings(domain.ChatSettings{Chat: chat(), User: user("userId"), At: at})
@@ -343,7 +351,7 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		data, _ := r.raw("data")
 		return domain.Custom{
 			Chat: chat(), Actor: user("actorId"), Type: domain.CustomType(r.typ), Version: r.v,
-			Entity: optional(r, "entity", domain.ParseCustomID), Data: r.kept(data), At: at,
+			Entity: optional(r, "entity", domain.ParseCustomID), Data: r.kept(data), Erased: r.erased(), At: at,
 		}
 	}
 }

@@ -147,10 +147,12 @@ func eventSchemas() map[string]object {
 		optional("title", textSchema, "Title, of created and renamed, at most 256 bytes."),
 		optional("userId", idSchema, "Id of the member that was added, removed or given a role."),
 		optional("role", roles, "Role from now on, of member_added and role_changed."),
-		optional("previousRole", roles, "Role until now, of member_removed and role_changed."))
+		optional("previousRole", roles, "Role until now, of member_removed and role_changed."),
+		optional("erased", object{"const": true}, "Whether the title was erased. It is empty then."))
 	add(wireformat.TypeChatDeleted, "The chat was deleted", true, chat,
 		required("deletedBy", idSchema, "Id of the user or service that deleted it."),
-		optional("reason", textSchema, "Why, at most 1 KiB."))
+		optional("reason", textSchema, "Why, at most 1 KiB."),
+		optional("contentErased", object{"const": true}, "Whether all earlier events of the chat have no content any more, but for those that a legal hold protects."))
 	add(wireformat.TypeChatPolicy, "The policy of the chat changed", true, chat,
 		required("actorId", idSchema, "Id of the user that changed it."),
 		optional("visibility", named("private", "public"), "Who may see and join the chat from now on. Without it that stays."),
@@ -158,7 +160,8 @@ func eventSchemas() map[string]object {
 	add(wireformat.TypeChatMetadata, "The metadata of the chat changed", true, chat,
 		required("actorId", idSchema, "Id of the user that changed it."),
 		optional("set", object{"type": "object", "maxProperties": domain.MaxMetadataKeys}, "New values by key: any JSON."),
-		optional("unset", object{"type": "array", "items": textSchema, "maxItems": domain.MaxMetadataKeys}, "Keys that are removed."))
+		optional("unset", object{"type": "array", "items": textSchema, "maxItems": domain.MaxMetadataKeys}, "Keys that are removed."),
+		optional("erased", object{"const": true}, "Whether keys and values were erased. The event has none then."))
 	seqOrNone := object{"type": "integer", "minimum": 0}
 	add(wireformat.TypeChatSettings, "A user changed the own settings for the chat", true, chat, user,
 		optional("notify", object{"enum": []any{"all", "mentions", "none", nil}}, "Messages to be notified of; null is the default."),
@@ -182,7 +185,8 @@ func eventSchemas() map[string]object {
 		required("restriction", named("ban", "mute", "block"), "What is forbidden: to be a member, to write, or in a direct chat to reach each other."),
 		optional("until", instantSchema, "When it ends by itself. Without it there is no such time."),
 		optional("lifted", object{"type": "boolean"}, "Whether the restriction ended with this event."),
-		optional("reason", textSchema, "Why, at most 1 KiB."))
+		optional("reason", textSchema, "Why, at most 1 KiB."),
+		optional("erased", object{"const": true}, "Whether the reason was erased."))
 	add(wireformat.TypeUserStatus, "The status of a user changed", false, user,
 		required("status", named("online", "away", "busy", "offline"), "The status."),
 		required("lastSeen", instantSchema, "When a device of the user was last alive."))
@@ -207,7 +211,8 @@ func customSchema(chat property) object {
 	schema := eventSchema("custom", "A custom event", true, chat,
 		required("actorId", idSchema, "Id of the user that caused it."),
 		optional("entity", idSchema, "Id of the entity whose version it moves."),
-		required("data", objectSchema, "Data of the event, as its type says."))
+		required("data", objectSchema, "Data of the event, as its type says. They are empty once they were erased."),
+		optional("erased", object{"const": true}, "Whether the data were erased."))
 	properties, _ := schema["properties"].(object)
 	properties["type"] = described(object{"type": "string", "pattern": "^[a-z0-9._-]+(:[a-z0-9._-]+)+$"}, "Type of the event. It begins with no word of the core's own types.")
 	return schema

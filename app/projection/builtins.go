@@ -48,7 +48,7 @@ func NewBuiltins(models *Models, caches CachedAnswers, defers bool) *Builtins {
 	return b
 }
 
-// OnErased has the handler call fn for the events of each erased message. It must be called before the first event is handled.
+// OnErased has the handler call fn for the events of each erased message, and for the last one that was erased with a deleted chat. It must be called before the first event is handled.
 func (b *Builtins) OnErased(fn EraseFunc) { b.erases = fn }
 
 // Handles reports whether there is anything to keep.
@@ -142,6 +142,8 @@ func (b *Builtins) appliesTo(e domain.Durable) bool {
 		return b.blocks != nil && e.Kind == domain.Block
 	case domain.MessageErased:
 		return b.erases != nil || b.stale != nil
+	case domain.ChatDeleted:
+		return b.erases != nil && e.ContentErased
 	case domain.MessageEdit, domain.MessageDelete, domain.MessageReaction, domain.MessagePin:
 		return b.stale != nil
 	}
@@ -154,10 +156,16 @@ func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 	if !b.appliesTo(d.Event) {
 		return nil
 	}
-	if e, erased := d.Event.(domain.MessageErased); erased && b.erases != nil {
+	switch e := d.Event.(type) {
+	case domain.MessageErased:
+		if b.erases == nil {
+			break
+		}
 		if err := b.erase(ctx, e); err != nil {
 			return err
 		}
+	case domain.ChatDeleted:
+		return b.eraseContent(ctx, d, e.Chat)
 	}
 	if b.chats != nil && (b.stale == nil || d.ID.Seq == 1) { // StaleCaches puts the membership before it invalidates lists
 		if err := b.chats.Handle(ctx, d); err != nil {

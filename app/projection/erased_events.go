@@ -25,6 +25,22 @@ func (m *Models) ErasedEvents(ctx context.Context, chat domain.ChatID, message d
 	return seqs, nil
 }
 
+// eraseContent removes the copies of the events of a deleted chat whose content is erased. Entries of a stream go with all entries before them, so that the last of these
+// events stands for all.
+func (b *Builtins) eraseContent(ctx context.Context, d ports.Delivery, chat domain.ChatID) error {
+	last := domain.Seq(0)
+	for r, err := range ports.ErasedContent(ctx, b.models.log, chat, d.ID.Seq) {
+		if err != nil {
+			return err
+		}
+		last = r.Seq
+	}
+	if last == 0 {
+		return nil
+	}
+	return b.erases(ctx, chat, []domain.Seq{last})
+}
+
 // erase removes the copies of the events of an erased message.
 func (b *Builtins) erase(ctx context.Context, e domain.MessageErased) error {
 	seqs, err := b.models.ErasedEvents(ctx, e.Chat, e.Message)

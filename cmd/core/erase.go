@@ -88,9 +88,9 @@ func (c *cli) eraseChat() *cobra.Command {
 	var actor, reason string
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "chat", Short: "Delete a chat for good: erase its messages and remove its members",
-		Long: "Delete a chat for good: close it, remove its members and erase its messages. Its id is never free again. Titles and custom events stay. A deletion that\n" +
-			"was interrupted is given again. Without --yes the command changes nothing and ends with 1.",
+		Use: "chat", Short: "Delete a chat for good: remove its members and erase all its content",
+		Long: "Delete a chat for good: close it, remove its members and erase its messages, titles, metadata, reasons of restrictions and data of custom events. Its id is never\n" +
+			"free again. A deletion that was interrupted is given again. Without --yes the command changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				chat := domain.ChatID(args[0])
@@ -108,6 +108,9 @@ func (c *cli) eraseChat() *cobra.Command {
 					return c.print(view, view.text())
 				}
 				deleted, err := core.Chats.DeleteChat(cmd.Context(), domain.DeleteChat{Chat: chat, Actor: domain.UserID(actor), Reason: reason, Trusted: true}, report)
+				if err == nil {
+					err = core.FinishErasure(cmd.Context(), chat, "")
+				}
 				if err != nil {
 					return err
 				}
@@ -179,13 +182,17 @@ type placeView struct {
 
 func (c *cli) eraseVerify() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Examine every place for the content of an erased message",
-		Long: "Examine every place where the content of an erased message may be, and print for each whether it is done, pending, or was not reached. It ends with 1 unless\n" +
-			"all places that were reached are done.",
+		Use: "verify", Short: "Examine every place for the content of an erased message or chat",
+		Long: "Examine every place where the content of an erased message, or of a deleted chat if no message is given, may be, and print for each whether it is done,\n" +
+			"pending, or was not reached. It ends with 1 unless all places that were reached are done.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.archives = true
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				places, err := core.VerifyErasure(cmd.Context(), domain.ChatID(args[0]), domain.MessageID(args[1]))
+				message := domain.MessageID("")
+				if len(args) > 1 {
+					message = domain.MessageID(args[1])
+				}
+				places, err := core.VerifyErasure(cmd.Context(), domain.ChatID(args[0]), message)
 				if err != nil {
 					return err
 				}
@@ -212,5 +219,5 @@ func (c *cli) eraseVerify() *cobra.Command {
 			})
 		},
 	}
-	return c.takes(c.jsonFlag(cmd), chatArg, messageArg)
+	return c.mayTake(c.jsonFlag(cmd), chatArg, messageArg)
 }

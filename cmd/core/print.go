@@ -114,6 +114,9 @@ func sentence(e domain.Event) string {
 	case domain.MessageDelete:
 		return fmt.Sprintf("%s deletes %s", e.By, e.Message)
 	case domain.ChatDeleted:
+		if e.ContentErased {
+			return fmt.Sprintf("%s erases the content of the chat", e.By)
+		}
 		return fmt.Sprintf("%s deletes the chat", e.By)
 	case domain.MessageErased:
 		return fmt.Sprintf("%s erases %s", e.By, e.Message)

@@ -195,7 +195,10 @@ func (s Stores) calls(a *interruptedAppends, erasures *interruptedErasures) map[
 		"Snapshots.SaveSnapshot": func(ctx context.Context, _ int) error {
 			return s.Log.SaveSnapshot(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
 		},
-		"Eraser.Erase":      func(ctx context.Context, i int) error { return erasures.do(ctx, s.Log, i) },
+		"Eraser.Erase": func(ctx context.Context, i int) error { return erasures.do(ctx, s.Log, i) },
+		"Eraser.EraseContent": func(ctx context.Context, _ int) error {
+			return failure(s.Log.EraseContent(ctx, "absent", ports.ContentRange{Until: 1}))
+		},
 		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.LoadRef{Chat: a.chat}) },
 		"VaultNotes.ArchivedHistory": func(ctx context.Context, _ int) error {
 			return failure(s.Log.ArchivedHistory(ctx, 0))

@@ -43,6 +43,7 @@ func RetentionRules(t *testing.T, partitions int, open func(t *testing.T) RuledL
 		{"concurrent holds", testConcurrentHolds},
 		{"holds stop erasures", testHeldErasures},
 		{"a hold is set while others erase", testHoldRace},
+		{"holds stop erasures of content", testHeldContent},
 		{"policies", testPolicies},
 		{"concurrent policies", testConcurrentPolicies},
 		{"expiries", testExpiries},

@@ -50,6 +50,7 @@ var focus = map[string]map[string]string{
 		"previews":      "TestScript_Previews|TestChatView",
 		"rows":          "TestScript_Rows|TestChatView",
 		"vault_note":    "TestScript_SmallWrites|TestVaultNotes.*",
+		"erase_content": "TestScript_EraseContent|TestEventLogInOnePartition|TestRetentionRules",
 		"rule_change":   "TestScript_SmallWrites|TestRetentionRules.*",
 		"confirm":       "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestLostReplies_Commands",
 		"witness":       "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestHistory_.*|TestEventLogInOnePartition",

@@ -65,13 +65,18 @@ func (g *Groups) HasEntries(ctx context.Context, partition int, chat domain.Chat
 	if at < 0 {
 		return false, nil
 	}
+	wanted := make(map[domain.Seq]struct{}, len(seqs))
+	for _, seq := range seqs {
+		wanted[seq] = struct{}{}
+	}
 	for from := "-"; ; {
 		entries, err := g.commands.XRangeN(ctx, g.partitions[at].Stream, from, "+", searchTogether).Result()
 		if err != nil {
 			return false, rediscmd.Unavailable(ctx, err)
 		}
 		for _, entry := range entries {
-			if l := parseLetter(entry.Values); l.Chat == string(chat) && slices.Contains(seqs, l.Seq) {
+			l := parseLetter(entry.Values)
+			if _, is := wanted[l.Seq]; is && l.Chat == string(chat) {
 				return true, nil
 			}
 		}

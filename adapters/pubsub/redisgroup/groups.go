@@ -25,10 +25,12 @@ var _ groups.Stores = (*Groups)(nil)
 
 // Config configures [New]. Groups closes none of its fields.
 type Config struct {
-	Commands   goredis.UniversalClient
-	Blocking   goredis.UniversalClient // for reads that wait: each stream that is waited for occupies a connection of its pool
-	Partitions []Partition             // that each group reads, at least one unless only [Groups.Stream] is used; a heartbeat is kept on the first
-	Log        Log                     // that the partitions carry; nil if none of them carries one
+	Commands goredis.UniversalClient
+	Blocking goredis.UniversalClient // for reads that wait: each stream that is waited for occupies a connection of its pool
+	// TakeReply returns the raw reply of Blocking to a read of a stream, if its connections set replies aside. Defaults to the reply that the client gives.
+	TakeReply  func(raw []byte) []byte
+	Partitions []Partition // that each group reads, at least one unless only [Groups.Stream] is used; a heartbeat is kept on the first
+	Log        Log         // that the partitions carry; nil if none of them carries one
 
 	// Timeout bounds one step of a member, such as a commit. It should be far below a lease, so that a connection that swallows its input is replaced
 	// in time. Defaults to 1 s.
@@ -43,7 +45,7 @@ type Log interface {
 
 // New returns the groups of some partitions.
 func New(c Config) *Groups {
-	g := &Groups{commands: c.Commands, partitions: c.Partitions, scripts: newScripts(), reader: NewReader(c.Blocking), timeout: c.Timeout}
+	g := &Groups{commands: c.Commands, partitions: c.Partitions, scripts: newScripts(), reader: NewReader(c.Blocking, c.TakeReply), timeout: c.Timeout}
 	if g.timeout <= 0 {
 		g.timeout = time.Second
 	}

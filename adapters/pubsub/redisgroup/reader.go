@@ -26,6 +26,7 @@ const (
 // share its reads. A group that is behind reads for itself until it has caught up. Reader does not close its client.
 type Reader struct {
 	client goredis.UniversalClient
+	take   func(raw []byte) []byte
 
 	reads reads
 
@@ -33,9 +34,12 @@ type Reader struct {
 	tails map[string]*tail
 }
 
-// NewReader returns a reader. Each stream that it waits for occupies a connection of the client's pool.
-func NewReader(client goredis.UniversalClient) *Reader {
-	return &Reader{client: client, tails: make(map[string]*tail)}
+// NewReader returns a reader. Each stream that it waits for occupies a connection of the client's pool. take is as in [Config], and may be nil.
+func NewReader(client goredis.UniversalClient, take func(raw []byte) []byte) *Reader {
+	if take == nil {
+		take = func(raw []byte) []byte { return raw }
+	}
+	return &Reader{client: client, take: take, tails: make(map[string]*tail)}
 }
 
 // Close waits for the reads in flight. Later reads return [ports.ErrClosed].
@@ -283,31 +287,32 @@ func (r *Reader) read(ctx context.Context, stream string, after groups.StreamID,
 			goredis.NewRawCmd(bounded, "xrange", stream, id, id),
 		}
 	}
-	if err := r.ask(bounded, stream, cmds); err != nil {
+	replies, err := r.ask(bounded, stream, cmds)
+	if err != nil {
 		if cluster, ok := r.client.(*goredis.ClusterClient); ok { // the slot may have moved
 			cluster.ReloadState(ctx)
 		}
 		return nil, fmt.Errorf("reading %s: %w", stream, rediscmd.Unavailable(ctx, err))
 	}
 	b := &groups.Batch{After: after}
-	entries, err := parseRange(cmds[len(cmds)-1].Val())
+	entries, err := parseRange(replies[len(replies)-1])
 	if len(entries) > 0 && entries[0].ID == after {
 		entries = entries[1:]
 	} else {
 		b.Gap = !after.IsZero()
 	}
 	if wait && err == nil {
-		entries, err = parseRead(cmds[0].Val())
+		entries, err = parseRead(replies[0])
 	}
 	b.Entries, b.Full = entries, len(entries) >= readCount
 	return b, err
 }
 
-// ask runs commands over one connection to the node that has the stream. It returns an error reply as an error.
-func (r *Reader) ask(ctx context.Context, stream string, cmds []*goredis.RawCmd) error {
+// ask runs commands over one connection to the node that has the stream, and returns their replies. It returns an error reply as an error.
+func (r *Reader) ask(ctx context.Context, stream string, cmds []*goredis.RawCmd) ([][]byte, error) {
 	node, err := nodeOf(ctx, r.client, stream)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, err = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for _, cmd := range cmds {
@@ -315,15 +320,19 @@ func (r *Reader) ask(ctx context.Context, stream string, cmds []*goredis.RawCmd)
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return err
+	replies := make([][]byte, len(cmds))
+	for i, cmd := range cmds {
+		replies[i] = r.take(cmd.Val()) // after an error too
 	}
-	for _, cmd := range cmds {
-		if raw := cmd.Val(); len(raw) > 0 && raw[0] == '-' {
-			return errors.New(strings.TrimSpace(string(raw[1:])))
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, err
+	}
+	for _, raw := range replies {
+		if len(raw) > 0 && raw[0] == '-' {
+			return nil, errors.New(strings.TrimSpace(string(raw[1:])))
 		}
 	}
-	return nil
+	return replies, nil
 }
 
 // nodeOf returns the node that has a key.

@@ -15,9 +15,12 @@ type rawConn struct {
 // SyscallConn implements [syscall.Conn].
 func (c *rawConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 
-// keepRaw returns a rawConn, or conn itself if conn is nil or has no file descriptor, as a TLS connection.
-func keepRaw(conn net.Conn) net.Conn {
+// keepRaw returns a rawConn, unless conn is nil or has no file descriptor, as a TLS connection. It sets replies aside unless into is nil.
+func keepRaw(conn net.Conn, into *aside) net.Conn {
 	direct, ok := conn.(syscall.Conn)
+	if into != nil && conn != nil {
+		conn = &asideConn{Conn: conn, aside: into}
+	}
 	if !ok {
 		return conn
 	}

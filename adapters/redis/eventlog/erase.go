@@ -3,8 +3,6 @@ package eventlog
 import (
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // Redis has no other digest; it detects changes and is no signature
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -141,8 +139,7 @@ func (l *Log) erasedEntries(events []ports.Record, stored map[domain.Seq]string)
 		if erased == "" {
 			continue
 		}
-		digest := sha1.Sum([]byte(event)) //nolint:gosec // see the import
-		entries = append(entries, erasedEntry{r.Seq, hex.EncodeToString(digest[:]), erased})
+		entries = append(entries, erasedEntryOf(r.Seq, event, erased))
 	}
 	return entries, nil
 }

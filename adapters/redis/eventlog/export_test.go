@@ -23,7 +23,7 @@ func Sources() map[string]string {
 	return map[string]string{
 		"append": limit.TakeScript + appendSource, "send": plainSource + sendSource + plainEndSource, "erase_message": plainSource + eraseMessageSource + plainEndSource, "load": chatSource + skipSource + loadSource, "read": chatSource + readSource, "unread": chatSource + marksSource + unreadSource, "members": chatSource + marksSource + membersSource,
 		"search": chatSource + searchSource, "last": chatSource + lastSource, "backlog": chatSource + backlogSource, "activity": activitySource, "previews": chatSource + previewsSource, "rows": chatSource + marksSource + rowsSource, "heads": headsSource,
-		"snapshot": snapshotSource, "vault_note": vaultNoteSource, "rule_change": ruleChangeSource, "witness": witnessSource, "confirm": confirmSource, "probe": probeSource, "identify": identifySource, "raise": raiseSource, "rewrite": rewriteSource, "restore": restoreSource,
+		"snapshot": snapshotSource, "vault_note": vaultNoteSource, "rule_change": ruleChangeSource, "erase_content": eraseContentSource, "witness": witnessSource, "confirm": confirmSource, "probe": probeSource, "identify": identifySource, "raise": raiseSource, "rewrite": rewriteSource, "restore": restoreSource,
 		"fsck_page": fsckPageSource, "fsck_fix": fsckFixSource, "fsck_list": fsckListSource, "fsck_stream": fsckStreamSource,
 	}
 }

@@ -51,6 +51,8 @@ var (
 	snapshotSource string
 	//go:embed script/vault_note.lua
 	vaultNoteSource string
+	//go:embed script/erase_content.lua
+	eraseContentSource string
 	//go:embed script/rule_change.lua
 	ruleChangeSource string
 	//go:embed script/confirm.lua
@@ -79,7 +81,7 @@ var (
 
 // scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
-	append, send, eraseMessage, load, read, search, last, activity, previews, rows, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange *goredis.Script
+	append, send, eraseMessage, load, read, search, last, activity, previews, rows, unread, members, backlog, heads, snapshot, witness, vaultNote, ruleChange, eraseContent *goredis.Script
 }
 
 func newScripts() scripts {
@@ -103,5 +105,7 @@ func newScripts() scripts {
 
 		vaultNote:  goredis.NewScript(vaultNoteSource),
 		ruleChange: goredis.NewScript(ruleChangeSource),
+
+		eraseContent: goredis.NewScript(eraseContentSource),
 	}
 }

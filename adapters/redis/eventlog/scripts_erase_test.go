@@ -79,6 +79,12 @@ func TestScript_SnapshotOfErasedMessage(t *testing.T) {
 	}
 	add("before the erasure", erased, "L c m1 2 state $HISTORY 0", "0", "")
 	add("of the erasure", erased, "L c m1 3 state $HISTORY 0", "1", "HGETALL p:c:s = {=m1:state m1:3}")
+	deleted := stored("3:1", "c1", "{2}", `m2{"eventId":"e\"3","type":"chat:deleted","v":1,"seq":3}`) + "; HSET p:c:x ·c 3 ·m1 2 m1 2:2:2"
+	for _, field := range []string{"·c", "·m1", "m1"} {
+		add("before the deletion of the chat, of "+field, deleted, "L c "+field+" 2 state $HISTORY 0", "0", "")
+		add("of the deletion of the chat, of "+field, deleted, "L c "+field+" 3 state $HISTORY 0", "1", "HGETALL p:c:s = {="+field+":state "+field+":3}")
+	}
+	add("before an update of the chat", strings.Replace(deleted, "deleted", "update", 1), "L c ·c 2 state $HISTORY 0", "1", "HGETALL p:c:s = {=·c:state ·c:2}")
 	add("of an entity that is no message", erased, "L c ·m1 2 state $HISTORY 0", "1", "HGETALL p:c:s = {=·m1:state ·m1:2}")
 	compact := stored("3:1:1:2", "c1", "{2}", "m2{\x02z1:body") + "; HSET p:c:x m1 3:2:2"
 	add("before the erasure, in the compact form", compact, "L c m1 2 state $HISTORY 0", "0", "")
@@ -86,4 +92,41 @@ func TestScript_SnapshotOfErasedMessage(t *testing.T) {
 	add("before an edit in the compact form", stored("3:1:0:2", "c1", "{2}", "m2{\x02e1:z{\x02z1:body")+"; HSET p:c:x m1 3:2:2", "L c m1 2 state $HISTORY 0", "1", "HGETALL p:c:s = {=m1:state m1:2}")
 	add("before an edit", stored("3:1", "c1", "{2}", `m2{"eventId":"e3","type":"message:edit","v":1,"seq":3}`)+"; HSET p:c:x m1 3:2:2", "L c m1 2 state $HISTORY 0", "1", "HGETALL p:c:s = {=m1:state m1:2}")
 	rig.RunScript(t, eventlog.Sources()["snapshot"], cases)
+}
+
+// TestScript_EraseContent replaces events of a chat by their erased forms.
+func TestScript_EraseContent(t *testing.T) {
+	const keys = "p:id p:h"
+	chat := stored("4:1", "c1{1}", "{2}", "m2{3}", "m3{4") + "; HSET p:c:s ·c 1 =·c state m1 2"
+	args := func(entries ...string) string {
+		all := "L c c"
+		for _, entry := range entries {
+			seq, event, _ := strings.Cut(entry, "~")
+			digest := sha1.Sum([]byte(event)) //nolint:gosec // see the import
+			all += fmt.Sprintf(` %s %s {"erased":%s} ada`, seq, hex.EncodeToString(digest[:]), seq)
+		}
+		return all
+	}
+	both := args("1~{1}", "3~{3}")
+	const after = `LRANGE p:c:0 0 -1 = [c1{"erased":1} {2} m2{"erased":3} m3{4]; EXISTS p:c:s = 0`
+	rig.RunScript(t, eventlog.Sources()["erase_content"], []rig.ScriptCase{
+		{Name: "another log", Setup: "SET p:id M", Keys: keys, Args: both, Reply: "[-1]"},
+		{Name: "no event", Setup: chat, Keys: keys, Args: "L c c", Reply: "[0]"},
+		{Name: "two events", Setup: chat, Keys: keys, Args: both, Reply: "[0 0 0]", After: after},
+		{Name: "without snapshots", Setup: chat + "; DEL p:c:s", Keys: keys, Args: both, Reply: "[0 0 0]", After: after},
+		{Name: "given again", Setup: stored("3:1", `c1{"erased":1}`, "{2}", `m2{"erased":3}`), Keys: keys, Args: both, Reply: "[0 0 0]"},
+		{Name: "given again in part", Setup: stored("4:1", `c1{"erased":1}`, "{2}", "m2{3}", "m3{4") + "; HSET p:c:s m1 2", Keys: keys, Args: both, Reply: "[0 0 0]", After: after},
+		{Name: "another event", Setup: chat, Keys: keys, Args: args("1~{1}", "3~{x}"), Reply: "[0 0 1]"},
+		{Name: "beyond the head", Setup: chat, Keys: keys, Args: args("1~{1}", "5~{5}"), Reply: "[0 0 1]"},
+		{Name: "of the next segment", Setup: chat + "; RPUSH p:c:1 a{1025}", Keys: keys, Args: args("1025~{1025}"), Reply: "[0 0]", After: `LRANGE p:c:1 0 -1 = [a{"erased":1025}]; EXISTS p:c:s = 0`},
+		{Name: "a hold of the log", Setup: chat + "; HSET p:h '' [] cc []", Keys: keys, Args: both, Reply: "[0 2 2]"},
+		{Name: "a hold of the chat", Setup: chat + "; HSET p:h cc [] uada []", Keys: keys, Args: both, Reply: "[0 3 3]"},
+		{Name: "a hold of the actor", Setup: chat + "; HSET p:h uada []", Keys: keys, Args: both, Reply: "[0 4 4]"},
+		{Name: "a hold of one actor", Setup: chat + "; HSET p:h ubob []", Keys: keys, Args: strings.Replace(both, "ada", "bob", 1), Reply: "[0 4 0]", After: `LRANGE p:c:0 0 -1 = [c1{1} {2} m2{"erased":3} m3{4]; EXISTS p:c:s = 0`},
+		{Name: "holds of others", Setup: chat + "; HSET p:h ubob [] cd [] c [] u []", Keys: keys, Args: both, Reply: "[0 0 0]", After: after},
+		{Name: "holds of another type", Setup: chat + "; SET p:h x", Keys: keys, Args: both, Reply: "error WRONGTYPE"},
+		{Name: "a segment of another type", Setup: chat + "; DEL p:c:0; SET p:c:0 x", Keys: keys, Args: both, Reply: "error WRONGTYPE"},
+		{Name: "without lset", Setup: chat, Keys: keys, Args: both, Without: "lset", Reply: rig.NoRight, After: "EXISTS p:c:s = 0"},
+		{Name: "without del", Setup: chat, Keys: keys, Args: both, Without: "del", Reply: rig.NoRight},
+	})
 }

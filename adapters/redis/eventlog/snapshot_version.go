@@ -3,7 +3,9 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -22,4 +24,28 @@ func (l *Log) SnapshotVersion(ctx context.Context, chat domain.ChatID, e domain.
 	}
 	n, _ := strconv.ParseUint(text, 10, 64)
 	return domain.Seq(n), nil
+}
+
+// OldestSnapshot returns the lowest version of the stored snapshots of a chat, 0 if there is none. It takes two round trips.
+func (l *Log) OldestSnapshot(ctx context.Context, chat domain.ChatID) (oldest domain.Seq, err error) {
+	key := l.keys.Chat(chat, "s")
+	fields, err := l.client.HKeys(ctx, key).Result()
+	if err != nil {
+		return 0, rediscmd.ReadError(ctx, chat, err)
+	}
+	fields = slices.DeleteFunc(fields, func(field string) bool { return strings.HasPrefix(field, "=") }) // the snapshots themselves
+	if len(fields) == 0 {
+		return 0, nil
+	}
+	versions, err := l.client.HMGet(ctx, key, fields...).Result()
+	if err != nil {
+		return 0, rediscmd.ReadError(ctx, chat, err)
+	}
+	for _, version := range versions {
+		text, _ := version.(string)
+		if n, _ := strconv.ParseUint(text, 10, 64); n > 0 && (oldest == 0 || domain.Seq(n) < oldest) {
+			oldest = domain.Seq(n)
+		}
+	}
+	return oldest, nil
 }

@@ -8,8 +8,8 @@ import (
 	"chatcore/ports"
 )
 
-// ErasedEvents returns the events that were erased of a message, from the log.
-func ErasedEvents(ctx context.Context, log ports.EventLog, chat domain.ChatID, message domain.MessageID) ([]object.ErasedEvent, error) {
+// erasedEvents returns the events that were erased of a message, from the log.
+func erasedEvents(ctx context.Context, log ports.EventLog, chat domain.ChatID, message domain.MessageID) ([]object.ErasedEvent, error) {
 	loaded, err := log.Load(ctx, chat, ports.LoadRequest{Entity: domain.MessageEntity(message), Whole: true})
 	if err != nil {
 		return nil, err
@@ -23,26 +23,45 @@ func ErasedEvents(ctx context.Context, log ports.EventLog, chat domain.ChatID, m
 	return events, nil
 }
 
-// Handler returns a handler of deliveries that erases what each [domain.MessageErased] names. Those of retention are listed only: [Eraser.Follow] rewrites their
+// erasedContent returns the events that were erased with a deleted chat up to a seq, from the log.
+func erasedContent(ctx context.Context, log ports.EventLog, chat domain.ChatID, until domain.Seq) (events []object.ErasedEvent, err error) {
+	for r, err := range ports.ErasedContent(ctx, log, chat, until) {
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, object.ErasedEvent{Seq: r.Seq, ID: r.ID})
+	}
+	return events, nil
+}
+
+// Handler returns a handler of deliveries that erases what each [domain.MessageErased] names, and with a [domain.ChatDeleted] of erased content what was erased with the
+// chat. Those of retention are listed only: [Eraser.Follow] rewrites their
 // segments. Other events are ignored. Handling an event again does no harm.
 func (e *Eraser) Handler(log ports.EventLog) func(ctx context.Context, deliveries []ports.Delivery) error {
 	return func(ctx context.Context, deliveries []ports.Delivery) error {
 		var erasures, byRule []object.Erasure
 		for _, d := range deliveries {
-			erased, ok := d.Event.(domain.MessageErased)
-			if !ok {
+			var events []object.ErasedEvent
+			var err error
+			into := &erasures
+			switch e := d.Event.(type) {
+			case domain.MessageErased:
+				events, err = erasedEvents(ctx, log, e.Chat, e.Message)
+				if e.By == domain.RetentionActor {
+					into = &byRule
+				}
+			case domain.ChatDeleted:
+				if !e.ContentErased {
+					continue
+				}
+				events, err = erasedContent(ctx, log, e.Chat, d.ID.Seq)
+			default:
 				continue
 			}
-			events, err := ErasedEvents(ctx, log, erased.Chat, erased.Message)
 			if err != nil {
 				return err
 			}
-			erasure := object.Erasure{Chat: erased.Chat, By: d.ID.Seq, Events: events}
-			if erased.By == domain.RetentionActor {
-				byRule = append(byRule, erasure)
-			} else {
-				erasures = append(erasures, erasure)
-			}
+			*into = append(*into, object.Erasure{Chat: d.Event.ChatID(), By: d.ID.Seq, Events: events})
 		}
 		if len(byRule) > 0 {
 			if err := e.List(ctx, byRule...); err != nil {

@@ -24,7 +24,8 @@ const (
 	PlaceUnfinished = "vault unfinished writes"
 )
 
-// Subject is what an examination looks for: the events that were erased of a message, when they were, by the clock of the log, and the message.
+// Subject is what an examination looks for: the events that were erased of a message, when they were, by the clock of the log, and the message; it is "" for those of a
+// deleted chat.
 type Subject struct {
 	object.Erasure
 	Message domain.MessageID
@@ -120,7 +121,7 @@ func (e *Eraser) verifyForks(ctx context.Context, s Subject) (ports.ErasurePlace
 		}
 		for _, chat := range fork.Chats {
 			if chat.Chat == s.Chat && slices.ContainsFunc(chat.Lost, s.has) {
-				place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("%s has an event of the message; delete it once it is not needed as evidence", name)
+				place.Status, place.Detail = ports.ErasurePending, fmt.Sprintf("%s has content of a lost event; delete it once it is not needed as evidence", name)
 			}
 		}
 	}
@@ -134,7 +135,7 @@ func (s Subject) has(lost object.Event) bool {
 		return false
 	}
 	r, err := wireformat.New().Decode(lost.JSON)
-	return err != nil || slices.Contains(domain.Moves(r.Event), domain.MessageEntity(s.Message))
+	return err != nil || s.Message == "" || slices.Contains(domain.Moves(r.Event), domain.MessageEntity(s.Message))
 }
 
 // verifyJournals reads the oldest object of each archiver.

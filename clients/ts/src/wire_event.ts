@@ -43,7 +43,7 @@ const readers: { [type: string]: (data: Fields) => Content } = {
   }),
   "chat:deleted": (data) => ({
     actorId: data.text("deletedBy"),
-    content: { chatDeleted: { reason: data.text("reason") } },
+    content: { chatDeleted: { reason: data.text("reason"), contentErased: data.has("contentErased") } },
   }),
   "message:reaction": (data) => ({
     actorId: data.text("userId"),

@@ -943,7 +943,9 @@ func (x *MessageErased) GetReason() string {
 type ChatDeleted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why. May be empty.
-	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Whether all earlier events of the chat have no content any more, but for those that a legal hold protects. The event that closes the chat comes before, without it.
+	ContentErased bool `protobuf:"varint,2,opt,name=content_erased,json=contentErased,proto3" json:"content_erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -983,6 +985,13 @@ func (x *ChatDeleted) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ChatDeleted) GetContentErased() bool {
+	if x != nil {
+		return x.ContentErased
+	}
+	return false
 }
 
 // MessageReaction is a reaction that was put or taken back. Event.actor_id is the user that reacted.
@@ -1819,9 +1828,10 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x1f\n" +
 	"\vmessage_seq\x18\x02 \x01(\rR\n" +
 	"messageSeq\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"%\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"L\n" +
 	"\vChatDeleted\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"`\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12%\n" +
+	"\x0econtent_erased\x18\x02 \x01(\bR\rcontentErased\"`\n" +
 	"\x0fMessageReaction\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x14\n" +

@@ -78,7 +78,8 @@ export function describe(event: Event): Description {
     return { icon: "trash", tone: "change", text: "erased a message", detail: event.messageErased.reason, messageId: event.messageErased.messageId };
   }
   if (event.chatDeleted) {
-    return { icon: "trash", tone: "chat", text: "deleted the chat", detail: event.chatDeleted.reason, title: true };
+    const text = event.chatDeleted.contentErased ? "erased the content of the chat" : "deleted the chat";
+    return { icon: "trash", tone: "chat", text, detail: event.chatDeleted.reason, title: true };
   }
   if (event.custom) {
     return { icon: "bolt", tone: "other", text: `recorded ${event.type}`, detail: event.custom.dataText };

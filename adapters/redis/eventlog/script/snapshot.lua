@@ -2,8 +2,8 @@
 --
 -- KEYS  the partition's id key, this process's witness
 -- ARGV  log id, chat as in keys, field of the entity in :x, its version, the snapshot, its history, least value that the witness must have
--- Reply 1 if it was stored, 0 if a later one exists, the version is beyond the head or before the erasure of the message, the server is at another history or its data is older than the
---       data this process has seen, -1 if the partition belongs to another log
+-- Reply 1 if it was stored, 0 if a later one exists, the version is beyond the head or before the erasure of the message or the deletion of the chat, the
+--       server is at another history or its data is older than the data this process has seen, -1 if the partition belongs to another log
 --
 -- The version has a separate field, so that reading it does not load the whole snapshot.
 
@@ -16,13 +16,19 @@ local told = redis.pcall('INFO', 'replication')
 if type(told) ~= 'string' then return told end
 if string.match(told, 'master_replid:(%x+)') ~= ARGV[6] then return 0 end
 
--- erased_after reports whether the entity is a message that was erased after a version: a snapshot of that version may have its content. An erasure is the
--- last event of its message.
-local function erased_after(base, field, version)
-  if string.sub(field, 1, 1) == ' ' then return false end
+-- moved_after returns the last event of an entity, '' if that has the version or an earlier one.
+local function moved_after(base, field, version)
   local last = tonumber(string.match(redis.call('HGET', base .. ':x', field) or '0', '^%d+'))
-  if last <= version then return false end
-  local entry = redis.call('LINDEX', base .. ':' .. math.floor((last - 1) / 1024), (last - 1) % 1024) or ''
+  if last <= version then return '' end
+  return redis.call('LINDEX', base .. ':' .. math.floor((last - 1) / 1024), (last - 1) % 1024) or ''
+end
+
+-- erased_after reports whether the entity is a message that was erased after a version, or the chat was deleted after it: a snapshot of that version may have
+-- content that is erased. An erasure is the last event of its message, and a deletion that of its chat.
+local function erased_after(base, field, version)
+  if string.find(moved_after(base, ' c', version), '^[^{]*{"eventId":".-","type":"chat:deleted",') then return true end
+  if string.sub(field, 1, 1) == ' ' then return false end
+  local entry = moved_after(base, field, version)
   return (string.find(entry, '^[^{]*{\2z') or string.find(entry, '^[^{]*{"eventId":".-","type":"message:erased",')) ~= nil
 end
 

@@ -424,7 +424,7 @@ type VerifyErasureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The chat.
 	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
-	// The message.
+	// The message. Missing: all content of the chat, which was deleted.
 	MessageId     string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -123,8 +123,8 @@ type ChatServiceClient interface {
 	ArchiveChat(context.Context, *v1.ArchiveChatRequest) (*v1.ArchiveChatResponse, error)
 	// UnarchiveChat opens an archived chat again. An owner may.
 	UnarchiveChat(context.Context, *v1.UnarchiveChatRequest) (*v1.UnarchiveChatResponse, error)
-	// DeleteChat closes a chat for good, removes its members and erases its messages. An owner may. After an error the same user calls it again: it continues where
-	// it ended. Titles and custom events stay in the log.
+	// DeleteChat closes a chat for good, removes its members and erases its messages, titles, metadata and the data of custom events. An owner may. After an error
+	// the same user calls it again: it continues where it ended.
 	DeleteChat(context.Context, *v1.DeleteChatRequest) (*v1.DeleteChatResponse, error)
 	// AddMember makes a user a plain member. An admin or owner may.
 	AddMember(context.Context, *v1.AddMemberRequest) (*v1.AddMemberResponse, error)
@@ -721,8 +721,8 @@ type ChatServiceHandler interface {
 	ArchiveChat(context.Context, *v1.ArchiveChatRequest) (*v1.ArchiveChatResponse, error)
 	// UnarchiveChat opens an archived chat again. An owner may.
 	UnarchiveChat(context.Context, *v1.UnarchiveChatRequest) (*v1.UnarchiveChatResponse, error)
-	// DeleteChat closes a chat for good, removes its members and erases its messages. An owner may. After an error the same user calls it again: it continues where
-	// it ended. Titles and custom events stay in the log.
+	// DeleteChat closes a chat for good, removes its members and erases its messages, titles, metadata and the data of custom events. An owner may. After an error
+	// the same user calls it again: it continues where it ended.
 	DeleteChat(context.Context, *v1.DeleteChatRequest) (*v1.DeleteChatResponse, error)
 	// AddMember makes a user a plain member. An admin or owner may.
 	AddMember(context.Context, *v1.AddMemberRequest) (*v1.AddMemberResponse, error)

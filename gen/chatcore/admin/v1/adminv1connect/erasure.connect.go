@@ -51,7 +51,7 @@ type ErasureServiceClient interface {
 	// EraseUser takes a user out of all chats, erases the messages that the user has sent there and in chats left before, and closes the user's sessions. Call
 	// it again until done is set.
 	EraseUser(context.Context, *v1.EraseUserRequest) (*v1.EraseUserResponse, error)
-	// VerifyErasure examines every place where the content of a message may be.
+	// VerifyErasure examines every place where the content of a message, or of a deleted chat, may be.
 	VerifyErasure(context.Context, *v1.VerifyErasureRequest) (*v1.VerifyErasureResponse, error)
 }
 
@@ -131,7 +131,7 @@ type ErasureServiceHandler interface {
 	// EraseUser takes a user out of all chats, erases the messages that the user has sent there and in chats left before, and closes the user's sessions. Call
 	// it again until done is set.
 	EraseUser(context.Context, *v1.EraseUserRequest) (*v1.EraseUserResponse, error)
-	// VerifyErasure examines every place where the content of a message may be.
+	// VerifyErasure examines every place where the content of a message, or of a deleted chat, may be.
 	VerifyErasure(context.Context, *v1.VerifyErasureRequest) (*v1.VerifyErasureResponse, error)
 }
 

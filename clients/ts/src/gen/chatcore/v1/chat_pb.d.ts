@@ -2515,8 +2515,8 @@ export declare const ChatService: GenService<{
     output: typeof UnarchiveChatResponseSchema;
   },
   /**
-   * DeleteChat closes a chat for good, removes its members and erases its messages. An owner may. After an error the same user calls it again: it continues where
-   * it ended. Titles and custom events stay in the log.
+   * DeleteChat closes a chat for good, removes its members and erases its messages, titles, metadata and the data of custom events. An owner may. After an error
+   * the same user calls it again: it continues where it ended.
    *
    * @generated from rpc chatcore.v1.ChatService.DeleteChat
    */

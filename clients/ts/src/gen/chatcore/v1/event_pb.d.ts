@@ -513,6 +513,13 @@ export declare type ChatDeleted = Message<"chatcore.v1.ChatDeleted"> & {
    * @generated from field: string reason = 1;
    */
   reason: string;
+
+  /**
+   * Whether all earlier events of the chat have no content any more, but for those that a legal hold protects. The event that closes the chat comes before, without it.
+   *
+   * @generated from field: bool content_erased = 2;
+   */
+  contentErased: boolean;
 };
 
 /**

@@ -211,7 +211,7 @@ export declare type VerifyErasureRequest = Message<"chatcore.admin.v1.VerifyEras
   chatId: string;
 
   /**
-   * The message.
+   * The message. Missing: all content of the chat, which was deleted.
    *
    * @generated from field: string message_id = 2;
    */
@@ -312,7 +312,7 @@ export declare const ErasureService: GenService<{
     output: typeof EraseUserResponseSchema;
   },
   /**
-   * VerifyErasure examines every place where the content of a message may be.
+   * VerifyErasure examines every place where the content of a message, or of a deleted chat, may be.
    *
    * @generated from rpc chatcore.admin.v1.ErasureService.VerifyErasure
    */
