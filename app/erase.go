@@ -25,7 +25,7 @@ type Erased struct {
 // [domain.MessageErased] stays. Erased already, it changes nothing. A log that cannot erase gives [errors.ErrUnsupported].
 // Under a legal hold of the log, the chat or the sender it gives a [*domain.LegalHoldError], and changes nothing.
 //
-// An erasure takes two round trips to the log. It counts against [LimitDelete], unless it is trusted.
+// An erasure takes two round trips to the log, and one if this process has just sent the message or has it in its cache with its events. It counts against [LimitDelete], unless it is trusted.
 func (c *Chats) Erase(ctx context.Context, cmd domain.Erase) (Erased, error) {
 	reason, err := domain.NewReason(cmd.Reason)
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {

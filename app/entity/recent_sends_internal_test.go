@@ -16,7 +16,7 @@ func sentRecord(n int) ports.Record {
 	return ports.Record{ID: domain.EventID(fmt.Sprint("e", n)), Seq: domain.Seq(n) + 1, Ordinal: domain.Ordinal(n), Event: event, Meta: ports.Meta{CorrelationID: "request"}} //nolint:gosec // small
 }
 
-// TestRecentSends_AreStates remembers as many sends as there is room for, and forgets the oldest first. What is remembered is the state that a load would give.
+// TestRecentSends_AreStates remembers as many sends as there is room for, and forgets the oldest first. A load would give the same states.
 func TestRecentSends_AreStates(t *testing.T) {
 	e := NewLoader(nil, nil, 1<<20)
 	cached := func(n int) (Versioned, bool) {

@@ -43,6 +43,20 @@ const (
 	forms
 )
 
+// String returns the name of the script.
+func (f form) String() string {
+	switch f {
+	case general:
+		return "append.lua"
+	case plainSend:
+		return "send.lua"
+	case plainErasure:
+		return "erase_message.lua"
+	case forms:
+	}
+	return "form(" + strconv.Itoa(int(f)) + ")"
+}
+
 type signal uint8
 
 const (

@@ -13,28 +13,6 @@ local sha1 = redis.sha1hex
 local public_erased = ARGV[a]
 a = a + 1
 
--- erased_at returns the entry at an index of a segment, and the same with its event replaced. It returns nil unless the event has a digest.
-local function erased_at(segment, at, digest, event)
-  local entry = pcall('LINDEX', segment, at)
-  local from = type(entry) == 'string' and plain(entry, '{', 1, true)
-  if from and sha1(sub(entry, from)) == digest then return entry, sub(entry, 1, from - 1) .. event end
-end
-
--- erasable reports whether a message may be erased by this script: it is under no hold, without a snapshot, and the tombstones are as many as the index says.
-local function erasable(prefix, base, chat, sender, field, deleted)
-  local held = pcall('HMGET', prefix .. 'holds', '', 'c' .. chat, 'u' .. sender)
-  if held.err or held[1] or held[2] or held[3] then return false end
-  return pcall('HEXISTS', base .. ':s', field) == 0 and pcall('ZCARD', base .. ':d') == deleted
-end
-
--- add adds an event to a stream, and returns the id of the entry or an error. trims has it trim the stream: once per batch is often enough.
-local function add(stream, event, metadata, json, chat, seq, trims)
-  if trims then
-    return pcall('XADD', stream, 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', event, 'metadata', metadata, 'payload', json, 'chat', chat, 'seq', seq)
-  end
-  return pcall('XADD', stream, '*', '_watermill_message_uuid', event, 'metadata', metadata, 'payload', json, 'chat', chat, 'seq', seq)
-end
-
 local function publish(channel, json)
   local reply = channel ~= '' and pcall('PUBLISH', channel, json)
   if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
@@ -62,9 +40,13 @@ while ARGV[a] do
     if length == 0 or length > SEGMENT - 2 then break end -- a new segment
     local list = base .. ':' .. (stop < SEGMENT and '0' or (stop - length) / SEGMENT)
     local segment, place = base .. ':' .. ARGV[a + 6], ARGV[a + 7]
-    local entry, erased = erased_at(segment, place, ARGV[a + 8], ARGV[a + 9])
-    local prefix = sub(KEYS[2 * ARGV[a] - 1], 1, -3)
-    if not entry or not erasable(prefix, base, chat, ARGV[a + 4], field, deleted) then break end
+    local entry = pcall('LINDEX', segment, place)
+    local from = type(entry) == 'string' and plain(entry, '{', 1, true)
+    if not from or sha1(sub(entry, from)) ~= ARGV[a + 8] then break end
+    local prefix, tombstones = sub(KEYS[2 * ARGV[a] - 1], 1, -3), base .. ':d'
+    local held = pcall('HMGET', prefix .. 'holds', '', 'c' .. chat, 'u' .. ARGV[a + 4])
+    if held.err or held[1] or held[2] or held[3] then break end
+    if pcall('HEXISTS', base .. ':s', field) ~= 0 or pcall('ZCARD', tombstones) ~= deleted then break end -- a snapshot, or damage
     local stream, state = KEYS[streams + ARGV[a]], heard and heard[ARGV[a]]
     if state == false then break end
 
@@ -72,17 +54,23 @@ while ARGV[a] do
     local deletion = ARGV[a + 12] .. first .. ',"ordinal":' .. ordinal .. ARGV[a + 13]
     local erasure = ARGV[a + 17] .. second .. ',"ordinal":' .. ordinal .. ARGV[a + 18]
     local head = second .. ':' .. ordinal .. ':' .. format('%d', deleted + 1) .. ':' .. last
-    local tombstones = base .. ':d'
     if pcall('ZADD', tombstones, 'NX', sent, sent) ~= 1 then break end
     local pushed = pcall('RPUSH', list,
       'm' .. sent .. (ARGV[a + 14] == '' and deletion or '{\2d' .. ordinal .. ':' .. ARGV[a + 14]),
       'm' .. first .. (ARGV[a + 19] == '' and erasure or '{\2z' .. ordinal .. ':' .. ARGV[a + 19]))
     local cause = error_of(pushed) or pushed ~= length + 2 and 'the last segment does not end at the head'
-    local replaced = not cause and pcall('LSET', segment, place, erased)
+    local replaced = not cause and pcall('LSET', segment, place, sub(entry, 1, from - 1) .. ARGV[a + 9])
     cause = cause or replaced.err
-    local one = not cause and add(stream, ARGV[a + 10], ARGV[a + 11], deletion, chat, first, not begun)
+    local one, two
+    if not cause and begun then
+      one = pcall('XADD', stream, '*', '_watermill_message_uuid', ARGV[a + 10], 'metadata', ARGV[a + 11], 'payload', deletion, 'chat', chat, 'seq', first)
+    elseif not cause then -- trims one stream per batch, which is often enough
+      one = pcall('XADD', stream, 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[a + 10], 'metadata', ARGV[a + 11], 'payload', deletion, 'chat', chat, 'seq', first)
+    end
     cause = cause or one.err
-    local two = not cause and add(stream, ARGV[a + 15], ARGV[a + 16], erasure, chat, second)
+    if not cause then
+      two = pcall('XADD', stream, '*', '_watermill_message_uuid', ARGV[a + 15], 'metadata', ARGV[a + 16], 'payload', erasure, 'chat', chat, 'seq', second)
+    end
     cause = cause or two.err
     if not cause and (stop + 2) % PAD_EVERY < 2 then
       cause = error_of(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent, ' #p', string.rep('-', PAD_BYTES)))
