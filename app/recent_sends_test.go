@@ -12,6 +12,7 @@ import (
 // countedErasures counts erasures as well, and those that know the events of their message.
 type countedErasures struct {
 	*counted
+	ports.Eraser
 	known int
 }
 
@@ -20,14 +21,16 @@ func (c *countedErasures) Erase(ctx context.Context, e ports.Erasure) (ports.Era
 	if len(e.Known) > 0 {
 		c.known++
 	}
-	return c.sharedLog.(ports.Eraser).Erase(ctx, e) //nolint:forcetypeassert // every log of these tests is one
+	return c.Eraser.Erase(ctx, e)
 }
 
 // TestRecentSends_NeedNoLoad gives commands on messages that the process has just sent: each is one call of the log, and an erasure knows the event. A message that
 // another process has changed meanwhile is loaded after a conflict.
 func TestRecentSends_NeedNoLoad(t *testing.T) {
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
-		log := &countedErasures{counted: &counted{sharedLog: open()}}
+		shared := open()
+		eraser, _ := shared.(ports.Eraser)
+		log := &countedErasures{counted: &counted{sharedLog: shared}, Eraser: eraser}
 		chats, other := process(log, clock{}), process(open(), clock{})
 		prepare(t, chats, "c")
 		send := func(m domain.MessageID) {

@@ -168,8 +168,16 @@ func TestQueue_PlainAndOtherAppends(t *testing.T) {
 	}
 	entries := int64(7)
 	for _, test := range []struct{ sends, erasures, others, sendCalls, eraseCalls int }{
-		{30, 0, 30, 1, 0}, {30, 0, 0, 1, 0}, {1, 0, 30, 0, 0}, {0, 0, 30, 0, 0},
-		{0, 30, 0, 0, 1}, {30, 30, 30, 1, 1}, {0, 1, 30, 0, 0}, {0, 30, 1, 0, 1}, {1, 1, 0, 0, 0}, {30, 2, 0, 1, 1},
+		{30, 0, 30, 1, 0},
+		{30, 0, 0, 1, 0},
+		{1, 0, 30, 0, 0},
+		{0, 0, 30, 0, 0},
+		{0, 30, 0, 0, 1},
+		{30, 30, 30, 1, 1},
+		{0, 1, 30, 0, 0},
+		{0, 30, 1, 0, 1},
+		{1, 1, 0, 0, 0},
+		{30, 2, 0, 1, 1},
 	} {
 		erasures := b.erasures(test.erasures, fmt.Sprint(entries))
 		entries += int64(test.erasures)

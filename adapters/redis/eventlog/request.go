@@ -153,6 +153,7 @@ func (l *Log) write(r *request) error {
 		return l.writeSend(r)
 	case plainErasure:
 		return l.writeErasure(r)
+	case general, forms:
 	}
 	return l.writeGeneral(r)
 }
