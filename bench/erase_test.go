@@ -9,7 +9,7 @@ import (
 )
 
 // BenchmarkErase measures one caller's erasures of recent messages beside its sends, in turns: of messages that the process has just sent, and in another process of
-// messages that it has in its cache, and of others. It reports the times, and the processor time of Redis.
+// messages that it has in its cache, and of others; and erasures with a command id. It reports the times, and the processor time of Redis.
 func BenchmarkErase(b *testing.B) {
 	const n = 2_000
 	server, client := start(b)
@@ -44,10 +44,16 @@ func BenchmarkErase(b *testing.B) {
 			return err
 		}
 	}
+	eraseWithID := func(chat domain.ChatID, i int) error {
+		_, err := core.Chats.Erase(b.Context(), domain.Erase{Chat: chat, Actor: "ada", MessageID: sent[i], Command: domain.CommandID("erase-" + sent[i])})
+		return err
+	}
 	for b.Loop() {
 		for range rounds {
 			measure("send", send)
 			measure("sent here", erase(core))
+			measure("send", send)
+			measure("with an id", eraseWithID)
 			measure("send", send)
 			measure("unknown", erase(other))
 			measure("send", send)
@@ -55,10 +61,10 @@ func BenchmarkErase(b *testing.B) {
 			measure("cached", erase(other))
 		}
 	}
-	for _, side := range []string{"send", "read", "sent here", "cached", "unknown"} {
-		b.Logf("%-9s %.1f µs, %.1f µs of Redis CPU", side, median(took[side])/1e3, median(costs[side])*1e6)
+	for _, side := range []string{"send", "read", "sent here", "cached", "unknown", "with an id"} {
+		b.Logf("%-10s %.1f µs, %.1f µs of Redis CPU", side, median(took[side])/1e3, median(costs[side])*1e6)
 	}
-	for side, name := range map[string]string{"sent here": "sent-here", "cached": "cached", "unknown": "unknown"} {
+	for side, name := range map[string]string{"sent here": "sent-here", "cached": "cached", "unknown": "unknown", "with an id": "with-id"} {
 		b.ReportMetric(median(took[side])/median(took["send"]), name+"/send")
 		b.ReportMetric(median(costs[side])/median(costs["send"]), name+"/send-cpu")
 	}

@@ -252,14 +252,16 @@ func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 	}
 	t.Run("append", func(t *testing.T) { arrivesLate(t, 1, appending(reaction("chat-0", "late"))) })
 	t.Run("send", func(t *testing.T) { arrivesLate(t, 1, appending(plainSend("chat-0", "r-late", "ada", 1, 1))) })
-	t.Run("erase", func(t *testing.T) {
-		arrivesLate(t, 2, func(log *eventlog.Log) (ports.Appended, error) {
-			e := erasureBy("ada", "chat-0", "first", 2, 2)
-			e.Events[0].ID = "r-late"
-			erased, err := log.Erase(t.Context(), e)
-			return erased.Appended, err
+	for name, command := range map[string]domain.Entity{"erase": {}, "erase by a recorded command": domain.CommandEntity("ada", "erase")} {
+		t.Run(name, func(t *testing.T) {
+			arrivesLate(t, 2, func(log *eventlog.Log) (ports.Appended, error) {
+				e := erasureBy("ada", "chat-0", "first", 2, 2)
+				e.Events[0].ID, e.Command = "r-late", command
+				erased, err := log.Erase(t.Context(), e)
+				return erased.Appended, err
+			})
 		})
-	})
+	}
 }
 
 func arrivesLate(t *testing.T, events int, do func(*eventlog.Log) (ports.Appended, error)) {

@@ -40,6 +40,9 @@ func (s *sides) erasure(t *rapid.T, c domain.ChatID, n int) ports.Erasure {
 	if rapid.IntRange(0, 9).Draw(t, "stale") == 0 {
 		e.Conditions[len(e.Conditions)-1].Version++
 	}
+	if command := rapid.IntRange(0, 3).Draw(t, "command"); command > 0 {
+		e.Command, e.Fingerprint = domain.CommandEntity("ada", domain.CommandID(fmt.Sprint("erase", command))), uint64(n%2) //nolint:gosec // one of two
+	}
 	if rapid.Bool().Draw(t, "known") {
 		e.Known = known
 	}

@@ -20,7 +20,7 @@ func erasureOf(m string, seq int) string {
 	event := func(id string) string {
 		return fmt.Sprintf(`%s-%s {} {"eventId":"%s-%s","seq": } body-%s`, id, m, id, m, id)
 	}
-	return fmt.Sprintf(`1 c p:c %s ada %d 0 %d %s {"erased":%d} %s %s 0`, m, seq, seq-1, hex.EncodeToString(digest[:]), seq, event("d"), event("z"))
+	return fmt.Sprintf(`1 c p:c %s ada %d 0 %d %s {"erased":%d} %s %s '' '' 0`, m, seq, seq-1, hex.EncodeToString(digest[:]), seq, event("d"), event("z"))
 }
 
 // erasures is the arguments of a batch of erasures, on the channels cd and ce.
@@ -65,6 +65,10 @@ func TestScript_EraseMessage(t *testing.T) {
 	// Conditions.
 	met := chat + "; HSET p:c:x ·ubob 2 ·ucyd 2:5:1"
 	conditions := func(rest string) string { return strings.TrimSuffix(one, "0") + rest }
+	recorded := strings.TrimSuffix(one, "'' '' 0") + "·kcmd ab 1 ·kcmd 0"
+	add("a recorded command", chat, recorded, "5:2:1:3", "HGETALL p:c:x = {m:5:3:2 n:3 ·:5:2:1:3 ·c:1 ·kcmd:5:2:ab ·uada:1}")
+	add("a recorded command, and a pad", erasable(127), recorded, "129:1:1:2", "HGET p:c:x ·kcmd = 129:2:ab; HSTRLEN p:c:x ·#p = 65")
+	add("left/a command that is recorded", chat+"; HSET p:c:x ·kcmd 2:1:ab", recorded, "?", "")
 	add("conditions", met, conditions("4 ·ubob ·ucyd n ·udan 2 2 ! 0"), "5:2:1:3", "HGET p:c:x m = 5:3:2; HGET p:c:x ·ubob = 2")
 	add("conditions, and another message", met, conditions("1 ·ubob 2")+" "+erasureOf("n", 3), "5:2:1:3\n7:2:2:3", "HGET p:c:x n = 7:3:3; ZRANGE p:c:d 0 -1 = [2 3]")
 	for name, rest := range map[string]string{

@@ -6,8 +6,9 @@
 --
 -- ARGV  channel of message:erased or '' for no publication; then of each command: partition (from 1), chat, start of the chat's keys, field, sender and seq of the
 --       message, the segment of its event and the index there, the SHA-1 that the event must have in the list, without links, and its erased form; of both events the
---       id, metadata, JSON up to the seq, JSON after the ordinal, and the body of the compact form or '' if the event stays JSON; number of further conditions, their
---       fields, and for each the version, 0 for an entity that must not exist, or '!' for any version
+--       id, metadata, JSON up to the seq, JSON after the ordinal, and the body of the compact form or '' if the event stays JSON; field and fingerprint of the
+--       command itself, which is recorded, or ''; number of further conditions, their fields, and for each the version, 0 for an entity that must not exist, as
+--       the command, or '!' for any version
 
 local sha1 = redis.sha1hex
 local public_erased = ARGV[a]
@@ -23,15 +24,15 @@ local function error_of(reply) return type(reply) == 'table' and reply.err or ni
 
 while ARGV[a] do
   local chat, base, field, sent, outcome = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5], '?'
-  local conditions = ARGV[a + 20] + 0
-  local following = a + 21 + 2 * conditions
+  local conditions = ARGV[a + 22] + 0
+  local following = a + 23 + 2 * conditions
   repeat -- once: break leaves the command to append.lua
     if left and left[base] then break end
     local index = base .. ':x'
-    local stored = pcall('HMGET', index, ' ', field, unpack(ARGV, a + 21, a + 20 + conditions))
+    local stored = pcall('HMGET', index, ' ', field, unpack(ARGV, a + 23, a + 22 + conditions))
     if not stored[1] or stored[2] ~= sent then break end
     local met = true
-    for i = 1, conditions do met = met and holds(stored[2 + i], ARGV[a + 20 + conditions + i]) end
+    for i = 1, conditions do met = met and holds(stored[2 + i], ARGV[a + 22 + conditions + i]) end
     if not met then break end
     local stop, ordinal, deleted, last = match(stored[1], '^(%d+):(%d+):(%d+):(%d+)$')
     if not stop then break end
@@ -72,11 +73,10 @@ while ARGV[a] do
       two = pcall('XADD', stream, '*', '_watermill_message_uuid', ARGV[a + 15], 'metadata', ARGV[a + 16], 'payload', erasure, 'chat', chat, 'seq', second)
     end
     cause = cause or two.err
-    if not cause and (stop + 2) % PAD_EVERY < 2 then
-      cause = error_of(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent, ' #p', string.rep('-', PAD_BYTES)))
-    elseif not cause then
-      cause = error_of(pcall('HSET', index, ' ', head, field, second .. ':3:' .. sent))
-    end
+    local values = {' ', head, field, second .. ':3:' .. sent}
+    if ARGV[a + 20] ~= '' then values[5], values[6] = ARGV[a + 20], second .. ':2:' .. ARGV[a + 21] end
+    if (stop + 2) % PAD_EVERY < 2 then values[#values + 1], values[#values + 2] = ' #p', string.rep('-', PAD_BYTES) end
+    cause = cause or error_of(pcall('HSET', index, unpack(values)))
     if cause then -- reverts the writes before it
       if two and not two.err and error_of(pcall('XDEL', stream, two)) or one and not one.err and error_of(pcall('XDEL', stream, one))
         or replaced and not replaced.err and error_of(pcall('LSET', segment, place, entry))
