@@ -13,6 +13,30 @@ import (
 // Plain appends have scripts of their own: send.lua and erase_message.lua. A batch that is sent has requests of one form. append.lua does the requests that another script
 // leaves to it, and every batch that is sent again.
 
+// form is the script for which a request is encoded.
+type form uint8
+
+const (
+	general      form = iota // append.lua, which does every append
+	plainSend                // send.lua
+	plainErasure             // erase_message.lua
+	forms
+)
+
+// String returns the name of the script.
+func (f form) String() string {
+	switch f {
+	case general:
+		return "append.lua"
+	case plainSend:
+		return "send.lua"
+	case plainErasure:
+		return "erase_message.lua"
+	case forms:
+	}
+	return "form(" + strconv.Itoa(int(f)) + ")"
+}
+
 // writePlain encodes an event of a plain append.
 func (l *Log) writePlain(r *request, e ports.NewEvent) error {
 	r.text(string(e.ID))

@@ -33,30 +33,6 @@ type request struct {
 	next   *request    // the next request of the chat in the queue
 }
 
-// form is the script for which a request is encoded.
-type form uint8
-
-const (
-	general      form = iota // append.lua, which does every append
-	plainSend                // send.lua
-	plainErasure             // erase_message.lua
-	forms
-)
-
-// String returns the name of the script.
-func (f form) String() string {
-	switch f {
-	case general:
-		return "append.lua"
-	case plainSend:
-		return "send.lua"
-	case plainErasure:
-		return "erase_message.lua"
-	case forms:
-	}
-	return "form(" + strconv.Itoa(int(f)) + ")"
-}
-
 type signal uint8
 
 const (

@@ -1,5 +1,5 @@
--- The beginning of the scripts of plain commands: send.lua and erase_message.lua, which plain_end.lua ends. They do the common case only, and what append.lua would do. A command that such a script does
--- not decide is left to append.lua, and so are later commands of the same chat.
+-- The beginning of the scripts of plain appends, send.lua and erase_message.lua, which plain_end.lua ends. They do the common case only, and what append.lua would do.
+-- A command that they do not decide is left to append.lua, and so are later commands of the same chat.
 --
 -- Each command is checked and written on its own, wholly or not at all. A refused write reverts the earlier ones of the command. A batch whose reply was lost is
 -- sent again by append.lua with the same token, whose fence stops a sending that arrives late.
