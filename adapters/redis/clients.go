@@ -27,7 +27,7 @@ func Dial(ctx context.Context, s Servers) (c *Clients, cleanup func(), err error
 	c = &Clients{}
 	err = c.dial(ctx, s, func() (err error) {
 		// The client has room for a read of every stream, and for the control of many groups.
-		if c.Blocking, err = s.connect(ctx, "streams", conn.Options{PoolSize: 2*s.Streams + 32, SetAside: true}); err == nil {
+		if c.Blocking, err = s.connect(ctx, "streams", conn.Options{PoolSize: 2*s.Streams + 32, KeepReplies: true}); err == nil {
 			c.PubSub, err = s.connect(ctx, "pubsub", conn.Options{PoolSize: s.PoolSize})
 		}
 		return err

@@ -58,7 +58,7 @@ func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
 		At: r.instant("timestamp", time.Time{}),
 	}
 	raw, _ := r.fields.get("messageId")
-	if message, ok := unquote(raw); ok {
+	if message, ok := r.fields.unquote(raw); ok {
 		event.Message = domain.MessageID(r.kept(message))
 	}
 	record.Event = event

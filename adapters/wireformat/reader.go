@@ -84,7 +84,7 @@ func (r *reader) raw(field string) (string, bool) {
 
 func (r *reader) string(field string, required bool) (string, bool) {
 	raw, there := r.raw(field)
-	if s, ok := unquote(raw); ok {
+	if s, ok := r.fields.unquote(raw); ok {
 		return r.kept(s), true
 	}
 	r.absent(field, there, required, aString)
@@ -121,11 +121,12 @@ var quotedTypes = func() map[string]string {
 	return quoted
 }()
 
-func unquote(raw string) (string, bool) {
+// unquote returns the text of a JSON string of the object. ok is false for another value.
+func (o *object) unquote(raw string) (text string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	if strings.IndexByte(raw, '\\') < 0 {
+	if o.plain || strings.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1], true
 	}
 	var s string
@@ -214,7 +215,7 @@ func (r *reader) integer(field string, required bool) int {
 // instant reads a time. In a foreign event one that is missing or cannot be read is the given one.
 func (r *reader) instant(field string, otherwise time.Time) time.Time {
 	raw, there := r.raw(field)
-	if s, ok := unquote(raw); ok {
+	if s, ok := r.fields.unquote(raw); ok {
 		if t, err := time.Parse(time.RFC3339Nano, s); err == nil && spellable(domain.Instant(t)) {
 			return domain.Instant(t)
 		}

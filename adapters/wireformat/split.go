@@ -16,6 +16,10 @@ type object struct {
 	first [16]objectField
 	count int // of the fields
 	more  []objectField
+
+	plain bool // no string has an escape
+	mixed bool // two fields may have the same name
+	next  int  // behind the field that was read last: most are read in their order
 }
 
 type objectField struct {
@@ -44,6 +48,7 @@ func (o *object) add(name, value part, key uint8) {
 		o.more = append(o.more, f)
 	}
 	o.count++
+	o.mixed = o.mixed || o.names>>key&1 != 0
 	o.names |= 1 << key
 }
 
@@ -61,8 +66,15 @@ func (o *object) get(name string) (value string, ok bool) {
 	if o.names>>key&1 == 0 {
 		return "", false
 	}
+	if !o.mixed && o.next < o.count {
+		if f := o.at(o.next); f.key == key && f.name.of(o.text) == name {
+			o.next++
+			return f.value.of(o.text), true
+		}
+	}
 	for i := o.count - 1; i >= 0; i-- {
 		if f := o.at(i); f.key == key && f.name.of(o.text) == name {
+			o.next = i + 1
 			return f.value.of(o.text), true
 		}
 	}
@@ -115,7 +127,7 @@ func (o *object) split(payload []byte) bool {
 		switch at = end; payload[at] {
 		case ',':
 		case '}':
-			o.text = string(payload)
+			o.text, o.plain = string(payload), s.plain
 			return at+1 == len(payload)
 		default:
 			return false

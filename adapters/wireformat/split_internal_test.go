@@ -3,11 +3,15 @@ package wireformat
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"pgregory.net/rapid"
 
 	"chatcore/domain"
 )
@@ -94,4 +98,27 @@ func TestDecode_IDsHoldNoContent(t *testing.T) {
 		t.Errorf("the ids of %d events hold %d bytes", events, now.HeapAlloc)
 	}
 	runtime.KeepAlive(kept)
+}
+
+// TestObject_GetInAnyOrder reads fields in random orders, also of objects that have a name twice: the last one counts, as for encoding/json.
+func TestObject_GetInAnyOrder(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		names := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "aa", "type", "seq"}), 1, 20).Draw(rt, "names")
+		var text strings.Builder
+		last := make(map[string]string)
+		for i, name := range names {
+			last[name] = strconv.Itoa(i)
+			fmt.Fprintf(&text, "%c%q:%d", "{,"[min(i, 1)], name, i)
+		}
+		var o object
+		if !o.split([]byte(text.String() + "}")) {
+			rt.Fatalf("%s is no object", text.String())
+		}
+		for _, name := range rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "aa", "type", "seq", "absent"}), 1, 20).Draw(rt, "reads") {
+			want, there := last[name]
+			if got, ok := o.get(name); got != want || ok != there {
+				rt.Fatalf("%s of %s} is %q, %t, want %q", name, text.String(), got, ok, want)
+			}
+		}
+	})
 }

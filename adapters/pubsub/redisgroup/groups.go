@@ -27,7 +27,7 @@ var _ groups.Stores = (*Groups)(nil)
 type Config struct {
 	Commands goredis.UniversalClient
 	Blocking goredis.UniversalClient // for reads that wait: each stream that is waited for occupies a connection of its pool
-	// TakeReply returns the raw reply of Blocking to a read of a stream, if its connections set replies aside. Defaults to the reply that the client gives.
+	// TakeReply returns the raw reply of Blocking to a read of a stream, if its connections keep replies. Defaults to the reply that the client gives.
 	TakeReply  func(raw []byte) []byte
 	Partitions []Partition // that each group reads, at least one unless only [Groups.Stream] is used; a heartbeat is kept on the first
 	Log        Log         // that the partitions carry; nil if none of them carries one

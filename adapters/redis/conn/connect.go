@@ -36,10 +36,10 @@ type Options struct {
 	PoolSize int           // connections per server. Defaults to go-redis's default, 10 × GOMAXPROCS
 	Logger   *slog.Logger  // Defaults to slog.Default
 
-	// SetAside is for a client whose replies to XREAD and XRANGE have many entries, and that gives these as raw commands alone. Its connections receive such a reply in one
+	// KeepReplies is for a client whose replies to XREAD and XRANGE have many entries, and that gives these as raw commands alone. Its connections receive such a reply in one
 	// piece, and give go-redis a number instead, with which [Client.TakeReply] returns it: go-redis would read it element by element into a buffer that grows, which takes a
 	// fifth of the processor time of a delivery. Errors, and replies without entries, reach go-redis.
-	SetAside bool
+	KeepReplies bool
 }
 
 // Client is a go-redis client that logs the state of its connections: connect, ready, lost, reconnecting, ready again, and closed. It logs each
@@ -89,8 +89,8 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	logDriverTo(o.Logger)
 	w := newWatch(o.Purpose, o.Logger)
-	if o.SetAside {
-		w.aside = &aside{replies: make(map[int64][]byte)}
+	if o.KeepReplies {
+		w.kept = &keptReplies{replies: make(map[int64][]byte)}
 	}
 	w.logger.DebugContext(ctx, "redis connect", "address", strings.Join(universal.Addrs, ","))
 	client := &Client{newClient(universal, w), w}

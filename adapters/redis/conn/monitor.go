@@ -40,7 +40,7 @@ var errDialedJustNow = errors.New("it was dialed just now, and earlier dials hav
 // connMonitor logs the state of a client's connections to its servers.
 type connMonitor struct {
 	logger *slog.Logger
-	aside  *aside // nil unless its connections set replies aside
+	kept   *keptReplies // nil unless its connections keep replies
 
 	ctx     context.Context // of probes: not a caller's, because the client outlives callers
 	cancel  context.CancelFunc
@@ -155,7 +155,7 @@ func (l *link) DialHook(next goredis.DialHook) goredis.DialHook {
 			}
 		}
 		l.after(ctx, err)
-		return keepRaw(conn, l.watch.aside), err
+		return keepRaw(conn, l.watch.kept), err
 	}
 }
 

@@ -15,11 +15,11 @@ type rawConn struct {
 // SyscallConn implements [syscall.Conn].
 func (c *rawConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 
-// keepRaw returns a rawConn, unless conn is nil or has no file descriptor, as a TLS connection. It sets replies aside unless into is nil.
-func keepRaw(conn net.Conn, into *aside) net.Conn {
+// keepRaw returns a rawConn, unless conn is nil or has no file descriptor, as a TLS connection. It keeps replies unless into is nil.
+func keepRaw(conn net.Conn, into *keptReplies) net.Conn {
 	direct, ok := conn.(syscall.Conn)
 	if into != nil && conn != nil {
-		conn = &asideConn{Conn: conn, aside: into}
+		conn = &keepingConn{Conn: conn, kept: into}
 	}
 	if !ok {
 		return conn

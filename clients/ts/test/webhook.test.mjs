@@ -135,7 +135,8 @@ test("each type of event has its content", async () => {
       { type: "message:erased", messageId: "m", messageSeq: 3, erasedBy: "ben", reason: "law" },
       { actorId: "ben", messageErased: { messageId: "m", messageSeq: 3, reason: "law" } },
     ],
-    [{ type: "chat:deleted", deletedBy: "ben", reason: "law" }, { actorId: "ben", chatDeleted: { reason: "law" } }],
+    [{ type: "chat:deleted", deletedBy: "ben", reason: "law" }, { actorId: "ben", chatDeleted: { reason: "law", contentErased: false } }],
+    [{ type: "chat:deleted", deletedBy: "ben", contentErased: true }, { actorId: "ben", chatDeleted: { reason: "", contentErased: true } }],
     [{ type: "message:reaction", messageId: "m", userId: "ben", emoji: "👍", action: "remove" }, { actorId: "ben", messageReaction: { messageId: "m", emoji: "👍", removed: true } }],
     [{ type: "read:receipt", messageId: "m", userId: "ben", readSeq: 9 }, { actorId: "ben", readReceipt: { messageId: "m", readSeq: 9 } }],
     [

@@ -8,49 +8,49 @@ import (
 	"sync"
 )
 
-// aside has the replies to XREAD and XRANGE that the connections of a client have set aside, until they are taken by their numbers.
-type aside struct {
+// keptReplies has the replies to XREAD and XRANGE that the connections of a client have received, until they are taken by their numbers.
+type keptReplies struct {
 	// mu guards: last, replies.
 	mu      sync.Mutex
 	last    int64
 	replies map[int64][]byte
 }
 
-// TakeReply returns a raw reply to XREAD or XRANGE. If a connection has set it aside ([Options].SetAside), raw is its number, and nobody else gets the reply. It must be
+// TakeReply returns a raw reply to XREAD or XRANGE. If a connection has kept it ([Options].KeepReplies), raw is its number, and nobody else gets the reply. It must be
 // called for each of these commands, also of a pipeline that has failed: the reply stays in memory until then.
 func (c *Client) TakeReply(raw []byte) []byte {
-	if c.watch.aside == nil || len(raw) == 0 || raw[0] != ':' {
+	if c.watch.kept == nil || len(raw) == 0 || raw[0] != ':' {
 		return raw
 	}
 	number, _ := strconv.ParseInt(strings.TrimSpace(string(raw[1:])), 10, 64)
-	if reply, ok := c.watch.aside.take(number); ok {
+	if reply, ok := c.watch.kept.take(number); ok {
 		return reply
 	}
 	return raw
 }
 
-func (a *aside) take(number int64) ([]byte, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	reply, ok := a.replies[number]
-	delete(a.replies, number)
+func (k *keptReplies) take(number int64) ([]byte, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	reply, ok := k.replies[number]
+	delete(k.replies, number)
 	return reply, ok
 }
 
-func (a *aside) put(reply []byte) (number int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.last++
-	a.replies[a.last] = reply
-	return a.last
+func (k *keptReplies) put(reply []byte) (number int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last++
+	k.replies[k.last] = reply
+	return k.last
 }
 
-// asideConn is a connection in RESP2 that sets replies to XREAD and XRANGE aside. It is for one goroutine at a time, as go-redis uses its connections.
-type asideConn struct {
+// keepingConn is a connection in RESP2 that keeps replies to XREAD and XRANGE. It is for one goroutine at a time, as go-redis uses its connections.
+type keepingConn struct {
 	net.Conn
-	aside *aside
+	kept *keptReplies
 
-	waiting int    // replies that are set aside when they come
+	waiting int    // replies that it keeps when they arrive
 	fresh   bool   // none of them has come
 	largest int    // bytes of the largest of them, which is what the next one is expected to have
 	in      []byte // bytes that were received
@@ -61,7 +61,7 @@ type asideConn struct {
 const leastBuffer = 4 << 10
 
 // Write implements [net.Conn].
-func (c *asideConn) Write(p []byte) (int, error) {
+func (c *keepingConn) Write(p []byte) (int, error) {
 	if reads := countStreamReads(p); reads > 0 && c.waiting == 0 && len(c.in)+len(c.out) == 0 {
 		c.waiting, c.fresh = reads, true
 	}
@@ -69,7 +69,7 @@ func (c *asideConn) Write(p []byte) (int, error) {
 }
 
 // Read implements [net.Conn].
-func (c *asideConn) Read(p []byte) (n int, err error) {
+func (c *keepingConn) Read(p []byte) (n int, err error) {
 	if len(c.out) == 0 && c.waiting > 0 {
 		if err := c.receive(); err != nil {
 			return 0, err
@@ -88,8 +88,8 @@ func (c *asideConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// receive receives one reply, and sets it aside if it has entries.
-func (c *asideConn) receive() error {
+// receive receives one reply, and keeps it if it has entries.
+func (c *keepingConn) receive() error {
 	if size := c.largest + leastBuffer; c.fresh && cap(c.in) < size {
 		c.in = append(make([]byte, 0, size), c.in...)
 	}
@@ -116,7 +116,7 @@ func (c *asideConn) receive() error {
 		c.out = raw
 		return nil
 	}
-	c.out = append(strconv.AppendInt([]byte{':'}, c.aside.put(raw), 10), '\r', '\n')
+	c.out = append(strconv.AppendInt([]byte{':'}, c.kept.put(raw), 10), '\r', '\n')
 	return nil
 }
 

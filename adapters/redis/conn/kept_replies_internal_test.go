@@ -54,16 +54,16 @@ func drawReply(rt *rapid.T, depth int) string {
 	return reply
 }
 
-// TestAside_Model reads replies in parts of any size. Replies with entries are set aside if all commands of a pipeline read streams. Other replies pass
+// TestKeptReplies_Model reads replies in parts of any size. Replies with entries are kept if all commands of a pipeline read streams. Other replies pass
 // unchanged, and none is left over.
-func TestAside_Model(t *testing.T) {
+func TestKeptReplies_Model(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		server := &scriptedConn{part: func(most int) int {
 			return rapid.OneOf(rapid.IntRange(1, 3), rapid.Just(most)).Draw(rt, "part")
 		}}
-		into := &aside{replies: make(map[int64][]byte)}
-		client := &Client{watch: &connMonitor{aside: into}}
-		c := &asideConn{Conn: server, aside: into}
+		into := &keptReplies{replies: make(map[int64][]byte)}
+		client := &Client{watch: &connMonitor{kept: into}}
+		c := &keepingConn{Conn: server, kept: into}
 		for range rapid.IntRange(1, 4).Draw(rt, "pipelines") {
 			request, sent, reads := "", []string{}, true
 			for range rapid.IntRange(1, 3).Draw(rt, "commands") {
@@ -79,9 +79,9 @@ func TestAside_Model(t *testing.T) {
 			var got bytes.Buffer
 			buffer := make([]byte, 1+rapid.IntRange(0, 64).Draw(rt, "buffer"))
 			for i, want := range sent {
-				aside := reads && want[0] == '*' && want[1] != '-' && want[1] != '0'
+				kept := reads && want[0] == '*' && want[1] != '-' && want[1] != '0'
 				length := len(want)
-				if aside {
+				if kept {
 					length = len(fmt.Sprintf(":%d\r\n", into.last+1))
 				}
 				for got.Len() < length {
@@ -91,7 +91,7 @@ func TestAside_Model(t *testing.T) {
 					}
 					got.Write(buffer[:n])
 				}
-				if reply := got.String(); aside != (reply != want) || aside && string(client.TakeReply([]byte(reply))) != want {
+				if reply := got.String(); kept != (reply != want) || kept && string(client.TakeReply([]byte(reply))) != want {
 					rt.Fatalf("reply %d is %q, want %q", i, reply, want)
 				}
 				got.Reset()
@@ -103,11 +103,11 @@ func TestAside_Model(t *testing.T) {
 	})
 }
 
-// TestAside_Redis compares the replies of a client that sets them aside with those of another client, also to other commands, with errors and without entries.
-func TestAside_Redis(t *testing.T) {
+// TestKeptReplies_Redis compares the replies of a client that keeps them with those of another client, also to other commands, with errors and without entries.
+func TestKeptReplies_Redis(t *testing.T) {
 	server := redistest.Start(t)
-	connect := func(aside bool) *Client {
-		client, err := Connect(t.Context(), Options{URL: server.URL(), SetAside: aside})
+	connect := func(kept bool) *Client {
+		client, err := Connect(t.Context(), Options{URL: server.URL(), KeepReplies: kept})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,8 +129,8 @@ func TestAside_Redis(t *testing.T) {
 		return reply, &reply[0] != &raw[0]
 	}
 	for _, c := range []struct {
-		args  []any
-		aside bool
+		args []any
+		kept bool
 	}{
 		{[]any{"xrange", "s", "-", "+"}, true},
 		{[]any{"xrange", "s", "7", "7"}, true},
@@ -142,13 +142,13 @@ func TestAside_Redis(t *testing.T) {
 		{[]any{"xrevrange", "s", "+", "-"}, false},
 		{[]any{"xlen", "s"}, false},
 	} {
-		got, aside := ask(client, c.args...)
+		got, kept := ask(client, c.args...)
 		want, _ := ask(plain, c.args...)
-		if !bytes.Equal(got, want) || aside != c.aside {
-			t.Errorf("%v gives %.80q, set aside: %t, want %.80q", c.args, got, aside, want)
+		if !bytes.Equal(got, want) || kept != c.kept {
+			t.Errorf("%v gives %.80q, kept: %t, want %.80q", c.args, got, kept, want)
 		}
 	}
-	if left := len(client.watch.aside.replies); left > 0 {
+	if left := len(client.watch.kept.replies); left > 0 {
 		t.Errorf("%d replies are left", left)
 	}
 }
