@@ -20,6 +20,9 @@ const (
 	readBlock   = 500 * time.Millisecond // longest wait of a read for entries
 	readGrace   = 1500 * time.Millisecond
 	keepBatches = 4 // per stream, for groups that are slightly behind
+
+	aheadBatches = 2       // that are read before a group asks for them
+	aheadBytes   = 1 << 20 // of payloads in the first of these from which on no second one is read
 )
 
 // Reader reads delivery streams for all groups of a process. It uses XREAD and XRANGE, which change nothing in Redis. Groups at the end of a stream
@@ -87,6 +90,7 @@ type tail struct {
 	more    bool            // the last read was full: the next one does not wait
 	reading chan struct{}   // closed when the read in flight ends; nil if there is none
 	err     error           // of the last read
+	taken   groups.StreamID // last entry of the batch that was taken last
 	broken  *groups.Batch   // result of the last read if the entry before it was gone; nil otherwise
 }
 
@@ -195,19 +199,49 @@ func (r *Reader) next(ctx context.Context, of *reads, stream string, after group
 	}
 }
 
-// readAhead begins to read the batch after the last one of the tail if that one is taken now and there is more right after it: handlers then run while
-// Redis answers. It is called with the tail locked. Its result is added to the tail, and a failure is repeated by the next call.
+// readAhead begins to read what is right after the tail, as far as handlers can soon use it: they then run while Redis answers. It is called with the tail locked. Its
+// results are added to the tail, and a failure is repeated by the next call.
 func (r *Reader) readAhead(ctx context.Context, t *tail, stream string, taken *groups.Batch) {
-	end, _ := t.end()
-	if !t.more || t.reading != nil || taken.Last() != end || !r.reads.begin() {
+	t.taken = taken.Last()
+	if t.reading != nil || !t.wantsMore() || !r.reads.begin() {
 		return
 	}
 	t.reading = make(chan struct{})
+	end, _ := t.end()
 	go func() {
 		defer r.reads.active.Done()
-		b, err := r.read(context.WithoutCancel(ctx), stream, end, false)
-		r.took(t, end, b, err)
+		for more := true; more; end, more = r.nextAhead(t, end) {
+			b, err := r.read(context.WithoutCancel(ctx), stream, end, false)
+			r.took(t, end, b, err)
+		}
 	}()
+}
+
+// nextAhead begins another read ahead, after one that began at an id, and returns where it begins. It reports false if that one has found nothing, or none is needed.
+func (r *Reader) nextAhead(t *tail, before groups.StreamID) (end groups.StreamID, more bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	end, some := t.end()
+	if !some || end == before || t.reading != nil || !t.wantsMore() || r.reads.ended() {
+		return end, false
+	}
+	t.reading = make(chan struct{})
+	return end, true
+}
+
+// wantsMore reports whether there is more after the tail, and it has fewer than [aheadBatches] that nobody has taken: one if that is large.
+func (t *tail) wantsMore() bool {
+	batches, bytes := 0, 0
+	for _, b := range t.batches {
+		if len(b.Entries) == 0 || b.After.Compare(t.taken) < 0 {
+			continue
+		}
+		batches++
+		for i := range b.Entries {
+			bytes += len(b.Entries[i].Payload)
+		}
+	}
+	return t.more && (batches == 0 || batches < aheadBatches && bytes < aheadBytes)
 }
 
 // readTail reads on after the tail, for all groups that wait there. It is called with the tail locked, and does not return before its read ends.

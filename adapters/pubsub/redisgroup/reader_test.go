@@ -56,34 +56,40 @@ func TestNext_NoticesATrimDuringItsWait(t *testing.T) {
 	}
 }
 
-// TestNext_ReadsAhead takes a batch that others follow: the next one is read before anyone asks for it, and nothing is read twice.
+// TestNext_ReadsAhead takes batches that others follow: the next two are read before anyone asks for them, one if that is large, and nothing is read twice.
 func TestNext_ReadsAhead(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Start(t))
-	store := r.create("g", groups.Start{Beginning: true})
-	const entries, perRead = 1200, 512
-	_, err := r.client.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
-		for seq := range entries {
-			p.XAdd(t.Context(), &goredis.XAddArgs{Stream: r.partition.Stream, Values: []any{"_watermill_message_uuid", "e", "chat", "a", "seq", seq + 1, "payload", "{}"}})
-		}
-		return nil
-	})
-	r.check(err)
-	reads := func() int { return redistest.AllCommands(t, r.client)["xrange"] }
-	before, got := reads(), 0
-	for after := (groups.StreamID{}); got < entries; {
-		b, err := store.Next(t.Context(), r.partition, after, true)
-		r.check(err)
-		for _, e := range b.Entries {
-			if got++; e.Seq != domain.Seq(got) { //nolint:gosec // a count
-				t.Fatalf("entry %d has the seq %d", got, e.Seq)
+	for name, c := range map[string]struct{ payload, ahead int }{"small": {2, 2}, "large": {4 << 10, 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, redistest.Start(t))
+			store := r.create("g", groups.Start{Beginning: true})
+			const entries, perRead = 2300, 512
+			payload := strings.Repeat("x", c.payload)
+			_, err := r.client.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
+				for seq := range entries {
+					p.XAdd(t.Context(), &goredis.XAddArgs{Stream: r.partition.Stream, Values: []any{"_watermill_message_uuid", "e", "chat", "a", "seq", seq + 1, "payload", payload}})
+				}
+				return nil
+			})
+			r.check(err)
+			reads := func() int { return redistest.AllCommands(t, r.client)["xrange"] }
+			before, got := reads(), 0
+			for after := (groups.StreamID{}); got < entries; {
+				b, err := store.Next(t.Context(), r.partition, after, true)
+				r.check(err)
+				for _, e := range b.Entries {
+					if got++; e.Seq != domain.Seq(got) { //nolint:gosec // a count
+						t.Fatalf("entry %d has the seq %d", got, e.Seq)
+					}
+				}
+				after = b.Last()
+				want := min(got/perRead+c.ahead, entries/perRead+1)
+				wait.Until(t, "the next reads", func() bool { return reads()-before >= want })
+				if n := reads() - before; n > want {
+					t.Errorf("%d reads after %d entries, want %d", n, got, want)
+				}
 			}
-		}
-		after = b.Last()
-		want := before + min(got/perRead+1, entries/perRead+1)
-		wait.Until(t, "the next read", func() bool { return reads() >= want })
-	}
-	if n := reads() - before; n != entries/perRead+1 {
-		t.Errorf("%d reads of %d entries", n, entries)
+		})
 	}
 }
