@@ -34,9 +34,9 @@ func erasedContent(ctx context.Context, log ports.EventLog, chat domain.ChatID, 
 	return events, nil
 }
 
-// Handler returns a handler of deliveries that erases what each [domain.MessageErased] names, and with a [domain.ChatDeleted] of erased content what was erased with the
-// chat. Those of retention are listed only: [Eraser.Follow] rewrites their
-// segments. Other events are ignored. Handling an event again does no harm.
+// Handler returns a handler of deliveries that erases the events of each [domain.MessageErased], and those that were erased with a chat, of which a
+// [domain.ChatDeleted] says so. Erasures of retention are listed only: [Eraser.Follow] rewrites their segments. Other events are ignored. Handling an event again does
+// no harm.
 func (e *Eraser) Handler(log ports.EventLog) func(ctx context.Context, deliveries []ports.Delivery) error {
 	return func(ctx context.Context, deliveries []ports.Delivery) error {
 		var erasures, byRule []object.Erasure
