@@ -38,7 +38,7 @@ func (p *expiryPass) threads(ctx context.Context, chat domain.ChatID, known port
 	return p.config.Rules.SaveExpiry(ctx, p.partition, ports.ExpiryOfThreads, chat, oldest)
 }
 
-// dueReplies returns the replies that are due, the oldest first, and the oldest one that is not. Without any that is the reply that would be sent now.
+// dueReplies returns the replies that are due, the oldest first, and the least time and ordinal of the others, or those of a reply that would be sent now.
 func (c *chatExpiry) dueReplies(ctx context.Context) (due []ports.Record, oldest ports.Expiry, err error) {
 	now := c.now()
 	oldest = ports.Expiry{Next: 1, At: now.UnixMilli(), Ordinal: c.last}
@@ -52,8 +52,8 @@ func (c *chatExpiry) dueReplies(ctx context.Context) (due []ports.Record, oldest
 		}
 		if is, _ := c.policy.Due(sent.At, r.Ordinal, c.last, now); is {
 			due = append(due, r)
-		} else if at := sent.At.UnixMilli(); at <= oldest.At {
-			oldest.At, oldest.Ordinal = at, min(oldest.Ordinal, r.Ordinal)
+		} else { // times need not rise with seqs
+			oldest.At, oldest.Ordinal = min(oldest.At, sent.At.UnixMilli()), min(oldest.Ordinal, r.Ordinal)
 		}
 	}
 	slices.Reverse(due)

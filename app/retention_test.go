@@ -313,6 +313,45 @@ func TestRetention_GraceAfterClockWentBack(t *testing.T) {
 	})
 }
 
+// TestRetention_RepliesAfterClockWentBack sends replies in a thread, the older ones at later times. Each is erased once so many messages follow it, although an
+// earlier pass has noted from which time and ordinal on replies may be due.
+func TestRetention_RepliesAfterClockWentBack(t *testing.T) {
+	onEachRuledLog(t, func(t *testing.T, log ruledLog) {
+		ctx, k := t.Context(), newKeeper(log, domain.Retention{MaxMessages: 3})
+		k.send(t, "c", 1)
+		if err := k.Declare(ctx); err != nil {
+			t.Fatal(err)
+		}
+		k.clock.now = k.clock.now.Add(2 * domain.RetentionGrace)
+		send := func(id domain.MessageID, thread domain.MessageID) {
+			t.Helper()
+			if _, err := k.chats.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: id, Thread: thread, Content: "content"}); err != nil {
+				t.Fatal(err)
+			}
+			k.clock.now = k.clock.now.Add(-time.Minute)
+		}
+		send("r1", "m0")
+		send("m1", "")
+		send("r2", "m0")
+		for _, step := range []struct {
+			id   domain.MessageID
+			kept []domain.MessageID
+		}{
+			{"m2", []domain.MessageID{"m0", "r1", "m1", "r2", "m2"}},
+			{"m3", []domain.MessageID{"m1", "r2", "m2", "m3"}},
+			{"m4", []domain.MessageID{"m2", "m3", "m4"}},
+		} {
+			send(step.id, "")
+			if _, err := k.ExpireAll(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if kept := k.kept(ctx, t, "c"); !slices.Equal(kept, step.kept) {
+				t.Errorf("after %s the chat has %v, want %v", step.id, kept, step.kept)
+			}
+		}
+	})
+}
+
 // TestRetention_HoldDuringAPass sets a hold while a page is erased: nothing more of the chat goes, and after its removal the rest does.
 func TestRetention_HoldDuringAPass(t *testing.T) {
 	onEachRuledLog(t, func(t *testing.T, log ruledLog) {
