@@ -45,7 +45,7 @@ func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) {
 	if err := h.add(ctx, f); err != nil {
 		return nil, err
 	}
-	if err := h.turn(ctx, f); err != nil {
+	if err := h.pace.wait(ctx, h.ctx.Done()); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -57,14 +57,6 @@ func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) {
 		h.ready(f)
 	}
 	return f, nil
-}
-
-// turn waits until it is the feed's turn to open: see Config.Opens. Close ends the wait.
-func (h *Hub) turn(ctx context.Context, f *Feed) error {
-	if err := h.pace.wait(ctx, h.ctx.Done()); err != nil {
-		return err
-	}
-	return f.end()
 }
 
 // begin has a feed follow the chats of a request.

@@ -20,7 +20,7 @@ func newPace(perSecond int) *pace { return &pace{every: time.Second / time.Durat
 // atOnce is how far openings may be ahead of their turns.
 const atOnce = 200 * time.Millisecond
 
-// wait waits for the turn of an opening, or until ended is closed. It returns ctx's error if ctx ends before; the turn is then used up.
+// wait waits for the turn of an opening. It returns [ErrEnded] if ended is closed before, and ctx's error if ctx ends before; the turn is then used up.
 func (p *pace) wait(ctx context.Context, ended <-chan struct{}) error {
 	now := time.Now()
 	p.mu.Lock()
@@ -39,7 +39,7 @@ func (p *pace) wait(ctx context.Context, ended <-chan struct{}) error {
 	case <-timer.C:
 		return nil
 	case <-ended:
-		return nil
+		return ErrEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
