@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -40,14 +39,9 @@ func (f form) String() string {
 // writePlain encodes an event of a plain append.
 func (l *Log) writePlain(r *request, e ports.NewEvent) error {
 	r.text(string(e.ID))
-	r.buf = wireformat.AppendMetadata(r.buf, e.Event, e.Meta)
-	r.end()
-	buf, tail, err := l.codec.AppendDurable(r.buf, e.ID, e.Event, e.Meta)
-	if err != nil {
+	if err := l.writeRecord(r, e); err != nil {
 		return err
 	}
-	r.buf = buf
-	r.ends = append(r.ends, tail, len(buf))
 	if l.levelOf(r.partition) >= compactLevel {
 		if compact, ok := l.codec.AppendCompact(r.buf, e.ID, e.Event, e.Meta); ok {
 			r.buf = append(r.buf, compact[len(r.buf)+1:]...) // without the letter of the type

@@ -172,14 +172,9 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 		r.buf = l.keys.AppendChannel(r.buf, wireformat.Type(e.Event))
 	}
 	r.end()
-	r.buf = wireformat.AppendMetadata(r.buf, e.Event, e.Meta)
-	r.end()
-	buf, tail, err := l.codec.AppendDurable(r.buf, e.ID, e.Event, e.Meta)
-	if err != nil {
+	if err := l.writeRecord(r, e); err != nil {
 		return err
 	}
-	r.buf = buf
-	r.ends = append(r.ends, tail, len(buf))
 	r.writeEffect(e.Event)
 	if compactAt(l.levelOf(r.partition), e.Event) {
 		r.buf, _ = l.codec.AppendCompact(r.buf, e.ID, e.Event, e.Meta)
@@ -196,6 +191,19 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 			r.text(entry.event)
 		}
 	}
+	return nil
+}
+
+// writeRecord encodes the metadata of an event and its JSON in two arguments: up to the seq, and after the ordinal.
+func (l *Log) writeRecord(r *request, e ports.NewEvent) error {
+	r.buf = wireformat.AppendMetadata(r.buf, e.Event, e.Meta)
+	r.end()
+	buf, tail, err := l.codec.AppendDurable(r.buf, e.ID, e.Event, e.Meta)
+	if err != nil {
+		return err
+	}
+	r.buf = buf
+	r.ends = append(r.ends, tail, len(buf))
 	return nil
 }
 
