@@ -2,6 +2,7 @@
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
+node_modules := clients/ts/node_modules web/console/node_modules tests/interop/node/node_modules examples/socketio/node_modules examples/effects/node_modules
 
 help:
 	@echo 'run        a demo on an embedded Redis'
@@ -53,7 +54,7 @@ man:
 	CGO_ENABLED=0 GOFLAGS= go run -trimpath -tags man ./cmd/core man $(BIN)/man
 
 # Installs the programs that tests need, and what the clients in TypeScript and the console need.
-prepare: redis compiler promtool systemd clients/ts/node_modules web/console/node_modules
+prepare: redis compiler promtool systemd $(node_modules)
 	@sh scripts/ensure.sh chromium
 	@sh scripts/ensure.sh postgresql
 
@@ -90,14 +91,13 @@ chaos: redis compiler
 # Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
 # Chromium. The web console, built again with the same result. examples/socketio with clients, while instances and Redis end. examples/effects with PostgreSQL,
 # while its programs end. The checks of proto/ on planted changes.
-interop: redis clients/ts/node_modules web/console/node_modules
+interop: redis $(node_modules)
 	@sh scripts/ensure.sh chromium
 	@sh scripts/ensure.sh postgresql
 	cd clients/ts && npm test
 	cd web/console && npm run --silent check && node build.mjs e2e/output/again && diff -r dist e2e/output/again
-	cd tests/interop/node && npm ci --no-audit --no-fund --loglevel=error
-	cd examples/socketio && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
-	cd examples/effects && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	cd examples/socketio && npm run --silent build
+	cd examples/effects && npm run --silent build
 	go test -tags interop -count 1 -timeout 10m ./tests/interop
 
 # The web console in Chromium, on core serve with an embedded Redis and with one that stops and starts again. axe looks for faults on each page, in light, in
@@ -129,9 +129,9 @@ run:
 	go run ./cmd/core demo
 
 # The example of Socket.IO servers, on two ports.
-socketio: clients/ts/node_modules
+socketio: clients/ts/node_modules examples/socketio/node_modules
 	cd clients/ts && npm run --silent build
-	cd examples/socketio && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build && npm start --silent
+	cd examples/socketio && npm run --silent build && npm start --silent
 
 # Rewrites what is generated: wire_gen.go.
 generate:
@@ -155,14 +155,9 @@ proto-check: clients/ts/node_modules
 proto-release: clients/ts/node_modules
 	cd proto && ../$(buf) build --exclude-source-info -o released.binpb
 
-clients/ts/node_modules: clients/ts/package-lock.json
+$(node_modules): %/node_modules: %/package-lock.json
 	@sh scripts/ensure.sh node
-	cd clients/ts && npm ci --no-audit --no-fund --loglevel=error
-	touch $@
-
-web/console/node_modules: web/console/package-lock.json
-	@sh scripts/ensure.sh node
-	cd web/console && npm ci --no-audit --no-fund --loglevel=error
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 redis:

@@ -140,10 +140,13 @@ func faults(sources fs.FS) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && file != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "tools") {
+		if d.IsDir() && d.Name() == "tools" {
 			return fs.SkipDir
 		}
-		if d.IsDir() || !strings.HasSuffix(file, ".go") {
+		if d.IsDir() {
+			return skipped(d.Name())
+		}
+		if !strings.HasSuffix(file, ".go") {
 			return nil
 		}
 		source, err := fs.ReadFile(sources, file)

@@ -44,10 +44,7 @@ func TestProse(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); name == "testdata" || name == "node_modules" || name != "." && strings.HasPrefix(name, ".") {
-				return fs.SkipDir
-			}
-			return nil
+			return skipped(d.Name())
 		}
 		if file == "tests/prose_test.go" || file == "docs/glossary.md" { // they name the phrases
 			return nil
