@@ -51,13 +51,12 @@ func (l *Log) writePlain(r *request, e ports.NewEvent) error {
 	return nil
 }
 
-// required writes the version of a condition: "!" for any.
-func (r *request) required(c domain.Condition) {
+// appendRequired appends the version of a condition: "!" for any.
+func appendRequired(buf []byte, c domain.Condition) []byte {
 	if c.Exists {
-		r.text("!")
-		return
+		return append(buf, '!')
 	}
-	r.number(uint64(c.Version))
+	return strconv.AppendUint(buf, uint64(c.Version), 10)
 }
 
 // marshalPlain writes the arguments of a batch to a script of plain appends: source between plain.lua and plain_end.lua. public are the channels of the events of each.

@@ -70,7 +70,8 @@ func (l *Log) writeErasure(r *request) error {
 		r.field(c.Entity)
 	}
 	for _, c := range others {
-		r.required(c)
+		r.buf = appendRequired(r.buf, c)
+		r.end()
 	}
 	return nil
 }

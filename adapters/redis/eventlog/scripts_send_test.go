@@ -61,32 +61,32 @@ func TestScript_Send(t *testing.T) {
 	add("level 3, JSON", compact, strings.Replace(richly(sends(ofAda("m"))), "body-m", "''", 1), "3:2:4:3", "LINDEX p:c:0 2 = "+appendedJSON("p2", "e-m", 3, 2))
 
 	// Messages with further conditions, and those that move more.
-	more := func(command, rest string) string { return richly(sends(command + " '' " + rest)) }
+	more := func(command, rest string) string { return richly(sends(command + " " + rest)) }
 	inThread := strings.Replace(ofAda("m"), " ·rada ", " '' ", 1)
 	met := compact + "; HSET p:c:x ·ubob 2 ·ucyd 2:5:1 q 1"
-	add("conditions", met, more(ofAda("m"), "4 0 ·ubob ·ucyd q ·udan 2 2 ! 0"), "3:2:4:3", "HGET p:c:x m = 3; LINDEX p:c:0 2 = p2{\x02n2:body-m; HGET p:c:x ·ubob = 2")
+	add("conditions", met, more(ofAda("m"), "+d`2:2:!:0 ·ubob ·ucyd q ·udan"), "3:2:4:3", "HGET p:c:x m = 3; LINDEX p:c:0 2 = p2{\x02n2:body-m; HGET p:c:x ·ubob = 2")
 	for name, rest := range map[string]string{
-		"another version": "1 0 ·ubob 1", "another version of an entity that moved again": "1 0 ·ucyd 1", "none": "1 0 ·udan 2", "one that must not exist": "1 0 ·ubob 0",
-		"none that must exist": "1 0 ·udan !", "the last one": "2 0 q ·ubob ! 1", "the first one": "2 0 ·ubob q 1 !",
+		"another version": "+a`1 ·ubob", "another version of an entity that moved again": "+a`1 ·ucyd", "none": "+a`2 ·udan", "one that must not exist": "+a`0 ·ubob",
+		"none that must exist": "+a`! ·udan", "the last one": "+b`!:1 q ·ubob", "the first one": "+b`1:! ·ubob q",
 	} {
 		add("left/a condition that does not hold: "+name, met, more(ofAda("m"), rest), "?", "")
 	}
 	for _, entry := range []string{"x", "2:x", "0:-"} {
-		add("left/an unreadable condition "+entry, compact+"; HSET p:c:x ·ubob "+entry, more(ofAda("m"), "1 0 ·ubob !"), "?", "")
+		add("left/an unreadable condition "+entry, compact+"; HSET p:c:x ·ubob "+entry, more(ofAda("m"), "+a`! ·ubob"), "?", "")
 	}
-	add("it moves more", compact+"; HSET p:c:x ·nt 2 ·l 2:254:1 ·rada 2:1:0", more(ofAda("m"), "0 3 ·nt ·l ·tq"), "3:2:4:3",
+	add("it moves more", compact+"; HSET p:c:x ·nt 2 ·l 2:254:1 ·rada 2:1:0", more(ofAda("m"), "+`c ·nt ·l ·tq"), "3:2:4:3",
 		"LINDEX p:c:0 2 = r2n2l2p2{\x02n2:body-m; HGETALL p:c:x = {m:3 ·:3:2:4:3 ·c:1 ·l:3:255:1 ·nt:3:2:2 ·rada:3:3:2 ·tq:3 ·uada:1}")
-	add("conditions, and it moves more", met+" ·nt 1", more(ofAda("m"), "1 1 ·ubob ·nt 2")+" "+ofAda("n"), "3:2:4:3\n4:3:4:4", "HGET p:c:x ·nt = 3:2:1; LINDEX p:c:0 2 = n1p2{\x02n2:body-m; HGET p:c:x ·ubob = 2; HGET p:c:x n = 4")
-	add("in a thread alone", compact+"; HSET p:c:x ·tq 2 ·rada 2:1:0", more(inThread, "0 2 ·tq ·l"), "3:1:4:2",
+	add("conditions, and it moves more", met+" ·nt 1", more(ofAda("m"), "+aa2 ·ubob ·nt")+" "+ofAda("n"), "3:2:4:3\n4:3:4:4", "HGET p:c:x ·nt = 3:2:1; LINDEX p:c:0 2 = n1p2{\x02n2:body-m; HGET p:c:x ·ubob = 2; HGET p:c:x n = 4")
+	add("in a thread alone", compact+"; HSET p:c:x ·tq 2 ·rada 2:1:0", more(inThread, "+`b ·tq ·l"), "3:1:4:2",
 		"LINDEX p:c:0 2 = t2{\x02t1:body-m; HGETALL p:c:x = {m:3 ·:3:1:4:2 ·c:1 ·l:3 ·rada:2:1:0 ·tq:3:2:2 ·uada:1}; XLEN stream = 1")
-	add("in a thread alone, moving nothing", compact, more(inThread, "0 0"), "3:1:4:2", "HGETALL p:c:x = {m:3 ·:3:1:4:2 ·c:1 ·uada:1}; HEXISTS p:c:x '' = 0")
-	add("in a thread alone, JSON", compact+"; HSET p:c:x ·tq 2", strings.Replace(more(inThread, "0 1 ·tq"), "body-m", "''", 1), "3:1:4:2", "LINDEX p:c:0 2 = "+appendedJSON("t2", "e-m", 3, 1))
+	add("in a thread alone, moving nothing", compact, more(inThread, "+``"), "3:1:4:2", "HGETALL p:c:x = {m:3 ·:3:1:4:2 ·c:1 ·uada:1}; HEXISTS p:c:x '' = 0")
+	add("in a thread alone, JSON", compact+"; HSET p:c:x ·tq 2", strings.Replace(more(inThread, "+`a ·tq"), "body-m", "''", 1), "3:1:4:2", "LINDEX p:c:0 2 = "+appendedJSON("t2", "e-m", 3, 1))
 	add("in a thread alone, with a pad", strings.Replace(sendable(127), "127:126 ·", "127:126:0:127 ·", 1)+"; EVAL return·redis.call('SET',KEYS[1],table.concat({'L',3,'1','h',''},string.char(59))) 1 p:id",
-		more(inThread, "0 1 ·tq"), "128:126:0:127", "HSTRLEN p:c:x ·#p = 65; HGET p:c:x ·tq = 128")
+		more(inThread, "+`a ·tq"), "128:126:0:127", "HSTRLEN p:c:x ·#p = 65; HGET p:c:x ·tq = 128")
 	for _, entry := range []string{"x", "2:x:1", "0:-", "2:255:1"} {
-		add("left/it moves what append.lua has to move: "+entry, compact+"; HSET p:c:x ·l "+entry, more(ofAda("m"), "0 2 ·tq ·l"), "?", "")
+		add("left/it moves what append.lua has to move: "+entry, compact+"; HSET p:c:x ·l "+entry, more(ofAda("m"), "+`b ·tq ·l"), "?", "")
 	}
-	add("left/in a thread, below level 3", chat, sends(inThread+" '' 0 1 ·tq"), "?", "")
+	add("left/in a thread, below level 3", chat, sends(inThread+" +`a ·tq"), "?", "")
 
 	// Commands that are left to append.lua, and those after them.
 	left := map[string]string{

@@ -11,9 +11,15 @@ import (
 // sendConditions is the number of conditions of every send: chat, sender and message.
 const sendConditions = 3
 
+// send.lua gets the numbers of further conditions and moves as letters: beforeA is 0.
+const (
+	beforeA  = '`'
+	mostMore = 255 - beforeA
+)
+
 // isPlainSend reports whether send.lua can do an append.
 func isPlainSend(a *ports.Append) bool {
-	if len(a.Events) != 1 || len(a.Conditions) < sendConditions || len(a.Takes) > 0 || a.Command != (domain.Entity{}) {
+	if len(a.Events) != 1 || len(a.Conditions) < sendConditions || len(a.Conditions) > sendConditions+mostMore || len(a.Takes) > 0 || a.Command != (domain.Entity{}) {
 		return false
 	}
 	event, ok := a.Events[0].Event.(domain.MessageNew)
@@ -88,16 +94,18 @@ func (l *Log) writeSend(r *request) error {
 
 // writeMore encodes what a send has beyond every send: conditions, and entities that it moves.
 func (r *request) writeMore(conditions []domain.Condition, moves []domain.Entity) {
+	r.buf = append(r.buf, '+', beforeA+byte(len(conditions)), beforeA+byte(len(moves))) //nolint:gosec // at most mostMore
+	for i, c := range conditions {
+		if i > 0 {
+			r.buf = append(r.buf, ':')
+		}
+		r.buf = appendRequired(r.buf, c)
+	}
 	r.end()
-	r.number(uint64(len(conditions)))
-	r.number(uint64(len(moves)))
 	for _, c := range conditions {
 		r.field(c.Entity)
 	}
 	for _, m := range moves {
 		r.field(m)
-	}
-	for _, c := range conditions {
-		r.required(c)
 	}
 }

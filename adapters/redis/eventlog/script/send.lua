@@ -5,49 +5,61 @@
 -- ARGV  of each command: partition (from 1), chat, start of
 --       the chat's keys, key of the typing mark that the command removes or '', field of the sender, of the message and of the sender's read mark or '' if the
 --       message is in a thread alone, versions of the chat and of the sender, event id, metadata, JSON up to the seq, JSON after the ordinal, body of the
---       compact form or '' if the event stays JSON; and if there are conditions beside those of every message, or it moves more: '', their numbers, the fields of
---       these conditions and of what it moves, and for each of the conditions the version, 0 for an entity that must not exist, or '!' for any version
+--       compact form or '' if the event stays JSON; and if there are conditions beside those of every message, or it moves more: a + with their numbers as letters
+--       after ` and, separated by colons, for each of the conditions the version, 0 for an entity that must not exist, or ! for any version; the fields of these
+--       conditions and of what it moves
 -- Reply the outcome of a command that is appended has a ! after it if there was a typing mark
 
-local SNAPSHOT = 256
+local SNAPSHOT, PLUS, BEFORE_A = 256, 43, 96
+local byte, gmatch = string.byte, string.gmatch
 
 -- moved returns the entry of an entity after the event at seq, and the event's link to the one before. It returns nil if append.lua has to do that.
 local function moved(field, entry, seq)
   if not entry then return seq, '' end
-  local version, count, first = match(entry, '^(%d+):(%d+):(%d+)$')
+  local version, count, first = match(entry, '^(%d+):(%d+)(:%d+)$')
   if not version then
     version = match(entry, '^%d+$')
-    count, first = 1, version
+    if not version then return nil end
+    count, first = 1, ':' .. version
   end
-  if not version or (count + 1) % SNAPSHOT == 0 then return nil end -- a snapshot is due
-  return seq .. ':' .. format('%d', count + 1) .. ':' .. first, sub(field, 2, 2) .. version
+  count = count + 1
+  if count % SNAPSHOT == 0 then return nil end -- a snapshot is due
+  return seq .. ':' .. format('%d', count) .. first, sub(field, 2, 2) .. version
 end
 
 while ARGV[a] do
   local base, outcome = ARGV[a + 2], '?'
-  local conditions, moves, more, following = 0, 0, a + 17, a + 14
-  if ARGV[following] == '' then
-    conditions, moves = ARGV[a + 15] + 0, ARGV[a + 16] + 0
-    following = more + 2 * conditions + moves
+  local conditions, moves, following = 0, 0, a + 14
+  local sign, some, others = byte(ARGV[following] or '', 1, 3)
+  if sign == PLUS then
+    conditions, moves = some - BEFORE_A, others - BEFORE_A
+    following = following + 1 + conditions + moves
   end
   repeat -- once: break leaves the command to append.lua
     if left and left[base] then break end
     local index, author, field, mark_field = base .. ':x', ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
-    local stored
+    local timeline, known, stored = mark_field ~= '', 5, nil
     if following == a + 14 then
       stored = pcall('HMGET', index, ' ', ' c', author, field, mark_field)
-    else
-      stored = pcall('HMGET', index, ' ', ' c', author, field, mark_field, unpack(ARGV, more, more + conditions + moves - 1))
+    elseif timeline then
+      stored = pcall('HMGET', index, ' ', ' c', author, field, mark_field, unpack(ARGV, a + 15, following - 1))
+    else -- in a small chat, a field that is missing takes the longest
+      known, stored = 4, pcall('HMGET', index, ' ', ' c', author, field, unpack(ARGV, a + 15, following - 1))
     end
     if not stored[1] or stored[4] then break end
     local chat, member = stored[2], stored[3]
     if chat ~= ARGV[a + 7] and (not chat or match(chat, '^(%d+):%d+:%x+$') ~= ARGV[a + 7]) then break end
     if member ~= ARGV[a + 8] and (not member or match(member, '^(%d+):%d+:%x+$') ~= ARGV[a + 8]) then break end
-    local met = true
-    for i = 1, conditions do met = met and holds(stored[5 + i], ARGV[more + conditions + moves + i - 1]) end
-    if not met then break end
+    if conditions > 0 then
+      local i, met = known, true
+      for expected in gmatch(ARGV[a + 14], '[%d!]+') do
+        i = i + 1
+        met = met and holds(stored[i], expected)
+      end
+      if not met then break end
+    end
 
-    local mark, seq, ordinal, deleted, last = stored[5], nil, nil, nil, nil
+    local mark, seq, ordinal, deleted, last = timeline and stored[5], nil, nil, nil, nil
     if rich then
       seq, ordinal, deleted, last = match(stored[1], '^(%d+):(%d+):(%d+):(%d+)$')
       if mark then mark = match(mark, '^(%d+):%d+:%d+$') or match(mark, '^%d+$') or '' end
@@ -65,19 +77,17 @@ while ARGV[a] do
     end
     if at == 0 then break end -- a new segment
 
-    local timeline = mark_field ~= ''
     seq = format('%d', stop + 1)
     if timeline then ordinal = format('%d', ordinal + 1) end
     local json = ARGV[a + 11] .. seq .. ',"ordinal":' .. ordinal .. ARGV[a + 12]
     local entry, head, value
     local r, version, p, sent = '', '', '', '' -- links
     if mark and mark ~= '0' then r, version = 'r', mark end
-    local values
-    if moves > 0 then
-      values = {' ', '', field, seq, timeline and mark_field or nil}
-      local filled = timeline and 6 or 4
-      for i = more + conditions, more + conditions + moves - 1 do
-        local entry, link = moved(ARGV[i], stored[6 + i - more], seq)
+    local values, filled
+    if moves > 0 or not timeline then
+      values, filled = {' ', '', field, seq, mark_field, '', '', '', '', ''}, timeline and 6 or 4 -- with room for two or three
+      for i = following - moves, following - 1 do
+        local entry, link = moved(ARGV[i], stored[known + i - a - 14], seq)
         if not entry then
           values = nil
           break
@@ -121,15 +131,13 @@ while ARGV[a] do
     end
     if id.err then
       written = id
-    elseif values or not timeline then
-      values = values or {' ', '', field, seq}
+    elseif values then
       values[2] = head
       if timeline then values[6] = value end
       if (stop + 1) % PAD_EVERY == 0 then
-        values[#values + 1] = ' #p'
-        values[#values + 1] = string.rep('-', PAD_BYTES)
+        values[filled + 1], values[filled + 2], filled = ' #p', string.rep('-', PAD_BYTES), filled + 2
       end
-      written = pcall('HSET', index, unpack(values))
+      written = pcall('HSET', index, unpack(values, 1, filled))
     elseif (stop + 1) % PAD_EVERY == 0 then
       written = pcall('HSET', index, ' ', head, field, seq, mark_field, value, ' #p', string.rep('-', PAD_BYTES))
     else
