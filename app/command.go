@@ -173,10 +173,10 @@ func (s *state) referred(replyTo domain.MessageID, mentions []domain.UserID) dom
 		r.ReplyTo = found.Version > 0 || found.State == nil
 	}
 	if len(mentions) > 0 {
-		r.Members = make([]domain.Member, 0, len(mentions))
+		r.Members = make([]*domain.Member, 0, len(mentions))
 	}
 	for _, user := range mentions {
-		r.Members = append(r.Members, s.member(user))
+		r.Members = append(r.Members, as[*domain.Member](s, domain.MemberEntity(user)))
 	}
 	return r
 }

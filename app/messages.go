@@ -57,9 +57,8 @@ func (c *Chats) Send(ctx context.Context, cmd domain.Send) (Sent, error) {
 		gate:       GateQuestion{Kind: GateSend, Actor: by, Chat: cmd.Chat, Targets: draft.Mentions},
 	}
 	if draft.Thread != "" {
-		root := domain.MessageEntity(draft.Thread)
-		send.wants.add(root)
-		send.unconditional = func(_ *state, e domain.Entity) bool { return e == root } // what is used of it never changes
+		send.wants.add(domain.MessageEntity(draft.Thread))
+		send.unconditional = isRoot
 	}
 	if draft.ReplyTo != "" && draft.ReplyTo != draft.Thread {
 		send.exists = domain.MessageEntity(draft.ReplyTo)
@@ -76,6 +75,9 @@ func (c *Chats) Send(ctx context.Context, cmd domain.Send) (Sent, error) {
 	}
 	return sent, err
 }
+
+// isRoot reports whether an entity is the root of the thread of a draft. Sends use of it only that it exists and is no reply, which never changes.
+func isRoot(s *state, e domain.Entity) bool { return e == domain.MessageEntity(s.draft.Thread) }
 
 // differs reports whether a draft is not the message that was sent at seq. Later changes of that message, and of memberships, do not matter. It takes
 // one round trip, and one more if the mentions differ.

@@ -137,16 +137,16 @@ func EachOnce(users []UserID) []UserID {
 
 // Referred holds the messages and members of the chat that a draft or an edit refers to.
 type Referred struct {
-	ReplyTo bool     // whether the chat has the message that ReplyTo names, or its tombstone
-	Root    Message  // that of the draft's thread
-	Members []Member // the mentioned users
+	ReplyTo bool      // whether the chat has the message that ReplyTo names, or its tombstone
+	Root    Message   // that of the draft's thread
+	Members []*Member // the mentioned users
 }
 
 // mentioned returns the mentioned users: each once, and members only. A mention of any other user is only text.
 func (r Referred) mentioned(users []UserID) []UserID {
 	var kept []UserID
 	for _, user := range users {
-		isMember := slices.ContainsFunc(r.Members, func(m Member) bool { return m.User == user && m.Current() })
+		isMember := slices.ContainsFunc(r.Members, func(m *Member) bool { return m.User == user && m.Current() })
 		if isMember && !slices.Contains(kept, user) {
 			kept = append(slices.Grow(kept, len(users)-len(kept)), user)
 		}

@@ -80,7 +80,7 @@ func TestDraft_Equal(t *testing.T) {
 		ID: "m", Content: "x", ReplyTo: "m0", Mentions: []domain.UserID{"ann"}, Attachments: []domain.Attachment{{Name: "a", URL: "u"}}, ClientMeta: "{}",
 	}
 	w := given(usual()...)
-	events, err := w.chat.Post(w.member("ann"), w.message("m"), sent, domain.Referred{ReplyTo: true, Members: []domain.Member{w.member("ann")}}, noon)
+	events, err := w.chat.Post(w.member("ann"), w.message("m"), sent, domain.Referred{ReplyTo: true, Members: w.mentioned(sent.Mentions)}, noon)
 	if err != nil || len(events) != 1 {
 		t.Fatalf("%v, error %v", events, err)
 	}

@@ -79,6 +79,13 @@ func (w *world) all(ids []domain.UserID) (members []domain.Member) {
 	return members
 }
 
+func (w *world) mentioned(ids []domain.UserID) (members []*domain.Member) {
+	for _, m := range w.all(ids) {
+		members = append(members, &m)
+	}
+	return members
+}
+
 func (w *world) message(id domain.MessageID) domain.Message {
 	return *entry(w.messages, id, domain.Message{Chat: "c", ID: id})
 }
@@ -192,13 +199,13 @@ func TestRules(t *testing.T) {
 	reply := func(by domain.UserID, there bool, mentions ...domain.UserID) decision {
 		return func(w *world) ([]domain.Durable, error) {
 			d := domain.Draft{ID: "m2", Content: "hi", ReplyTo: "m", Mentions: mentions}
-			return w.chat.Post(w.member(by), w.message("m2"), d, domain.Referred{ReplyTo: there, Members: w.all(mentions)}, noon)
+			return w.chat.Post(w.member(by), w.message("m2"), d, domain.Referred{ReplyTo: there, Members: w.mentioned(mentions)}, noon)
 		}
 	}
 	revise := func(content domain.Content, mentions []domain.UserID, files []domain.Attachment) decision {
 		return func(w *world) ([]domain.Durable, error) {
 			to := domain.Revision{Content: content, Mentions: mentions, Attachments: files}
-			return w.message("m").Edit(w.member("ann"), to, domain.Referred{Members: w.all(mentions)}, 0, noon)
+			return w.message("m").Edit(w.member("ann"), to, domain.Referred{Members: w.mentioned(mentions)}, 0, noon)
 		}
 	}
 	file := domain.Attachment{Name: "a.png", URL: "https://example.org/a.png"}

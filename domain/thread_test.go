@@ -41,7 +41,7 @@ func TestPost_InAThread(t *testing.T) {
 			if change != nil {
 				change(&d)
 			}
-			return w.chat.Post(w.member(by), w.message(d.ID), d, domain.Referred{Root: w.message(root), Members: w.all(d.Mentions)}, noon)
+			return w.chat.Post(w.member(by), w.message(d.ID), d, domain.Referred{Root: w.message(root), Members: w.mentioned(d.Mentions)}, noon)
 		}
 	}
 	inChat := func(d *domain.Draft) { d.InChat = true }
@@ -190,7 +190,7 @@ func TestEdit_Broadcast(t *testing.T) {
 	}
 	edit := func(to domain.Revision) decision {
 		return func(w *world) ([]domain.Durable, error) {
-			return w.message("m").Edit(w.member("ann"), to, domain.Referred{Members: w.all(to.Mentions)}, 0, noon)
+			return w.message("m").Edit(w.member("ann"), to, domain.Referred{Members: w.mentioned(to.Mentions)}, 0, noon)
 		}
 	}
 	remove := domain.Revision{Content: "hi", RemoveBroadcast: true}

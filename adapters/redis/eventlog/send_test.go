@@ -218,6 +218,29 @@ func TestSend_IsAnAppend(t *testing.T) {
 	}
 }
 
+// TestSend_ManyConditions sends messages with more conditions than a message with the most mentions has. The last one counts.
+func TestSend_ManyConditions(t *testing.T) {
+	s := newSides(t, eventlog.Level).lean
+	rig.Appended(t, s.log, filled("a", 3))
+	for i, test := range []struct{ conditions, calls int }{{1, 1}, {domain.MaxMentions + 1, 1}, {255 - '`', 1}, {256 - '`', 0}} {
+		a := plainSend("a", domain.MessageID(fmt.Sprint("m", i)), "ada", 1, 1)
+		for n := range test.conditions {
+			a.Conditions = append(a.Conditions, domain.Condition{Entity: domain.MemberEntity(domain.UserID(fmt.Sprint("user-", n)))})
+		}
+		last := &a.Conditions[len(a.Conditions)-1]
+		*last = domain.Condition{Entity: domain.MemberEntity("bob"), Version: 3}
+		if _, err := s.log.Append(t.Context(), a); !errors.Is(err, ports.ErrConflict) {
+			t.Errorf("%d conditions, the last one not met: error %v", test.conditions, err)
+		}
+		last.Version = 2
+		calls, general := s.calls.count("send"), s.calls.count("append")
+		rig.Appended(t, s.log, a)
+		if calls, general = s.calls.count("send")-calls, s.calls.count("append")-general; calls != test.calls || general != 1-test.calls {
+			t.Errorf("%d conditions: %d calls of send.lua and %d of append.lua, want %d and %d", test.conditions, calls, general, test.calls, 1-test.calls)
+		}
+	}
+}
+
 func sendIsAnAppend(t *testing.T, level int) {
 	s := newSides(t, level)
 	rapid.Check(t, func(rt *rapid.T) { s.history(rt, t) })

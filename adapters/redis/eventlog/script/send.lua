@@ -13,20 +13,6 @@
 local SNAPSHOT, PLUS, BEFORE_A = 256, 43, 96
 local byte, gmatch = string.byte, string.gmatch
 
--- moved returns the entry of an entity after the event at seq, and the event's link to the one before. It returns nil if append.lua has to do that.
-local function moved(field, entry, seq)
-  if not entry then return seq, '' end
-  local version, count, first = match(entry, '^(%d+):(%d+)(:%d+)$')
-  if not version then
-    version = match(entry, '^%d+$')
-    if not version then return nil end
-    count, first = 1, ':' .. version
-  end
-  count = count + 1
-  if count % SNAPSHOT == 0 then return nil end -- a snapshot is due
-  return seq .. ':' .. format('%d', count) .. first, sub(field, 2, 2) .. version
-end
-
 while ARGV[a] do
   local base, outcome = ARGV[a + 2], '?'
   local conditions, moves, following = 0, 0, a + 14
@@ -87,13 +73,21 @@ while ARGV[a] do
     if moves > 0 or not timeline then
       values, filled = {' ', '', field, seq, mark_field, '', '', '', '', ''}, timeline and 6 or 4 -- with room for two or three
       for i = following - moves, following - 1 do
-        local entry, link = moved(ARGV[i], stored[known + i - a - 14], seq)
-        if not entry then
-          values = nil
-          break
+        local entity, entry = ARGV[i], stored[known + i - a - 14]
+        if entry then
+          local before, count, first = match(entry, '^(%d+):(%d+)(:%d+)$')
+          if not before then
+            before, count = match(entry, '^%d+$'), 1
+            first = before and ':' .. before
+          end
+          count = count + 1
+          if not before or count % SNAPSHOT == 0 then -- unreadable, or a snapshot is due
+            values = nil
+            break
+          end
+          version, entry = version .. sub(entity, 2, 2) .. before, seq .. format(':%d', count) .. first
         end
-        version = version .. link
-        values[filled + 1], values[filled + 2], filled = ARGV[i], entry, filled + 2
+        values[filled + 1], values[filled + 2], filled = entity, entry or seq, filled + 2
       end
       if not values then break end
     end
