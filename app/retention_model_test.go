@@ -20,6 +20,7 @@ type keptMessage struct {
 	sender domain.UserID
 	seq    domain.Seq
 	at     time.Time
+	latest time.Time // at, or the time of an earlier pass that is after it: the clock went back
 	erased bool
 
 	thread  bool // in a thread alone
@@ -30,6 +31,8 @@ type keptMessage struct {
 type retentionModel struct {
 	chats map[domain.ChatID][]*keptMessage
 	holds map[domain.HoldSubject]int
+
+	passed time.Time // latest time of a pass
 }
 
 // held reports whether a hold protects a message of a sender.
@@ -37,8 +40,9 @@ func (m *retentionModel) held(chat domain.ChatID, sender domain.UserID) bool {
 	return m.holds[domain.HoldSubject{}]+m.holds[domain.HoldSubject{Chat: chat}]+m.holds[domain.HoldSubject{User: sender}] > 0
 }
 
-// expire erases in the model what a whole pass must erase under a policy, and returns how many messages that are.
-func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time.Time) (n int) {
+// expire erases in the model what a whole pass must erase under a policy. kept reports whether the log has a message that the pass may have erased or not: a
+// reply that was sent after the clock went back.
+func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time.Time, kept func(domain.MessageID) bool) {
 	messages, last, behind := m.chats[chat], 0, false
 	for _, message := range messages {
 		last = max(last, message.ordinal)
@@ -46,18 +50,22 @@ func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time
 	for _, message := range messages {
 		age := now.Sub(message.at)
 		byAge, byCount := r.MaxAge > 0 && age >= r.MaxAge, r.MaxMessages > 0 && message.ordinal+r.MaxMessages <= last
+		may := message.thread && !byCount && now.Sub(message.latest) < r.MaxAge
 		switch {
 		case message.erased, behind && !message.thread:
 		case byAge || byCount:
-			if !m.held(chat, message.sender) {
-				message.erased = true
-				n++
-			}
+			message.erased = !m.held(chat, message.sender) && !(may && kept(message.id))
 		case !message.thread && (r.MaxAge == 0 || age >= 0):
 			behind = true
 		}
 	}
-	return n
+}
+
+// pass notes the time of a pass.
+func (m *retentionModel) pass(now time.Time) {
+	if now.After(m.passed) {
+		m.passed = now
+	}
 }
 
 // root returns a message of the main timeline of a chat, or "".
@@ -120,7 +128,7 @@ func TestRetention_Model(t *testing.T) {
 			}
 			return of
 		}
-		check := func(chat domain.ChatID) {
+		check := func(chat domain.ChatID, kept []domain.MessageID) {
 			rt.Helper()
 			var want []domain.MessageID
 			for _, message := range m.chats[chat] {
@@ -128,7 +136,7 @@ func TestRetention_Model(t *testing.T) {
 					want = append(want, message.id)
 				}
 			}
-			if kept := k.kept(ctx, rt, chat); !slices.Equal(kept, want) {
+			if !slices.Equal(kept, want) {
 				rt.Fatalf("chat %s has %v, want %v", chat, kept, want)
 			}
 		}
@@ -137,9 +145,11 @@ func TestRetention_Model(t *testing.T) {
 			_, err := k.ExpireAll(ctx)
 			must(err)
 			for chat, r := range applied() {
-				m.expire(chat, r, k.clock.now.UTC())
-				check(chat)
+				kept := k.kept(ctx, rt, chat)
+				m.expire(chat, r, k.clock.now.UTC(), func(id domain.MessageID) bool { return slices.Contains(kept, id) })
+				check(chat, kept)
 			}
+			m.pass(k.clock.now)
 		}
 		n := 0
 		chatOf := func() domain.ChatID { return rapid.SampledFrom(chats).Draw(rt, "chat") }
@@ -163,6 +173,10 @@ func TestRetention_Model(t *testing.T) {
 					sent, err := k.chats.Send(ctx, cmd)
 					must(err)
 					message.seq = sent.Seq
+					message.latest = message.at
+					if m.passed.After(message.at) {
+						message.latest = m.passed
+					}
 					m.chats[chat] = append(m.chats[chat], message)
 				}
 			},
@@ -242,7 +256,7 @@ func TestRetention_Model(t *testing.T) {
 						clone := *message
 						allowed.chats[chat] = append(allowed.chats[chat], &clone)
 					}
-					allowed.expire(chat, before[chat], now)
+					allowed.expire(chat, before[chat], now, func(domain.MessageID) bool { return false })
 					for i, message := range m.chats[chat] {
 						if gone := !slices.Contains(kept, message.id); gone && !message.erased {
 							if !allowed.chats[chat][i].erased {
@@ -253,6 +267,7 @@ func TestRetention_Model(t *testing.T) {
 						}
 					}
 				}
+				m.pass(k.clock.now)
 				if done.Erased != total {
 					rt.Fatalf("a killed pass reports %+v, and has erased %d", done, total)
 				}
