@@ -20,7 +20,7 @@ type keptMessage struct {
 	sender domain.UserID
 	seq    domain.Seq
 	at     time.Time
-	latest time.Time // at, or the time of an earlier pass that is after it: the clock went back
+	latest time.Time // at, or the latest time of earlier messages and passes if that is after it: the clock went back
 	erased bool
 
 	thread  bool // in a thread alone
@@ -32,7 +32,7 @@ type retentionModel struct {
 	chats map[domain.ChatID][]*keptMessage
 	holds map[domain.HoldSubject]int
 
-	passed time.Time // latest time of a pass
+	latest time.Time // of messages and passes
 }
 
 // held reports whether a hold protects a message of a sender.
@@ -40,8 +40,8 @@ func (m *retentionModel) held(chat domain.ChatID, sender domain.UserID) bool {
 	return m.holds[domain.HoldSubject{}]+m.holds[domain.HoldSubject{Chat: chat}]+m.holds[domain.HoldSubject{User: sender}] > 0
 }
 
-// expire erases in the model what a whole pass must erase under a policy. kept reports whether the log has a message that the pass may have erased or not: a
-// reply that was sent after the clock went back.
+// expire erases in the model what a whole pass must erase under a policy. kept reports whether the log has a message that the pass may have erased or not: one
+// that was sent after the clock went back.
 func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time.Time, kept func(domain.MessageID) bool) {
 	messages, last, behind := m.chats[chat], 0, false
 	for _, message := range messages {
@@ -50,7 +50,7 @@ func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time
 	for _, message := range messages {
 		age := now.Sub(message.at)
 		byAge, byCount := r.MaxAge > 0 && age >= r.MaxAge, r.MaxMessages > 0 && message.ordinal+r.MaxMessages <= last
-		may := message.thread && !byCount && now.Sub(message.latest) < r.MaxAge
+		may := !byCount && now.Sub(message.latest) < r.MaxAge
 		switch {
 		case message.erased, behind && !message.thread:
 		case byAge || byCount:
@@ -61,10 +61,10 @@ func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time
 	}
 }
 
-// pass notes the time of a pass.
-func (m *retentionModel) pass(now time.Time) {
-	if now.After(m.passed) {
-		m.passed = now
+// see notes the time of a message or a pass.
+func (m *retentionModel) see(now time.Time) {
+	if now.After(m.latest) {
+		m.latest = now
 	}
 }
 
@@ -149,7 +149,7 @@ func TestRetention_Model(t *testing.T) {
 				m.expire(chat, r, k.clock.now.UTC(), func(id domain.MessageID) bool { return slices.Contains(kept, id) })
 				check(chat, kept)
 			}
-			m.pass(k.clock.now)
+			m.see(k.clock.now)
 		}
 		n := 0
 		chatOf := func() domain.ChatID { return rapid.SampledFrom(chats).Draw(rt, "chat") }
@@ -173,10 +173,8 @@ func TestRetention_Model(t *testing.T) {
 					sent, err := k.chats.Send(ctx, cmd)
 					must(err)
 					message.seq = sent.Seq
-					message.latest = message.at
-					if m.passed.After(message.at) {
-						message.latest = m.passed
-					}
+					m.see(message.at)
+					message.latest = m.latest
 					m.chats[chat] = append(m.chats[chat], message)
 				}
 			},
@@ -267,7 +265,7 @@ func TestRetention_Model(t *testing.T) {
 						}
 					}
 				}
-				m.pass(k.clock.now)
+				m.see(k.clock.now)
 				if done.Erased != total {
 					rt.Fatalf("a killed pass reports %+v, and has erased %d", done, total)
 				}
