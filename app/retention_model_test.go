@@ -54,7 +54,7 @@ func (m *retentionModel) expire(chat domain.ChatID, r domain.Retention, now time
 		switch {
 		case message.erased, behind && !message.thread:
 		case byAge || byCount:
-			message.erased = !m.held(chat, message.sender) && !(may && kept(message.id))
+			message.erased = !m.held(chat, message.sender) && (!may || !kept(message.id))
 		case !message.thread && (r.MaxAge == 0 || age >= 0):
 			behind = true
 		}
